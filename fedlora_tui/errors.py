@@ -1,0 +1,11 @@
+"""The one exception for what a user can put right: a single line that says what, where, what is allowed, what to do."""
+
+
+class UserError(Exception):
+    """A mistake in the command, the configuration, the data or the choice of model.
+
+    Its text is one line, shown as it stands with no traceback; the process ends with exit status 2.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))

@@ -1,0 +1,427 @@
+"""What happened in a run: one frozen dataclass a kind, one JSON line each.
+
+A `Record` is an event with its place in the run: `seq` (1, 2, 3, ... without holes) and `t` (seconds since the epoch).
+Losses are cross-entropy in nats a token, bytes are what a Message's arrays weigh, seconds are wall time. An event never
+holds an organization's text, tokens or gradients. Readers skip kinds and fields that they do not know.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar
+
+VERSION = 1
+UNRECORDED = 0
+"""The `seq` of what is said before the run's folder exists: shown live, in no journal."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """What all kinds have in common: the `type` under which a kind is written."""
+
+    type: ClassVar[str] = ""
+
+
+@dataclass(frozen=True)
+class Preparing(Event):
+    """One stage of the start: `configuration`, `device`, `base`, `organizations` or `first look`.
+
+    `done` of `total` (in `unit`) is known while something is downloaded or measured, else both are None.
+    """
+
+    type: ClassVar[str] = "preparing"
+    stage: str
+    state: str  # "waiting", "working" or "done"
+    detail: str = ""
+    done: float | None = None
+    total: float | None = None
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class RunStarted(Event):
+    """The run's folder exists and its organizations are known; `config` is the whole resolved configuration."""
+
+    type: ClassVar[str] = "run_started"
+    run: str
+    model: str
+    params: int
+    trainable: int
+    rank: int
+    alpha: float
+    aggregation: str
+    orgs: tuple[str, ...]
+    device: str
+    config: Mapping[str, Any]
+    rounds: int = 0
+    learning_rate: float = 0.0
+    target_modules: tuple[str, ...] = ()
+    dtype: str = "float32"
+    folder: str = ""
+    resumed_from: int | None = None
+
+
+@dataclass(frozen=True)
+class PauseRequested(Event):
+    """A pause was asked for and comes with the end of the running local step."""
+
+    type: ClassVar[str] = "pause_requested"
+    round: int = 0
+
+
+@dataclass(frozen=True)
+class RunPaused(Event):
+    """Nothing trains. `reason` is empty when the operator asked for it, else it says why the run paused by itself."""
+
+    type: ClassVar[str] = "run_paused"
+    round: int
+    step: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class RunResumed(Event):
+    """The run goes on where it was paused."""
+
+    type: ClassVar[str] = "run_resumed"
+    round: int
+
+
+@dataclass(frozen=True)
+class RunFinishing(Event):
+    """No further round will start; `reason` is empty or says who asked for an early end."""
+
+    type: ClassVar[str] = "run_finishing"
+    round: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class RunFinished(Event):
+    """The run ended by itself, or after the round in which an early end was asked for."""
+
+    type: ClassVar[str] = "run_finished"
+    rounds: int
+    train_loss: float | None
+    eval_loss: float | None
+    base_loss: float | None
+    best_round: int | None
+    best_loss: float | None
+    seconds: float
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class RunStopped(Event):
+    """The run was stopped between two local steps: by the operator, by an interrupt or by a termination signal."""
+
+    type: ClassVar[str] = "run_stopped"
+    round: int
+    step: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class RunFailed(Event):
+    """The run cannot go on; the traceback is in engine.log."""
+
+    type: ClassVar[str] = "run_failed"
+    round: int
+    reason: str
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class RoundStarted(Event):
+    """A round begins with the sampled `orgs`; `steps` is the largest number of local steps among them."""
+
+    type: ClassVar[str] = "round_started"
+    round: int
+    rounds: int
+    orgs: tuple[str, ...]
+    steps: int
+    learning_rate: float = 0.0
+
+
+@dataclass(frozen=True)
+class RoundAggregated(Event):
+    """The accepted replies became the new global adapter; `weights` are the organizations' shares in it."""
+
+    type: ClassVar[str] = "round_aggregated"
+    round: int
+    orgs: tuple[str, ...]
+    weights: Mapping[str, float]
+    drift: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RoundFinished(Event):
+    """A whole round is over and its checkpoint is written. `eval_loss` is a mean weighted by tokens."""
+
+    type: ClassVar[str] = "round_finished"
+    round: int
+    rounds: int
+    train_loss: float | None
+    eval_loss: float | None
+    bytes_up: int
+    bytes_down: int
+    seconds: float
+    tokens: int
+    drift: float | None
+    orgs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OrgJoined(Event):
+    """An organization takes part from `round` on. Counts are of its text after duplicates are out, never the text."""
+
+    type: ClassVar[str] = "org_joined"
+    org: str
+    round: int
+    documents: int = 0
+    tokens: int = 0
+    holdout_tokens: int = 0
+    rank: int = 0
+
+
+@dataclass(frozen=True)
+class OrgLeft(Event):
+    """An organization takes no further part from `round` on."""
+
+    type: ClassVar[str] = "org_left"
+    org: str
+    round: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class OrgState(Event):
+    """What an organization does now: waiting, training, testing, done, joining, leaving, late, fault, absent, stopped."""
+
+    type: ClassVar[str] = "org_state"
+    org: str
+    state: str
+    round: int
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class TrainStep(Event):
+    """One organization made local step `step` of `steps`; `loss` is the mean over the step's `tokens` targets."""
+
+    type: ClassVar[str] = "train_step"
+    org: str
+    round: int
+    step: int
+    steps: int
+    loss: float | None
+    tokens: int = 0
+
+
+@dataclass(frozen=True)
+class UpdateReceived(Event):
+    """An organization's reply passed the check of what may travel."""
+
+    type: ClassVar[str] = "update_received"
+    org: str
+    round: int
+    bytes_up: int
+    bytes_down: int
+    tokens: int
+    loss: float | None
+
+
+@dataclass(frozen=True)
+class UpdateRejected(Event):
+    """An organization's reply was an error or was refused, and does not enter the round's result."""
+
+    type: ClassVar[str] = "update_rejected"
+    org: str
+    round: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class OrgEvaluated(Event):
+    """The adapter of `round` on this organization's own hold-out; round 0 is the base alone."""
+
+    type: ClassVar[str] = "org_evaluated"
+    org: str
+    round: int
+    loss: float | None
+    tokens: int
+    bytes_down: int = 0
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One accelerator as the driver and torch see it; what has no source is None. Memory in bytes, power in watts."""
+
+    name: str
+    index: int
+    memory_used: int | None = None
+    memory_total: int | None = None
+    memory_ours: int | None = None
+    busy: float | None = None
+    celsius: float | None = None
+    watts: float | None = None
+    watts_limit: float | None = None
+
+
+@dataclass(frozen=True)
+class Telemetry(Event):
+    """The machine now. `cpu` is this process's share of all processors (0 to 1); memory in bytes."""
+
+    type: ClassVar[str] = "telemetry"
+    cpu: float | None
+    cpus: int
+    memory_process: int | None
+    memory_total: int | None
+    disk_free: int | None = None
+    disk_run: int | None = None
+    gpus: tuple[Gpu, ...] = ()
+
+
+@dataclass(frozen=True)
+class PrivacySpent(Event):
+    """The privacy loss so far, at `delta`."""
+
+    type: ClassVar[str] = "privacy_spent"
+    epsilon: float
+    delta: float
+    round: int
+
+
+@dataclass(frozen=True)
+class CheckpointWritten(Event):
+    """`path` (below the run's folder) holds a whole checkpoint of `round`."""
+
+    type: ClassVar[str] = "checkpoint_written"
+    round: int
+    path: str
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class AdapterExported(Event):
+    """`path` holds the adapter of `round` in PEFT's format, or a whole model when `merged`."""
+
+    type: ClassVar[str] = "adapter_exported"
+    round: int
+    path: str
+    merged: bool
+    bytes: int
+
+
+@dataclass(frozen=True)
+class CommandAcknowledged(Event):
+    """A command was taken. It acts at once when `takes_effect_round` is None, else at the start of that round."""
+
+    type: ClassVar[str] = "command_acknowledged"
+    command: str
+    value: Any
+    takes_effect_round: int | None
+    by: str = "you"
+
+
+@dataclass(frozen=True)
+class CommandRefused(Event):
+    """A command was not taken, and changed nothing."""
+
+    type: ClassVar[str] = "command_refused"
+    command: str
+    value: Any
+    reason: str
+
+
+@dataclass(frozen=True)
+class Warned(Event):
+    """Something that the operator should know and that does not stop the run."""
+
+    type: ClassVar[str] = "warning"
+    message: str
+    org: str | None = None
+
+
+KINDS: Mapping[str, type[Event]] = {kind.type: kind for kind in Event.__subclasses__()}
+
+
+@dataclass(frozen=True)
+class Record:
+    """An event at its place in the run."""
+
+    seq: int
+    t: float
+    event: Event
+
+
+@dataclass(frozen=True)
+class Unknown(Event):
+    """A kind that this version does not know: kept whole, so that a journal's numbering stays visible."""
+
+    type: ClassVar[str] = "unknown"
+    kind: str
+    body: Mapping[str, Any] = field(default_factory=dict)
+
+
+def to_json(record: Record) -> str:
+    """Write a record as one line of JSON; numbers that are not finite become null."""
+    head = {"v": VERSION, "seq": record.seq, "t": round(record.t, 3)}
+    event = record.event
+    if isinstance(event, Unknown):
+        body = {"type": event.kind, **event.body}
+    else:
+        body = {"type": event.type, **asdict(event)}
+    return json.dumps(_finite({**head, **body}), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def from_json(line: str) -> Record:
+    """Read one line back.
+
+    A kind that is not known gives `Unknown`. Raises ValueError for a line that is no event of this version.
+    """
+    data = json.loads(line)
+    if not isinstance(data, dict):
+        raise ValueError("an event line is a JSON object")
+    if data.get("v") != VERSION:
+        raise ValueError(f"event version {data.get('v')!r}, this program reads version {VERSION}")
+    try:
+        seq, t, kind = int(data.pop("seq")), float(data.pop("t")), str(data.pop("type"))
+    except (KeyError, TypeError) as missing:
+        raise ValueError(f"an event line needs seq, t and type: {missing}") from None
+    del data["v"]
+    known = KINDS.get(kind)
+    return Record(seq, t, Unknown(kind, data) if known is None else _build(known, data))
+
+
+def _build(kind: type[Event], data: dict[str, Any]) -> Event:
+    names = {f.name for f in fields(kind)}
+    values = {name: _frozen(value) for name, value in data.items() if name in names}
+    if kind is Telemetry:
+        known = {f.name for f in fields(Gpu)}
+        values["gpus"] = tuple(
+            Gpu(**{name: value for name, value in gpu.items() if name in known}) for gpu in values.get("gpus", ())
+        )
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise ValueError(f"event {kind.type}: {error}") from None
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value

@@ -1,0 +1,30 @@
+"""How a face holds a run: it drains records and sends commands, and never learns what is behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from fedlora_tui.protocol.commands import Command
+from fedlora_tui.protocol.events import Record
+
+
+class RunHandle(Protocol):
+    """A run that goes on somewhere else: in a thread of this process, in another process, or in a journal."""
+
+    def start(self) -> None:
+        """Let the run begin. A face calls it after its first frame, for the heavy imports come with it."""
+
+    def drain(self) -> Sequence[Record]:
+        """Give the records that came since the last call, oldest first, and never wait."""
+
+    def send(self, command: Command) -> None:
+        """Hand a command over without waiting; the answer comes as a record."""
+
+    @property
+    def over(self) -> bool:
+        """True once the run has ended, well or badly, and no further record will come."""
+
+    @property
+    def refusal(self) -> str | None:
+        """The one line that says why the run could not begin (bad data, no such model), else None."""

@@ -1,0 +1,505 @@
+"""What a run looks like now: `RunState`, and `apply(state, record) -> RunState`, a pure reducer over its events.
+
+Every reader folds the same records into the same state: the console, the headless progress, the tests. A record of a
+kind that is not known changes nothing but `seq`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from fedlora_tui.protocol import events as ev
+from fedlora_tui.protocol.events import Record
+
+LOG_LENGTH = 400
+CURVE_POINTS = 16
+"""The most points that one finished round keeps of its train curve."""
+
+AT_WORK = ("training", "testing")
+NOT_LOGGED = (ev.TrainStep, ev.Telemetry, ev.OrgState, ev.OrgEvaluated, ev.UpdateReceived, ev.RoundAggregated)
+OVER = ("done", "failed", "stopped")
+
+
+@dataclass(frozen=True)
+class OrganizationRound:
+    """One finished round of one organization; losses in nats a token, None where there was none."""
+
+    round: int
+    train_loss: float | None = None
+    holdout: float | None = None
+
+
+@dataclass(frozen=True)
+class OrganizationState:
+    """One organization as the table shows it.
+
+    `loss` is the mean of its train loss over the round's steps so far, weighted by tokens; `holdout` is of the last
+    adapter that it measured, `base_holdout` of the base alone. `joins` and `leaves` name a coming round.
+    """
+
+    name: str
+    state: str = "waiting"
+    step: int = 0
+    steps: int = 0
+    loss_sum: float = 0.0
+    loss_tokens: int = 0
+    holdout: float | None = None
+    base_holdout: float | None = None
+    bytes_up: int = 0
+    bytes_down: int = 0
+    documents: int = 0
+    tokens: int = 0
+    holdout_tokens: int = 0
+    rank: int = 0
+    faults: int = 0
+    note: str = ""
+    history: tuple[OrganizationRound, ...] = ()
+
+    @property
+    def loss(self) -> float | None:
+        """Train loss of this round so far, None before its first step."""
+        return self.loss_sum / self.loss_tokens if self.loss_tokens else None
+
+    @property
+    def gain(self) -> float | None:
+        """Base minus now on its own hold-out, in nats a token; higher is better."""
+        if self.holdout is None or self.base_holdout is None:
+            return None
+        return self.base_holdout - self.holdout
+
+
+@dataclass(frozen=True)
+class RoundSummary:
+    """One finished round of the whole run; round 0 is the base alone."""
+
+    round: int
+    train_loss: float | None
+    eval_loss: float | None
+    drift: float | None = None
+    seconds: float | None = None
+    bytes_up: int = 0
+    bytes_down: int = 0
+    tokens: int = 0
+    orgs: int = 0
+    t: float = 0.0
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A change that was taken and acts at the start of `round`."""
+
+    command: str
+    value: Any
+    round: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The engine's word on the last command: `record` is an acknowledgement or a refusal."""
+
+    t: float
+    event: ev.CommandAcknowledged | ev.CommandRefused
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A run as its events tell it. Times are seconds since the epoch, None where nothing was told yet."""
+
+    phase: str = "starting"
+    reason: str = ""
+    seq: int = 0
+    t: float = 0.0
+    began: float | None = None
+    phase_since: float | None = None
+    preparation: Mapping[str, ev.Preparing] = field(default_factory=dict)
+    preparation_since: Mapping[str, float] = field(default_factory=dict)
+    started: ev.RunStarted | None = None
+    learning_rate: float = 0.0
+    rank: int = 0
+    rounds: int = 0
+    round: int = 0
+    step: int = 0
+    steps: int = 0
+    round_since: float | None = None
+    round_tokens: int = 0
+    round_finished: bool = True
+    organizations: Mapping[str, OrganizationState] = field(default_factory=dict)
+    history: tuple[RoundSummary, ...] = ()
+    base_sum: float = 0.0
+    base_tokens: int = 0
+    curve: tuple[tuple[float, ...], ...] = ()
+    round_curve: tuple[tuple[float, int], ...] = ()
+    waiting: tuple[Waiting, ...] = ()
+    answer: Answer | None = None
+    log: tuple[Record, ...] = ()
+    machine: ev.Telemetry | None = None
+    speed: float | None = None
+    checkpoint: ev.CheckpointWritten | None = None
+    checkpoint_t: float | None = None
+    export: ev.AdapterExported | None = None
+
+    @property
+    def over(self) -> bool:
+        """True once nothing more will happen."""
+        return self.phase in OVER
+
+    @property
+    def train_loss(self) -> float | None:
+        """Mean train loss of the round under way, else of the last finished one."""
+        tokens = sum(count for _, count in self.round_curve)
+        if tokens:
+            return sum(total for total, _ in self.round_curve) / tokens
+        return next((row.train_loss for row in reversed(self.history) if row.train_loss is not None), None)
+
+    @property
+    def eval_loss(self) -> float | None:
+        """Hold-out loss of the last measured adapter."""
+        return next((row.eval_loss for row in reversed(self.history) if row.eval_loss is not None), None)
+
+    @property
+    def base_loss(self) -> float | None:
+        """Hold-out loss of the base alone."""
+        return next((row.eval_loss for row in self.history if row.round == 0), None)
+
+    @property
+    def best(self) -> RoundSummary | None:
+        """The finished round, from 1 on, with the lowest hold-out loss."""
+        measured = [row for row in self.history if row.round > 0 and row.eval_loss is not None]
+        return min(measured, key=lambda row: row.eval_loss or 0.0, default=None)
+
+    @property
+    def change(self) -> float | None:
+        """Hold-out loss of the last round minus that of the round before; negative is better."""
+        measured = [row.eval_loss for row in self.history if row.eval_loss is not None]
+        return measured[-1] - measured[-2] if len(measured) > 1 else None
+
+    @property
+    def gain(self) -> float | None:
+        """Base minus now on the hold-outs; higher is better."""
+        if self.eval_loss is None or self.base_loss is None or len(self.history) < 2:
+            return None
+        return self.base_loss - self.eval_loss
+
+    @property
+    def progress(self) -> float:
+        """The share of all rounds that is behind, 0 to 1."""
+        if self.phase == "done" or not self.rounds:
+            return 1.0 if self.phase == "done" else 0.0
+        if self.round_finished:
+            return min(1.0, self.round / self.rounds)
+        part = self.step / self.steps if self.steps else 0.0
+        return min(1.0, (self.round - 1 + part) / self.rounds)
+
+    @property
+    def bytes_up(self) -> int:
+        """What all organizations sent so far, in bytes."""
+        return sum(org.bytes_up for org in self.organizations.values())
+
+    @property
+    def bytes_down(self) -> int:
+        """What was sent to all organizations so far, in bytes."""
+        return sum(org.bytes_down for org in self.organizations.values())
+
+    def seconds_left(self, now: float) -> float | None:
+        """Estimate the time to the end from the rounds behind, None while there is nothing to estimate from."""
+        if self.over or self.phase == "starting" or not self.rounds:
+            return None
+        recent = [row.seconds for row in self.history[-5:] if row.seconds and row.round > 0]
+        if recent:
+            whole = sum(recent) / len(recent)
+        elif self.step and self.steps and self.round_since is not None and not self.round_finished:
+            whole = (self.t - self.round_since) * self.steps / self.step
+        else:
+            return None
+        left = whole * (self.rounds - self.round + (0 if self.round_finished else 1))
+        if not self.round_finished and self.round_since is not None:
+            clock = self.phase_since if self.phase == "paused" and self.phase_since else now
+            left -= min(whole, max(0.0, clock - self.round_since))
+        return max(0.0, left)
+
+
+def fold(state: RunState, records: Iterable[Record]) -> RunState:
+    """Apply many records, oldest first."""
+    for record in records:
+        state = apply(state, record)
+    return state
+
+
+def apply(state: RunState, record: Record) -> RunState:
+    """Give the state after one more record; the state that was passed in stays as it was."""
+    change = _CHANGES.get(type(record.event))
+    if change is not None:
+        state = change(state, record.event, record.t)
+    log = state.log
+    if not isinstance(record.event, NOT_LOGGED):
+        log = (*log[-(LOG_LENGTH - 1) :], record)
+    return replace(state, seq=max(state.seq, record.seq), t=record.t, began=state.began or record.t, log=log)
+
+
+def _phase(state: RunState, phase: str, t: float, reason: str = "") -> RunState:
+    return replace(state, phase=phase, phase_since=t, reason=reason)
+
+
+def _organization(run: RunState, name: str, /, **values: Any) -> RunState:
+    org = run.organizations.get(name) or OrganizationState(name)
+    return replace(run, organizations={**run.organizations, name: replace(org, **values)})
+
+
+def _each_organization(
+    state: RunState, change: Callable[[OrganizationState], OrganizationState]
+) -> Mapping[str, OrganizationState]:
+    return {name: change(org) for name, org in state.organizations.items()}
+
+
+def _preparing(state: RunState, event: ev.Preparing, t: float) -> RunState:
+    since = state.preparation_since
+    if event.stage not in since and event.state != "waiting":
+        since = {**since, event.stage: t}
+    return replace(state, preparation={**state.preparation, event.stage: event}, preparation_since=since)
+
+
+def _run_started(state: RunState, event: ev.RunStarted, t: float) -> RunState:
+    organizations = {name: OrganizationState(name, rank=event.rank) for name in event.orgs}
+    return replace(
+        state,
+        started=event,
+        rounds=event.rounds,
+        rank=event.rank,
+        learning_rate=event.learning_rate,
+        organizations={**organizations, **{n: o for n, o in state.organizations.items() if n in organizations}},
+    )
+
+
+def _pause_requested(state: RunState, event: ev.PauseRequested, t: float) -> RunState:
+    return _phase(state, "pausing", t)
+
+
+def _run_paused(state: RunState, event: ev.RunPaused, t: float) -> RunState:
+    def rest(org: OrganizationState) -> OrganizationState:
+        return replace(org, state="waiting") if org.state in AT_WORK else org
+
+    return replace(_phase(state, "paused", t, event.reason), organizations=_each_organization(state, rest))
+
+
+def _run_resumed(state: RunState, event: ev.RunResumed, t: float) -> RunState:
+    since = state.round_since
+    if since is not None and state.phase == "paused" and state.phase_since is not None:
+        since += t - state.phase_since
+    return replace(_phase(state, "running", t), round_since=since)
+
+
+def _run_finishing(state: RunState, event: ev.RunFinishing, t: float) -> RunState:
+    return _phase(state, "finishing", t, event.reason)
+
+
+def _run_finished(state: RunState, event: ev.RunFinished, t: float) -> RunState:
+    return replace(_phase(state, "done", t, event.reason), round_finished=True, waiting=())
+
+
+def _run_ended_early(state: RunState, event: ev.RunStopped | ev.RunFailed, t: float) -> RunState:
+    def stop(org: OrganizationState) -> OrganizationState:
+        return replace(org, state="stopped")
+
+    phase = "failed" if isinstance(event, ev.RunFailed) else "stopped"
+    ended = _phase(state, phase, t, event.reason)
+    return replace(ended, organizations=_each_organization(state, stop), waiting=())
+
+
+def _round_started(state: RunState, event: ev.RoundStarted, t: float) -> RunState:
+    def begin(org: OrganizationState) -> OrganizationState:
+        if org.name in event.orgs:
+            return replace(org, state="waiting", step=0, steps=event.steps, loss_sum=0.0, loss_tokens=0)
+        return org if org.state == "joining" else replace(org, state="absent", step=0, steps=0)
+
+    if state.phase == "starting":
+        state = _phase(state, "running", t)
+    return replace(
+        state,
+        round=event.round,
+        rounds=event.rounds,
+        step=0,
+        steps=event.steps,
+        learning_rate=event.learning_rate or state.learning_rate,
+        round_since=t,
+        round_tokens=0,
+        round_finished=False,
+        round_curve=(),
+        organizations=_each_organization(state, begin),
+        waiting=tuple(change for change in state.waiting if change.round > event.round),
+    )
+
+
+def _train_step(state: RunState, event: ev.TrainStep, t: float) -> RunState:
+    org = state.organizations.get(event.org) or OrganizationState(event.org)
+    tokens = max(event.tokens, 1) if event.loss is not None else 0
+    total = (event.loss or 0.0) * tokens
+    state = _organization(
+        state,
+        event.org,
+        state="training",
+        step=event.step,
+        steps=event.steps,
+        loss_sum=org.loss_sum + total,
+        loss_tokens=org.loss_tokens + tokens,
+    )
+    curve = list(state.round_curve) + [(0.0, 0)] * (event.step - len(state.round_curve))
+    before, count = curve[event.step - 1]
+    curve[event.step - 1] = (before + total, count + tokens)
+    round_tokens = state.round_tokens + event.tokens
+    speed = state.speed
+    if state.round_since is not None and t > state.round_since:
+        speed = round_tokens / (t - state.round_since)
+    step = max(state.step, event.step)
+    return replace(state, step=step, round_curve=tuple(curve), round_tokens=round_tokens, speed=speed)
+
+
+def _update_received(state: RunState, event: ev.UpdateReceived, t: float) -> RunState:
+    org = state.organizations.get(event.org) or OrganizationState(event.org)
+    return _organization(
+        state,
+        event.org,
+        state="done",
+        bytes_up=org.bytes_up + event.bytes_up,
+        bytes_down=org.bytes_down + event.bytes_down,
+        history=(*org.history, OrganizationRound(event.round, train_loss=event.loss)),
+    )
+
+
+def _update_rejected(state: RunState, event: ev.UpdateRejected, t: float) -> RunState:
+    org = state.organizations.get(event.org) or OrganizationState(event.org)
+    return _organization(state, event.org, state="fault", faults=org.faults + 1, note=event.reason)
+
+
+def _org_evaluated(state: RunState, event: ev.OrgEvaluated, t: float) -> RunState:
+    org = state.organizations.get(event.org) or OrganizationState(event.org)
+    history = org.history
+    if event.round == 0:
+        history = (OrganizationRound(0, holdout=event.loss),)
+        state = _base_measured(state, event, t)
+    elif history and history[-1].round == event.round:
+        history = (*history[:-1], replace(history[-1], holdout=event.loss))
+    return _organization(
+        state,
+        event.org,
+        state=org.state if org.state in ("fault", "joining", "leaving") else "done",
+        holdout=event.loss,
+        base_holdout=event.loss if event.round == 0 else org.base_holdout,
+        bytes_down=org.bytes_down + event.bytes_down,
+        history=history,
+    )
+
+
+def _base_measured(state: RunState, event: ev.OrgEvaluated, t: float) -> RunState:
+    """Fold one hold-out into round 0, which has no `round_finished`; a later joiner does not change it."""
+    if state.round > 0 or event.loss is None:
+        return state
+    total, tokens = state.base_sum + event.loss * event.tokens, state.base_tokens + event.tokens
+    row = RoundSummary(0, None, total / tokens if tokens else None, orgs=len(state.organizations), t=t)
+    return replace(state, base_sum=total, base_tokens=tokens, history=(row,))
+
+
+def _org_state(state: RunState, event: ev.OrgState, t: float) -> RunState:
+    return _organization(state, event.org, state=event.state, note=event.note)
+
+
+def _org_joined(state: RunState, event: ev.OrgJoined, t: float) -> RunState:
+    return _organization(
+        state,
+        event.org,
+        state="waiting",
+        documents=event.documents,
+        tokens=event.tokens,
+        holdout_tokens=event.holdout_tokens,
+        rank=event.rank or state.rank,
+    )
+
+
+def _org_left(state: RunState, event: ev.OrgLeft, t: float) -> RunState:
+    return replace(state, organizations={n: org for n, org in state.organizations.items() if n != event.org})
+
+
+def _round_finished(state: RunState, event: ev.RoundFinished, t: float) -> RunState:
+    summary = RoundSummary(
+        round=event.round,
+        train_loss=event.train_loss,
+        eval_loss=event.eval_loss,
+        drift=event.drift,
+        seconds=event.seconds,
+        bytes_up=event.bytes_up,
+        bytes_down=event.bytes_down,
+        tokens=event.tokens,
+        orgs=len(event.orgs),
+        t=t,
+    )
+    points = tuple(total / count for total, count in state.round_curve if count)
+    return replace(
+        state,
+        round=event.round,
+        rounds=event.rounds,
+        round_finished=True,
+        history=(*state.history, summary),
+        curve=(*state.curve, _condensed(points, CURVE_POINTS)) if event.round > 0 else state.curve,
+        round_curve=(),
+    )
+
+
+def _telemetry(state: RunState, event: ev.Telemetry, t: float) -> RunState:
+    return replace(state, machine=event)
+
+
+def _checkpoint_written(state: RunState, event: ev.CheckpointWritten, t: float) -> RunState:
+    return replace(state, checkpoint=event, checkpoint_t=t)
+
+
+def _adapter_exported(state: RunState, event: ev.AdapterExported, t: float) -> RunState:
+    return replace(state, export=event)
+
+
+def _command_acknowledged(state: RunState, event: ev.CommandAcknowledged, t: float) -> RunState:
+    waiting = state.waiting
+    if event.command == "undo":
+        waiting = waiting[:-1]
+    elif event.takes_effect_round is not None:
+        waiting = (*waiting, Waiting(event.command, event.value, event.takes_effect_round))
+    return replace(state, answer=Answer(t, event), waiting=waiting)
+
+
+def _command_refused(state: RunState, event: ev.CommandRefused, t: float) -> RunState:
+    return replace(state, answer=Answer(t, event))
+
+
+def _condensed(points: tuple[float, ...], most: int) -> tuple[float, ...]:
+    """Means of equal shares, so that a long round keeps its shape in few points."""
+    if len(points) <= most:
+        return points
+    edges = [round(index * len(points) / most) for index in range(most + 1)]
+    return tuple(sum(points[a:b]) / (b - a) for a, b in zip(edges, edges[1:], strict=False))
+
+
+_CHANGES: Mapping[type[ev.Event], Callable[[RunState, Any, float], RunState]] = {
+    ev.Preparing: _preparing,
+    ev.RunStarted: _run_started,
+    ev.PauseRequested: _pause_requested,
+    ev.RunPaused: _run_paused,
+    ev.RunResumed: _run_resumed,
+    ev.RunFinishing: _run_finishing,
+    ev.RunFinished: _run_finished,
+    ev.RunStopped: _run_ended_early,
+    ev.RunFailed: _run_ended_early,
+    ev.RoundStarted: _round_started,
+    ev.RoundFinished: _round_finished,
+    ev.TrainStep: _train_step,
+    ev.UpdateReceived: _update_received,
+    ev.UpdateRejected: _update_rejected,
+    ev.OrgEvaluated: _org_evaluated,
+    ev.OrgState: _org_state,
+    ev.OrgJoined: _org_joined,
+    ev.OrgLeft: _org_left,
+    ev.Telemetry: _telemetry,
+    ev.CheckpointWritten: _checkpoint_written,
+    ev.AdapterExported: _adapter_exported,
+    ev.CommandAcknowledged: _command_acknowledged,
+    ev.CommandRefused: _command_refused,
+}
