@@ -91,7 +91,7 @@ def thinned(documents: list[Document], most_words: int) -> list[Document]:
 
 _VERSION_NOTE = re.compile(r"^(New|Changed|Deprecated|Removed)\b.{0,20}\b(version|in|since)\b")
 _CODE_MARK = re.compile(r"[_=<>{}\\|~^@#$*]|::|\w\(|\.\w+\.\w|--\w")
-_SENTENCE = re.compile(r"^[\"'“‘(]?[A-Z0-9].*[.!?:;,][\"'”’)]*$", re.DOTALL)
+_SENTENCE = re.compile(r"^[\"'\u201c\u2018(]?[A-Z0-9].*[.!?:;,][\"'\u201d\u2019)]*$", re.DOTALL)
 
 
 def is_prose(paragraph: str) -> bool:
@@ -164,6 +164,7 @@ class ProseParser(HTMLParser):
     """Collects the text blocks of a page outside code, tables, headings and navigation."""
 
     def __init__(self) -> None:
+        """Start with no blocks, outside every element."""
         super().__init__(convert_charrefs=True)
         self.blocks: list[str] = []
         self._text: list[str] = []

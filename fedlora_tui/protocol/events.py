@@ -200,7 +200,7 @@ class OrgLeft(Event):
 
 @dataclass(frozen=True)
 class OrgState(Event):
-    """What an organization does now: waiting, training, testing, done, joining, leaving, late, fault, absent, stopped."""
+    """What an organization does now: `state` is a word of `docs/console.md` (waiting, training, testing, done, ...)."""
 
     type: ClassVar[str] = "org_state"
     org: str

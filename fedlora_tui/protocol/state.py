@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 from fedlora_tui.protocol import events as ev
@@ -475,7 +476,7 @@ def _condensed(points: tuple[float, ...], most: int) -> tuple[float, ...]:
     if len(points) <= most:
         return points
     edges = [round(index * len(points) / most) for index in range(most + 1)]
-    return tuple(sum(points[a:b]) / (b - a) for a, b in zip(edges, edges[1:], strict=False))
+    return tuple(sum(points[a:b]) / (b - a) for a, b in pairwise(edges))
 
 
 _CHANGES: Mapping[type[ev.Event], Callable[[RunState, Any, float], RunState]] = {

@@ -1,0 +1,416 @@
+"""config.toml -> frozen dataclasses; every error names its file, line, key, value and what is allowed.
+
+The dataclasses below are the one list of keys: defaults, comments and bounds stand here and nowhere else, and
+`to_toml` writes a commented file from them. Values are read as defaults, then the file, then flags and `--set` in the
+order given; the last one wins, and every one of them is checked.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import tomli
+
+from fedlora_tui.errors import UserError
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a key may hold; `words` are allowed besides numbers ("auto"), or alone where `kind` is str."""
+
+    comment: str
+    kind: type
+    words: tuple[str, ...] = ()
+    least: float | None = None
+    most: float | None = None
+    above: float | None = None
+    below: float | None = None
+    pattern: str = ""
+    listed: bool = False
+
+    @property
+    def allowed(self) -> str:
+        """What is allowed, in words."""
+        parts = [json.dumps(word) for word in self.words]
+        if self.listed:
+            parts.append('a list of names, like ["q_proj", "v_proj"]')
+        elif self.kind is bool:
+            parts.append("true or false")
+        elif self.kind is str and not self.words:
+            parts.append("letters, digits, '.', '_' and '-', 40 at most" if self.pattern else "text in quotes")
+        elif self.kind in (int, float):
+            parts.append(("a whole number" if self.kind is int else "a number") + self._bounds())
+        return " or ".join(parts)
+
+    def _bounds(self) -> str:
+        if self.least is not None and self.most is not None:
+            return f" from {self.least:,} to {self.most:,}"
+        low = f" of {self.least:,} or more" if self.least is not None else ""
+        low = f" above {self.above:g}" if self.above is not None else low
+        high = f" up to {self.most:,g}" if self.most is not None else ""
+        high = f" below {self.below:g}" if self.below is not None else high
+        return low + (" and" if low and high else "") + high
+
+    def take(self, value: Any) -> Any:
+        """Give the value in its kind, or raise ValueError where it is not allowed."""
+        if isinstance(value, str) and value in self.words:
+            return value
+        if self.listed and isinstance(value, list | tuple) and value and all(isinstance(v, str) and v for v in value):
+            return tuple(value)
+        if isinstance(value, bool) != (self.kind is bool) or self.listed:
+            raise ValueError
+        if self.kind is str and isinstance(value, str) and not self.words:
+            if self.pattern and not re.fullmatch(self.pattern, value):
+                raise ValueError
+            return value
+        if self.kind is bool:
+            return value
+        if self.kind is int and isinstance(value, int) and self._inside(value):
+            return value
+        if self.kind is float and isinstance(value, int | float) and self._inside(value):
+            return float(value)
+        raise ValueError
+
+    def _inside(self, value: float) -> bool:
+        return (
+            math.isfinite(value)
+            and (self.least is None or value >= self.least)
+            and (self.most is None or value <= self.most)
+            and (self.above is None or value > self.above)
+            and (self.below is None or value < self.below)
+        )
+
+
+def key(default: Any, comment: str, kind: type | None = None, **rules: Any) -> Any:
+    """Declare one key: its default, its comment and what it may hold."""
+    return field(default=default, metadata={"rule": Rule(comment, kind or type(default), **rules)})
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The frozen base model."""
+
+    base: str = key("embedded", '"embedded", a Hugging Face id ("gpt2"), a folder, or a .gguf file')
+    dtype: str = key(
+        "auto",
+        "number format of the base; auto: bfloat16 on a GPU that has it, else float32",
+        words=("auto", "float32", "bfloat16", "float16"),
+    )
+    device: str = key("auto", '"auto", "cpu", "cuda", "cuda:0", "mps"')
+    max_length: int = key(128, "tokens a row; longer documents are cut into consecutive pieces", least=8, most=131072)
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    """The adapter that every organization trains."""
+
+    rank: int = key(4, "columns of B and rows of A in every target module", least=1, most=1024)
+    alpha: float = key(8.0, "the product B A is scaled by alpha/rank", above=0.0, most=1e6)
+    dropout: float = key(0.0, "share of an adapter's inputs that training drops", least=0.0, below=1.0)
+    target_modules: str | tuple[str, ...] = key(
+        "auto", "which layers carry an adapter; auto: by architecture", str, words=("auto",), listed=True
+    )
+
+
+@dataclass(frozen=True)
+class FederationConfig:
+    """Who trains how long, and how replies become one adapter."""
+
+    organizations: int = key(
+        8, "how many take part; left out: 8 synthetic ones, or every file of a folder", least=1, most=100_000
+    )
+    rounds: int = key(20, "rounds of the whole run", least=1, most=1_000_000)
+    fraction: float = key(1.0, "share of the organizations that trains in a round", above=0.0, most=1.0)
+    local_steps: int = key(8, "optimizer steps of an organization in a round", least=1, most=1_000_000)
+    local_epochs: int = key(
+        0, "passes over an organization's data in a round, instead of steps; 0: use steps", least=0, most=10_000
+    )
+    batch_size: int = key(4, "rows a step", least=1, most=65_536)
+    learning_rate: float = key(1e-3, "AdamW's rate, constant", above=0.0, most=10.0)
+    clip_norm: float = key(0.0, "longest gradient a step, over all factors; 0: not clipped", least=0.0, most=1e9)
+    min_organizations: int = key(2, "with fewer the run pauses and says so", least=1, most=100_000)
+    fraction_evaluate: float = key(
+        1.0,
+        "share of the organizations that measures its hold-out; above 256 a fixed sample of 256",
+        above=0.0,
+        most=1.0,
+    )
+    seed: int = key(7, "of data, adapters, batches and sampling", least=0, most=2**63 - 1)
+    runtime: str = key("local", "where organizations run: all in this process", words=("local",))
+    cohort: str | int = key(
+        "auto",
+        "organizations trained in one pass; auto: as many as memory takes",
+        int,
+        words=("auto",),
+        least=1,
+        most=100_000,
+    )
+    aggregation: str = key("fedit", "how replies become one adapter", words=("fedit",))
+    server_optimizer: str = key("none", "an optimizer on the server", words=("none",))
+    server_learning_rate: float = key(1.0, "how far the server goes toward the aggregate", above=0.0, most=10.0)
+    proximal_mu: float = key(0.0, "FedProx: pull toward the round's start; 0: off", least=0.0, most=1e6)
+    robust: str = key("none", "a defence against bad replies", words=("none",))
+    byzantine: int = key(0, "bad replies a round that the defence must bear", least=0, most=0)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the organizations' private text comes from."""
+
+    source: str = key(
+        "synthetic", "invented records of different trades, or a folder of files", words=("synthetic", "folder")
+    )
+    path: str = key("", "the folder: one .txt, .jsonl or .csv file an organization")
+    text_field: str = key("text", "field or column of .jsonl and .csv that holds the text")
+    partition: str = key("natural", "natural: each organization keeps its own text", words=("natural",))
+    holdout: float = key(0.1, "share of the documents that is kept from training, to measure on", above=0.0, most=0.9)
+    holdout_tokens: int = key(4096, "most target tokens an organization measures on", least=16, most=10_000_000)
+
+
+@dataclass(frozen=True)
+class PrivacyConfig:
+    """Protection of the organizations' updates."""
+
+    mechanism: str = key("none", "the server sees each organization's update", words=("none",))
+
+
+@dataclass(frozen=True)
+class ConsoleConfig:
+    """How the console looks and how often it paints."""
+
+    refresh_hz: str | float = key(
+        "auto", "repaints a second; auto: 4 here, 2 over SSH", float, words=("auto",), least=0.2, most=30.0
+    )
+    theme: str = key("dark", "colours", words=("dark", "light"))
+    bell: bool = key(True, "ring at done, failed and paused by itself")
+
+
+@dataclass(frozen=True)
+class RunsConfig:
+    """Where runs are kept."""
+
+    dir: str = key("runs", "folder of run folders")
+    name: str = key("", "suffix of the run's id; left out: random letters", pattern=r"[A-Za-z0-9._-]{0,40}")
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole configuration. `given` names the keys (`section.key`) that a file or a flag set."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    federation: FederationConfig = field(default_factory=FederationConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
+    console: ConsoleConfig = field(default_factory=ConsoleConfig)
+    runs: RunsConfig = field(default_factory=RunsConfig)
+    given: frozenset[str] = frozenset()
+
+    @property
+    def organizations(self) -> int | None:
+        """How many organizations were asked for, None where every file of a folder is one."""
+        if self.data.source == "folder" and "federation.organizations" not in self.given:
+            return None
+        return self.federation.organizations
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One value from a flag: `name` is section.key, `text` what the user typed, `flag` how he said it."""
+
+    name: str
+    text: str
+    flag: str
+
+
+SECTIONS: Mapping[str, type] = {
+    "model": ModelConfig,
+    "lora": LoraConfig,
+    "federation": FederationConfig,
+    "data": DataConfig,
+    "privacy": PrivacyConfig,
+    "console": ConsoleConfig,
+    "runs": RunsConfig,
+}
+RULES: Mapping[str, Rule] = {
+    f"{section}.{item.name}": item.metadata["rule"] for section, kind in SECTIONS.items() for item in fields(kind)
+}
+
+
+def load(path: Path | None, settings: Sequence[Setting] = ()) -> Config:
+    """Read the file (None: defaults alone), then lay the settings over it. Raises UserError."""
+    values: dict[str, Any] = {}
+    where: dict[str, str] = {}
+    for name, value, place in [*_from_file(path), *_from_settings(settings)]:
+        values[name] = _checked(name, value, place)
+        where[name] = place
+    config = _built(values)
+    _check_together(config, where)
+    return config
+
+
+def _from_file(path: Path | None) -> Iterable[tuple[str, Any, str]]:
+    if path is None:
+        return
+    text = _read(path)
+    try:
+        tables = tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
+        raise UserError(f"{path}: not valid TOML: {error}") from None
+    for section, table in tables.items():
+        place = f"{path}:{_line_of(text, section, None)}"
+        if section not in SECTIONS:
+            raise UserError(f"{place}: [{section}] is not a section{_nearest(section, SECTIONS)}")
+        if not isinstance(table, dict):
+            raise UserError(f"{place}: {section} = {_shown(table)}: {section} is a section, write [{section}]")
+        for name, value in table.items():
+            yield f"{section}.{name}", value, f"{path}:{_line_of(text, section, name)}"
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}: no such file; name a configuration with -c, or leave -c out for the defaults"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _from_settings(settings: Sequence[Setting]) -> Iterable[tuple[str, Any, str]]:
+    for setting in settings:
+        try:
+            value: Any = tomli.loads(f"value = {setting.text}")["value"]
+        except tomli.TOMLDecodeError:
+            value = setting.text
+        rule = RULES.get(setting.name)
+        if rule is not None and rule.kind is str and not rule.listed and not isinstance(value, str):
+            value = setting.text
+        yield setting.name, value, setting.flag
+
+
+def _checked(name: str, value: Any, place: str) -> Any:
+    rule = RULES.get(name)
+    if rule is None:
+        raise UserError(f"{place}: {name} is not a key{_nearest(name, RULES)}")
+    try:
+        return rule.take(value)
+    except ValueError:
+        raise UserError(f"{place}: {name} = {_shown(value)}: allowed is {rule.allowed}") from None
+
+
+def _built(values: Mapping[str, Any]) -> Config:
+    sections = {
+        section: kind(
+            **{f.name: values[f"{section}.{f.name}"] for f in fields(kind) if f"{section}.{f.name}" in values}
+        )
+        for section, kind in SECTIONS.items()
+    }
+    return Config(**sections, given=frozenset(values))
+
+
+def _check_together(config: Config, where: Mapping[str, str]) -> None:
+    federation, data = config.federation, config.data
+    if data.source == "folder" and not data.path:
+        place = where.get("data.source", "data.source")
+        raise UserError(f'{place}: data.source = "folder" needs data.path, the folder of text files; set data.path')
+    count = config.organizations
+    if count is not None and count < federation.min_organizations:
+        place = where.get("federation.organizations") or where.get("federation.min_organizations", "defaults")
+        raise UserError(
+            f"{place}: federation.organizations = {count} is fewer than federation.min_organizations = "
+            f"{federation.min_organizations}: raise the first or lower the second"
+        )
+
+
+def _line_of(text: str, section: str, name: str | None) -> int:
+    """The line of a key, or of its section when the key is inside an inline table; 1 where neither is found."""
+    table, at = "", 1
+    for number, line in enumerate(text.splitlines(), 1):
+        head = re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line)
+        if head:
+            table = head.group(1).strip("\"' ")
+            if table == section or table.startswith(f"{section}."):
+                at = number
+                if name is None:
+                    return at
+            continue
+        entry = re.match(r"\s*([A-Za-z0-9_\"'. -]+?)\s*=", line)
+        if not entry:
+            continue
+        full = ".".join(part.strip("\"' ") for part in f"{table}.{entry.group(1)}".strip(".").split("."))
+        if name is None and (full == section or full.startswith(f"{section}.")):
+            at = number
+        if name is not None and (full == f"{section}.{name}" or full.startswith(f"{section}.{name}.")):
+            return number
+    return at
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    last = {full.rsplit(".", 1)[-1]: full for full in known}
+    close = difflib.get_close_matches(name, list(known), 1, 0.6)
+    if not close:
+        close = [last[word] for word in difflib.get_close_matches(name.rsplit(".", 1)[-1], list(last), 1, 0.6)]
+    return (
+        f"; nearest is {close[0]}"
+        if close
+        else f"; known are {', '.join(dict.fromkeys(k.split('.')[0] for k in known))}"
+    )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    text = to_literal(value) if isinstance(value, str | bool | int | float | list | tuple) else str(value)
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def to_literal(value: Any) -> str:
+    """Write a value as TOML."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(to_literal(item) for item in value)}]"
+    if isinstance(value, float):
+        text = f"{value:.12g}"
+        return text if re.search(r"[.e]|nan|inf", text) else f"{text}.0"
+    return str(value)
+
+
+def to_toml(config: Config, unset: Sequence[str] = ()) -> str:
+    """Write a whole configuration with a comment a key; the keys in `unset` are written as comments."""
+    lines = []
+    for section, kind in SECTIONS.items():
+        lines += [f"# {(kind.__doc__ or '').strip()}", f"[{section}]"]
+        for item in fields(kind):
+            value = getattr(getattr(config, section), item.name)
+            mark = "# " if f"{section}.{item.name}" in unset else ""
+            entry = f"{mark}{item.name} = {to_literal(value)}"
+            lines.append(f"{entry:<32}  # {item.metadata['rule'].comment}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def to_mapping(config: Config) -> dict[str, Any]:
+    """Give the configuration as plain tables, for the journal."""
+    tables = asdict(config)
+    del tables["given"]
+    return tables
+
+
+def with_organizations(config: Config, count: int) -> Config:
+    """Give the configuration with the number of organizations that was found."""
+    federation = replace(config.federation, organizations=count)
+    return replace(config, federation=federation, given=config.given | {"federation.organizations"})

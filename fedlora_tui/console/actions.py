@@ -1,0 +1,355 @@
+"""The one registry of what the operator can do: keys, footer, help and the table of the documents are made from it.
+
+An action that cannot act now says why; it is never switched off, so that its key is always answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from fedlora_tui.protocol.commands import AddOrganization, Command, DropOrganization, Pause, Resume, Undo
+from fedlora_tui.protocol.state import RunState
+
+DEFAULT_MINIMUM = 2
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What decides whether an action can act: the run, the selected organization, and whether a stop was asked for."""
+
+    state: RunState
+    selected: str | None = None
+    stopping: bool = False
+
+
+def _always(situation: Situation) -> str | None:
+    return None
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing the operator can do.
+
+    `keys` maps Textual's names of keys to an argument (a direction, else empty). `refusal` gives the reason why it
+    cannot act, None when it can. `command` makes what is sent to the run; without one the console acts by itself.
+    `when` and `unless` are for the documents.
+    """
+
+    id: str
+    keys: Mapping[str, str]
+    shown: str
+    does: str
+    group: str
+    when: str
+    unless: str
+    label: str = ""
+    footer_key: str = ""
+    refusal: Callable[[Situation], str | None] = _always
+    command: Callable[[Situation], Command] | None = None
+
+    def footer(self, state: RunState) -> str:
+        """Give its key and word for the footer."""
+        label = "resume" if self.id == "pause" and state.phase == "paused" else self.label
+        return f"{self.footer_key or self.shown} {label}"
+
+
+def _keys(*names: str) -> dict[str, str]:
+    return dict.fromkeys(names, "")
+
+
+def _ended(state: RunState) -> str | None:
+    """Say that the run takes no changes any more, None while it does."""
+    return {
+        "finishing": "finishing: the last evaluation and checkpoint are under way",
+        "done": "the run is done",
+        "failed": "the run has failed",
+        "stopped": "the run is stopped",
+    }.get(state.phase)
+
+
+def _cannot_pause(situation: Situation) -> str | None:
+    if situation.state.phase == "starting":
+        return "the run is starting: nothing trains yet"
+    if situation.state.phase == "pausing":
+        return "pausing already: within one step"
+    if situation.stopping:
+        return "stopping already"
+    return _ended(situation.state)
+
+
+def _pause_or_resume(situation: Situation) -> Command:
+    return Resume() if situation.state.phase == "paused" else Pause()
+
+
+def _cannot_change(situation: Situation) -> str | None:
+    state = situation.state
+    if state.phase == "starting":
+        return "the run is starting: its organizations are not known yet"
+    if situation.stopping:
+        return "stopping already"
+    if (ended := _ended(state)) is not None:
+        return ended
+    if state.rounds and state.round >= state.rounds:
+        return f"round {state.round} is the last: nothing can wait for a next one"
+    return None
+
+
+def _cannot_drop(situation: Situation) -> str | None:
+    if (reason := _cannot_change(situation)) is not None:
+        return reason
+    organization = situation.state.organizations.get(situation.selected or "")
+    if organization is None:
+        return "no organization is selected"
+    if organization.state == "leaving" or _waits(situation.state, "drop", organization.name):
+        return f"{organization.name} leaves already"
+    if organization.state == "joining":
+        return f"{organization.name} has not joined yet: u takes it back"
+    minimum = minimum_organizations(situation.state)
+    staying = sum(org.state != "leaving" for org in situation.state.organizations.values())
+    if staying - 1 < minimum:
+        return f"a round needs {minimum} (federation.min_organizations)"
+    return None
+
+
+def _cannot_undo(situation: Situation) -> str | None:
+    return None if situation.state.waiting else "nothing waits for the next round"
+
+
+def _cannot_export(situation: Situation) -> str | None:
+    return None if situation.state.best is not None or _last_round(situation.state) else "no round is finished yet"
+
+
+def _cannot_move(situation: Situation) -> str | None:
+    return None if situation.state.organizations else "there are no organizations yet"
+
+
+def _cannot_leave(situation: Situation) -> str | None:
+    return "stopping already: ctrl+c twice leaves without waiting" if situation.stopping else None
+
+
+def _last_round(state: RunState) -> int:
+    return max((row.round for row in state.history), default=0)
+
+
+def _waits(state: RunState, command: str, value: object) -> bool:
+    return any(change.command == command and change.value == value for change in state.waiting)
+
+
+def minimum_organizations(state: RunState) -> int:
+    """Give how many organizations a round needs, as the run's configuration says."""
+    config = state.started.config if state.started else {}
+    section = config.get("federation", {})
+    return int(section.get("min_organizations", DEFAULT_MINIMUM)) if isinstance(section, Mapping) else DEFAULT_MINIMUM
+
+
+REGISTRY: tuple[Action, ...] = (
+    Action(
+        id="pause",
+        keys=_keys("space", "p"),
+        shown="space p",
+        footer_key="space",
+        label="pause",
+        does="pause, resume",
+        group="the run",
+        when="running, paused",
+        unless="starting · pausing already · finishing · the run is done",
+        refusal=_cannot_pause,
+        command=_pause_or_resume,
+    ),
+    Action(
+        id="undo",
+        keys=_keys("u"),
+        shown="u",
+        label="undo",
+        does="take back what waits",
+        group="the run",
+        when="something waits",
+        unless="nothing waits for the next round",
+        refusal=_cannot_undo,
+        command=lambda situation: Undo(),
+    ),
+    Action(
+        id="export",
+        keys=_keys("e"),
+        shown="e",
+        label="export",
+        does="export an adapter",
+        group="the run",
+        when="a round is finished",
+        unless="no round is finished yet",
+        refusal=_cannot_export,
+    ),
+    Action(
+        id="add",
+        keys=_keys("a"),
+        shown="a",
+        label="add",
+        does="add one",
+        group="organizations",
+        when="running, paused",
+        unless="starting · the last round is running · the run is done",
+        refusal=_cannot_change,
+        command=lambda situation: AddOrganization(),
+    ),
+    Action(
+        id="drop",
+        keys=_keys("d"),
+        shown="d",
+        label="drop",
+        does="drop it at the next round",
+        group="organizations",
+        when="one is selected",
+        unless="a round needs 2 (federation.min_organizations) · leaves already",
+        refusal=_cannot_drop,
+        command=lambda situation: DropOrganization(situation.selected or ""),
+    ),
+    Action(
+        id="move",
+        keys={
+            "up": "up",
+            "k": "up",
+            "down": "down",
+            "j": "down",
+            "g": "first",
+            "home": "first",
+            "G": "last",
+            "upper_g": "last",
+            "end": "last",
+            "pageup": "page_up",
+            "pagedown": "page_down",
+        },
+        shown="↑↓ j k g G",
+        label="move",
+        does="move; also pages, wheel, click",
+        group="here",
+        when="always",
+        unless="there are no organizations yet",
+        refusal=_cannot_move,
+    ),
+    Action(
+        id="panes",
+        keys={"tab": "next", "shift+tab": "previous"},
+        shown="tab",
+        label="panes",
+        does="the next pane",
+        group="here",
+        when="always",
+        unless="",
+    ),
+    Action(
+        id="help",
+        keys=_keys("question_mark", "f1"),
+        shown="?",
+        label="help",
+        does="help",
+        group="here",
+        when="always",
+        unless="",
+    ),
+    Action(
+        id="back",
+        keys=_keys("escape"),
+        shown="esc",
+        label="back",
+        does="one layer out",
+        group="here",
+        when="always",
+        unless="",
+    ),
+    Action(
+        id="leave",
+        keys={"q": "", "ctrl+q": "", "ctrl+c": "interrupt"},
+        shown="q ^c ^q",
+        footer_key="q",
+        label="quit",
+        does="leave (asks first)",
+        group="here",
+        when="always; asks while it runs; ctrl+c twice: stop",
+        unless="stopping already",
+        refusal=_cannot_leave,
+    ),
+)
+ACTIONS: Mapping[str, Action] = {action.id: action for action in REGISTRY}
+
+PLACES: Mapping[str, tuple[str, ...]] = {
+    "compact": ("pause", "add", "drop", "tune", "try", "export", "filter", "help", "leave"),
+    "normal": (
+        *("pause", "add", "drop", "tune", "try", "export", "open", "compare", "fork", "faults", "filter"),
+        *("help", "leave"),
+    ),
+    "wide": (
+        *("pause", "add", "drop", "tune", "rank", "more_rounds", "try", "export", "open", "rounds_table", "compare"),
+        *("fork", "faults", "undo", "filter", "sort", "x_axis", "runs", "command", "help", "leave"),
+    ),
+}
+"""The order of the footer by width. An id without an action keeps its place blank: nothing moves when it comes."""
+
+RESERVED: Mapping[str, int] = {
+    "tune": 6,
+    "rank": 8,
+    "more_rounds": 10,
+    "try": 5,
+    "filter": 8,
+    "open": 10,
+    "rounds_table": 8,
+    "compare": 9,
+    "fork": 6,
+    "faults": 8,
+    "sort": 6,
+    "x_axis": 6,
+    "runs": 6,
+    "command": 9,
+}
+"""The width of such a blank place."""
+
+STAYING = ("help", "leave")
+"""The footer's keys that never fall away."""
+
+
+@dataclass(frozen=True)
+class FooterPlace:
+    """One place of the footer: its text, blank where no action holds it, and whether the action can act."""
+
+    action: Action | None
+    text: str
+    able: bool = True
+
+
+def footer_places(situation: Situation, columns: str, width: int) -> list[FooterPlace]:
+    """Give the footer from left to right, as many places as fit; places fall away from the right."""
+    places = [_place(name, situation) for name in PLACES[columns]]
+    staying = [place for place in places if place.action is not None and place.action.id in STAYING]
+    others = [place for place in places if place not in staying]
+    while others and _footer_width([*others, *staying]) > width:
+        others.pop()
+    return [*others, *staying]
+
+
+def _place(name: str, situation: Situation) -> FooterPlace:
+    action = ACTIONS.get(name)
+    if action is None:
+        return FooterPlace(None, " " * RESERVED[name])
+    text = action.footer(situation.state)
+    if name == "pause":
+        text = text.ljust(len("space pause"))
+    return FooterPlace(action, text, action.refusal(situation) is None)
+
+
+def _footer_width(places: list[FooterPlace]) -> int:
+    return 1 + sum(len(place.text) for place in places) + 2 * (len(places) - 1)
+
+
+def markdown_table() -> str:
+    """Write the registry as a Markdown table for the documents."""
+    rows = ["| keys | does | when | said when not |", "| --- | --- | --- | --- |"]
+    rows += [f"| `{a.shown}` | {a.does} | {a.when} | {a.unless or '–'} |" for a in REGISTRY]
+    return "\n".join(rows) + "\n"
+
+
+def by_group() -> dict[str, list[Action]]:
+    """Give the actions in the order of the registry under the groups that help shows them in."""
+    groups: dict[str, list[Action]] = {}
+    for action in REGISTRY:
+        groups.setdefault(action.group, []).append(action)
+    return groups

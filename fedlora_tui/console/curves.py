@@ -1,0 +1,46 @@
+"""The points of the curves, from a run's state: x counts finished rounds, so a step within round 7 stands at 6.4."""
+
+from __future__ import annotations
+
+from fedlora_tui.protocol.state import OrganizationState, RunState
+
+Points = list[tuple[float, float]]
+
+
+def train_points(state: RunState) -> Points:
+    """Give the train loss over the run, several points a round."""
+    points: Points = []
+    rounds = [row.round for row in state.history if row.round > 0]
+    for number, losses in zip(rounds, state.curve, strict=False):
+        points += [(number - 1 + (k + 1) / len(losses), loss) for k, loss in enumerate(losses)]
+    steps = max(state.steps, len(state.round_curve), 1)
+    points += [
+        (state.round - 1 + (k + 1) / steps, total / count)
+        for k, (total, count) in enumerate(state.round_curve)
+        if count
+    ]
+    return points
+
+
+def holdout_points(state: RunState) -> Points:
+    """Give the hold-out loss of every round that was measured, round 0 being the base alone."""
+    return [(float(row.round), row.eval_loss) for row in state.history if row.eval_loss is not None]
+
+
+def organization_points(organization: OrganizationState, state: RunState) -> Points:
+    """Give one organization's train loss over the run, one point a round and one for the round under way."""
+    points = [
+        (float(row.round), row.train_loss)
+        for row in organization.history
+        if row.train_loss is not None and row.round > 0
+    ]
+    if organization.loss is not None and (not points or points[-1][0] < state.round):
+        points.append((rounds_so_far(state), organization.loss))
+    return points
+
+
+def rounds_so_far(state: RunState) -> float:
+    """Give how many rounds are behind, a part of the one under way with them."""
+    if state.round_finished or not state.steps:
+        return float(state.round)
+    return state.round - 1 + state.step / state.steps

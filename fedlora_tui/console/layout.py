@@ -1,0 +1,102 @@
+"""Where everything stands: width and height judged apart, falling away in a fixed order as they shrink."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LEAST_WIDTH, LEAST_HEIGHT = 40, 10
+NORMAL_WIDTH, WIDE_WIDTH = 100, 180
+NORMAL_HEIGHT, WIDE_HEIGHT = 32, 50
+LAST_ROWS = 3
+CHART_NORMAL, CHART_WIDE = 9, 18
+"""Lines of the loss chart below its rule, with its axis."""
+
+TABLE_LEAST = 5
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The rows that each part gets, 0 where a part is left out, and the width of the pane on the right.
+
+    `chart`, `table` and `log` count the lines below their rule or head; `columns` is the word for the width.
+    """
+
+    width: int
+    height: int
+    columns: str
+    digits: int = 0
+    trends: int = 0
+    machine_line: int = 0
+    chart: int = 0
+    right: int = 0
+    table: int = 0
+    log: int = 0
+    box: int = 0
+    too_small: bool = False
+
+    @property
+    def rounds_width(self) -> int:
+        """Columns of the pane of rounds between chart and machine, 0 where there is none."""
+        return 67 if self.columns == "wide" and self.chart else 0
+
+    @property
+    def chart_width(self) -> int:
+        """Columns of the loss chart; two stand free between panes."""
+        beside = [width for width in (self.rounds_width, self.right) if width]
+        return self.width - sum(beside) - 2 * len(beside)
+
+
+def arrange(width: int, height: int, *, box: int = 0) -> Layout:
+    """Divide a terminal; `box` is the height of a notice that takes the log's place, 0 for none."""
+    columns = "wide" if width >= WIDE_WIDTH else "normal" if width >= NORMAL_WIDTH else "compact"
+    if width < LEAST_WIDTH or height < LEAST_HEIGHT:
+        return Layout(width, height, columns, too_small=True)
+    if height >= NORMAL_HEIGHT:
+        return _tall(width, height, columns, box)
+    return _low(width, height, columns, box)
+
+
+def _tall(width: int, height: int, columns: str, box: int) -> Layout:
+    """Divide a terminal with room for big digits and the loss chart."""
+    right = {"wide": 45, "normal": 41, "compact": 0}[columns]
+    machine_line = 0 if right else 1
+    chart = CHART_WIDE if height >= WIDE_HEIGHT else CHART_NORMAL
+    free = height - 2 - 4 - machine_line - (1 + chart) - 2 - LAST_ROWS
+    log = max(3, min(12, free // 3)) if height >= WIDE_HEIGHT else max(3, min(5, free - 14))
+    below = box or log + 1
+    return Layout(
+        width,
+        height,
+        columns,
+        digits=4,
+        machine_line=machine_line,
+        chart=chart,
+        right=right,
+        table=max(0, free - below),
+        log=0 if box else log,
+        box=min(box, free),
+    )
+
+
+def _low(width: int, height: int, columns: str, box: int) -> Layout:
+    """Divide a terminal that has trends in row 3 for the chart, and the machine in row 4."""
+    free = height - 2 - 2 - 2 - LAST_ROWS
+    log = 5 if free >= 20 else 3 if free >= 16 else 2
+    below = box or log + 1
+    if free - below < TABLE_LEAST:
+        below = box if box and free - box >= 1 else 0
+    machine_line = trends = 1
+    if free - below < TABLE_LEAST and not below:
+        machine_line, free = 0, free + 1
+    if free - below < TABLE_LEAST and not below:
+        trends, free = 0, free + 1
+    return Layout(
+        width,
+        height,
+        columns,
+        trends=trends,
+        machine_line=machine_line,
+        table=free - below,
+        log=0 if box or not below else log,
+        box=below if box else 0,
+    )

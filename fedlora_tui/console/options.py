@@ -1,0 +1,32 @@
+"""How the console looks and behaves, as plain values that the caller chose."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+LOCAL_HZ = 4.0
+REMOTE_HZ = 2.0
+
+
+@dataclass(frozen=True)
+class ConsoleOptions:
+    """What the caller may set; every field has a sane default.
+
+    `run` and `model` are shown until the run itself has told its own. `refresh_hz` is how often steps and states are
+    painted, None for 4 a second here and 2 over SSH. `theme` is `dark` or `light`.
+    """
+
+    run: str = ""
+    model: str = ""
+    refresh_hz: float | None = None
+    theme: str = "dark"
+    bell: bool = True
+    ascii: bool = False
+
+    def seconds_between_paints(self, environment: Mapping[str, str] = os.environ) -> float:
+        """Give the pace of steps and states in seconds."""
+        if self.refresh_hz is not None:
+            return 1.0 / self.refresh_hz
+        return 1.0 / (REMOTE_HZ if environment.get("SSH_CONNECTION") else LOCAL_HZ)

@@ -1,0 +1,69 @@
+"""When to paint what: steps at the data's pace, slow things once a second, what matters at once, at rest nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fedlora_tui.protocol.state import RunState
+
+SLOW_SECONDS = 1.0
+SETTLE_SECONDS = 2.5
+"""How long a run that came to rest is still painted, so that its last measurements are seen."""
+
+AT_REST = ("paused", "done", "failed", "stopped")
+
+
+@dataclass
+class Pace:
+    """Remembers what was painted when, and tells what is due; times are of a clock that never goes back."""
+
+    seconds: float
+    _painted: RunState = field(default_factory=RunState)
+    _fast_at: float = -1e9
+    _slow_at: float = -1e9
+    _rest_since: float = 0.0
+
+    def due(self, state: RunState, now: float) -> str | None:
+        """Tell what to paint: `all`, `fast` (steps and states only) or nothing.
+
+        A clock that ticks is a reason to paint only while something runs; at rest, measurements alone are none.
+        """
+        if is_urgent(self._painted, state):
+            return self._take(state, now, slow=True)
+        if state.phase in AT_REST and now - self._rest_since > SETTLE_SECONDS:
+            return self._take(state, now, slow=True) if _log_grew(self._painted, state) else None
+        if now - self._slow_at >= SLOW_SECONDS - 0.01:
+            return self._take(state, now, slow=True)
+        if state is not self._painted and now - self._fast_at >= self.seconds - 0.01:
+            return self._take(state, now, slow=False)
+        return None
+
+    def painted(self, state: RunState, now: float) -> None:
+        """Note that everything was painted for another reason: a key, a new size."""
+        self._take(state, now, slow=True)
+
+    def _take(self, state: RunState, now: float, *, slow: bool) -> str:
+        if state.phase != self._painted.phase:
+            self._rest_since = now
+        self._painted = state
+        self._fast_at = now
+        if slow:
+            self._slow_at = now
+        return "all" if slow else "fast"
+
+
+def is_urgent(before: RunState, after: RunState) -> bool:
+    """Tell whether something happened that is painted at once, whatever the pace."""
+    return (
+        before.phase != after.phase
+        or before.answer is not after.answer
+        or before.export is not after.export
+        or before.started is not after.started
+        or len(before.history) != len(after.history)
+        or before.waiting != after.waiting
+        or before.organizations.keys() != after.organizations.keys()
+    )
+
+
+def _log_grew(before: RunState, after: RunState) -> bool:
+    return (before.log[-1:] or None) != (after.log[-1:] or None)

@@ -1,0 +1,72 @@
+"""One line drawn at fixed columns."""
+
+from __future__ import annotations
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from fedlora_tui.console.drawing.glyphs import Glyphs
+from fedlora_tui.console.drawing.text import cut_end
+
+Part = str | tuple[str, str]
+"""Words, alone or with the name of their style."""
+
+
+class Row:
+    """Puts words at columns, from left to right; what would overlap or stand out is cut."""
+
+    def __init__(self, width: int, glyphs: Glyphs) -> None:
+        self.width = width
+        self._glyphs = glyphs
+        self._text = Text(no_wrap=True, end="")
+        self._end = 0
+
+    @property
+    def end(self) -> int:
+        """The first free column."""
+        return self._end
+
+    def at(self, column: int, *parts: Part, until: int | None = None) -> Row:
+        """Put parts at a column, or behind what stands there; `until` is the column before which they end."""
+        limit = self.width if until is None else min(until, self.width)
+        if column > self._end and column < limit:
+            self._text.append(" " * (column - self._end))
+            self._end = column
+        for part in parts:
+            words, style = (part, "") if isinstance(part, str) else part
+            words = cut_end(words, limit - self._end, self._glyphs)
+            self._text.append(words, style or None)
+            self._end += cell_len(words)
+        return self
+
+    def to(self, column: int, *parts: Part) -> Row:
+        """Put parts so that they end before a column, where there is room for the whole of them."""
+        if column - width_of(*parts) < self._end:
+            return self
+        return self.at(column - width_of(*parts), *parts)
+
+    def text(self) -> Text:
+        """Give the line, padded to its width."""
+        self.at(self.width - 1, " ") if self._end < self.width else None
+        return self._text
+
+
+def width_of(*parts: Part) -> int:
+    """Give the cells that parts take."""
+    return sum(cell_len(part if isinstance(part, str) else part[0]) for part in parts)
+
+
+def rule(
+    width: int, glyphs: Glyphs, title: str, *right: Part, focused: bool = False, right_end: int | None = None
+) -> Text:
+    """Draw a pane's rule with its number and name, heavy when focused, and what stands at its right end."""
+    line = glyphs.rule_focused if focused else glyphs.rule
+    style = "yours" if focused else "quiet"
+    row = Row(width, glyphs).at(0, (line, style), " ", (title, "yours_bold" if focused else "ink"), " ")
+    end = width if right_end is None else right_end
+    tail: tuple[Part, ...] = (" ", *right, " ", (line, style)) if right else ()
+    fill = end - row.end - width_of(*tail)
+    if fill < 1:
+        tail, fill = (), end - row.end
+    row.at(row.end, (line * max(0, fill), style), *tail)
+    return row.text()

@@ -1,0 +1,1 @@
+"""What can fill the terminal or lie over it: the overview and the dialogs."""

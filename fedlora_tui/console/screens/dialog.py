@@ -1,0 +1,61 @@
+"""What all dialogs have in common: a box in the middle, over a screen that goes on living."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, TypeVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.screen import ModalScreen
+
+from fedlora_tui.console.box import box
+from fedlora_tui.console.row import Part as Words
+from fedlora_tui.console.view import View
+from fedlora_tui.console.widgets.lines import Lines
+
+BOX_WIDTH = 76
+
+Result = TypeVar("Result")
+
+
+class Dialog(ModalScreen[Result], inherit_bindings=False):
+    """A box of words; a subclass gives its `content` and takes its keys."""
+
+    BINDINGS: ClassVar[list[BindingType]] = []
+    TITLE_WORDS: ClassVar[str] = ""
+    RIGHT_WORDS: ClassVar[str] = ""
+
+    def __init__(self, view: View) -> None:
+        super().__init__()
+        self._view = view
+
+    def compose(self) -> ComposeResult:
+        """Give the box."""
+        yield Lines(self._view.look.palette, id="dialog")
+
+    def on_mount(self) -> None:
+        """Draw for the first time."""
+        self.paint(self._view)
+
+    def paint(self, view: View) -> None:
+        """Draw anew, for the run behind it goes on."""
+        self._view = view
+        width = min(BOX_WIDTH, view.layout.width)
+        content = self.in_sight(self.content(view), max(1, view.layout.height - 2))
+        lines = box(width, view.look.glyphs, self.TITLE_WORDS, content, right=self.RIGHT_WORDS)
+        dialog = self.query_one("#dialog", Lines)
+        dialog.styles.width, dialog.styles.height = width, len(lines)
+        dialog.show(lines)
+
+    def repaint(self) -> None:
+        """Draw anew after a key."""
+        self.paint(self._view)
+
+    def content(self, view: View) -> list[list[Words]]:
+        """Give the lines within the box."""
+        raise NotImplementedError
+
+    def in_sight(self, content: list[list[Words]], rows: int) -> Sequence[list[Words]]:
+        """Give the lines that there is room for."""
+        return content[:rows]

@@ -1,0 +1,106 @@
+"""The dialog that asks before a run that goes on is left; its focus is on what loses nothing."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import events
+
+from fedlora_tui.console.drawing import numbers
+from fedlora_tui.console.row import Part as Words
+from fedlora_tui.console.screens.dialog import Dialog
+from fedlora_tui.console.view import View
+from fedlora_tui.protocol.commands import Finish, Stop
+
+Choice = Finish | Stop | None
+
+
+class LeaveDialog(Dialog[Choice]):
+    """Finish the round and leave, stop now and leave, or stay."""
+
+    TITLE_WORDS = "leave?"
+    CHOICES: ClassVar[tuple[str, ...]] = ("finish", "stop", "cancel")
+
+    def __init__(self, view: View) -> None:
+        super().__init__(view)
+        self._cursor = len(self.CHOICES) - 1
+        self._complaint = ""
+
+    def content(self, view: View) -> list[list[Words]]:
+        """Say how the run stands, then the choices."""
+        after = "stop after this round, then leave"
+        if (left := _round_left(view)) is not None:
+            after = f"stop after this round ({numbers.duration(left, view.look.glyphs)}), then leave"
+        saved = view.state.checkpoint
+        kept = f"; the checkpoint of round {saved.round} stays" if saved else "; nothing is saved yet"
+        return [
+            [],
+            [_standing(view)],
+            [],
+            self._choice(view, 0, "f", "finish", after, able=not self._cannot_finish(view)),
+            self._choice(view, 1, "s", "stop", "stop after this step" + kept),
+            [(f"  {self._complaint}", "care")] if self._complaint else [],
+            self._choice(view, 2, "esc", "cancel", "stay"),
+            [],
+        ]
+
+    def on_key(self, event: events.Key) -> None:
+        """Take a choice by its letter, or the one under the cursor."""
+        event.stop()
+        letters = {"f": "finish", "s": "stop", "escape": "cancel", "q": "cancel"}
+        steps = {"up": -1, "k": -1, "shift+tab": -1, "down": 1, "j": 1, "tab": 1}
+        if event.key in letters:
+            self._take(letters[event.key])
+        elif event.key == "enter":
+            self._take(self.CHOICES[self._cursor])
+        elif event.key in steps:
+            self._cursor = (self._cursor + steps[event.key]) % len(self.CHOICES)
+        if self.is_mounted and self.is_current:
+            self.repaint()
+
+    def _take(self, choice: str) -> None:
+        if choice == "finish" and (reason := self._cannot_finish(self._view)):
+            self._complaint = reason
+        else:
+            self.dismiss(Finish() if choice == "finish" else Stop() if choice == "stop" else None)
+
+    def _cannot_finish(self, view: View) -> str:
+        if view.state.phase == "starting":
+            return "no round is under way yet: s stops the start"
+        if view.leaving == "finish" or view.state.phase == "finishing":
+            return "it ends after this round already"
+        return ""
+
+    def _choice(self, view: View, place: int, key: str, name: str, words: str, *, able: bool = True) -> list[Words]:
+        here = self._cursor == place
+        lead = f"{view.look.glyphs.cursor if here else ' '} {'' if len(key) > 1 else ' '}"
+        gap = " " * (5 - len(lead) - len(key) + 2)
+        return [
+            (lead, "yours_bold"),
+            (key, "yours_bold" if able else "quiet"),
+            (f"{gap}{name:<9}", "yours_bold" if here else "" if able else "quiet"),
+            (words, "" if able else "quiet"),
+        ]
+
+
+def _standing(view: View) -> str:
+    state, glyphs = view.state, view.look.glyphs
+    if state.phase == "starting":
+        return "The run is starting. Nothing is trained yet."
+    doing = {"paused": "paused", "pausing": "pausing", "finishing": "finishing"}.get(state.phase, "running")
+    words = f"Round {numbers.of(state.round, state.rounds, glyphs)} is {doing}"
+    left = state.seconds_left(view.now)
+    if left is not None and state.phase == "running":
+        words += f", {numbers.duration(left, glyphs)} left"
+    if state.checkpoint is not None:
+        return f"{words}. Checkpoint: round {state.checkpoint.round}, {numbers.clock(state.checkpoint_t, glyphs)}."
+    return f"{words}. There is no checkpoint yet."
+
+
+def _round_left(view: View) -> float | None:
+    """Estimate the seconds to the end of the round under way."""
+    state = view.state
+    seconds = [row.seconds for row in state.history[-5:] if row.seconds and row.round > 0]
+    if not seconds or state.round_since is None or state.round_finished or state.phase != "running":
+        return None
+    return max(0.0, sum(seconds) / len(seconds) - (view.now - state.round_since))

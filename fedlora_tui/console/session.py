@@ -1,0 +1,122 @@
+"""What the console knows of its run and does with it, without a screen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from fedlora_tui.console.actions import Action, Situation
+from fedlora_tui.console.drawing.glyphs import Glyphs
+from fedlora_tui.console.view import Said
+from fedlora_tui.console.wording import answer
+from fedlora_tui.protocol.commands import Command, Finish, Stop
+from fedlora_tui.protocol.handle import RunHandle
+from fedlora_tui.protocol.state import RunState, fold
+
+ANSWER_SECONDS = 3.0
+"""How long an answer is waited for at the quick pace."""
+
+
+class Session:
+    """A run, the selected organization, the order of rows, and the words of the answer row."""
+
+    def __init__(self, handle: RunHandle, glyphs: Glyphs, clock: Callable[[], float]) -> None:
+        self.handle = handle
+        self.state = RunState()
+        self.said: Said | None = None
+        self.order: tuple[str, ...] = ()
+        self.selected: str | None = None
+        self.leaving = ""
+        self._glyphs = glyphs
+        self._clock = clock
+        self._asked_at: float | None = None
+        self._sorted_rounds = 0
+
+    @property
+    def situation(self) -> Situation:
+        """What the registry of actions judges by."""
+        return Situation(self.state, self.selected, self.leaving == "stop")
+
+    @property
+    def asking(self) -> bool:
+        """True for a short while after a command was sent, until it is answered."""
+        return self._asked_at is not None and self._clock() - self._asked_at < ANSWER_SECONDS
+
+    @property
+    def ended(self) -> bool:
+        """True once nothing is left to wait for."""
+        return self.state.over or self.handle.over or self.handle.refusal is not None
+
+    def poll(self) -> bool:
+        """Fold what came since the last call; True when the answer row changed."""
+        records = self.handle.drain()
+        if not records:
+            return False
+        changed = False
+        for record in records:
+            before, self.state = self.state, fold(self.state, (record,))
+            said = answer(before, self.state, self._glyphs)
+            if said is not None:
+                self.said, changed = said, True
+            if self.state.answer is not before.answer:
+                self._asked_at = None
+        self._arrange()
+        return changed
+
+    def send(self, action: Action) -> None:
+        """Send an action's command, and say so until the run answers."""
+        assert action.command is not None
+        self.command(action.command(self.situation), f"asked: {action.does}")
+
+    def command(self, command: Command, words: str) -> None:
+        """Send a command, and say `words` until the run answers."""
+        self._asked_at = self._clock()
+        self.say(self._glyphs.none, "quiet", words + self._glyphs.ellipsis)
+        self.handle.send(command)
+
+    def leave_by(self, command: Finish | Stop) -> None:
+        """End the run, now or after its round; the console leaves when it is over."""
+        self.leaving = command.name
+        self.command(command, "stopping" if isinstance(command, Stop) else "leaving after this round")
+
+    def say(self, sign: str, style: str, words: str) -> None:
+        """Put words on the answer row."""
+        self.said = Said(sign, style, self._clock(), words)
+
+    def refuse(self, reason: str) -> None:
+        """Put the reason on the answer row why a key did nothing."""
+        self.say("!", "care_bold", reason)
+
+    def move(self, direction: str, page: int) -> None:
+        """Move the selection along the rows: up, down, page_up, page_down, first, last."""
+        steps = {"up": -1, "down": 1, "page_up": -page, "page_down": page, "first": -(10**9), "last": 10**9}
+        here = self.order.index(self.selected) if self.selected in self.order else 0
+        self.select(here + steps[direction])
+
+    def select(self, index: int) -> None:
+        """Select the organization in the row `index`, the nearest one where there is no such row."""
+        if self.order:
+            self.selected = self.order[max(0, min(len(self.order) - 1, index))]
+
+    def _arrange(self) -> None:
+        """Take in who came and went; sort anew only when a round is over."""
+        organizations = self.state.organizations
+        before = self.order
+        if len(self.state.history) != self._sorted_rounds or not before:
+            self._sorted_rounds = len(self.state.history)
+            self.order = tuple(
+                sorted(organizations, key=lambda name: (organizations[name].state == "joining", natural(name)))
+            )
+        elif set(before) != organizations.keys():
+            staying = [name for name in before if name in organizations]
+            known = set(staying)
+            self.order = (*staying, *sorted((n for n in organizations if n not in known), key=natural))
+        if self.selected not in organizations:
+            index = before.index(self.selected) if self.selected in before else 0
+            self.selected = None
+            self.select(index)
+
+
+def natural(name: str) -> list[tuple[int, int, str]]:
+    """Give the key under which names sort with their numbers in order: port-2 before port-10."""
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part.lower()) for part in re.split(r"(\d+)", name) if part]

@@ -1,0 +1,50 @@
+"""The box of a run that failed: what happened, what is lost, what can be done now."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from fedlora_tui.console.box import box
+from fedlora_tui.console.drawing import numbers
+from fedlora_tui.console.row import Part as Words
+from fedlora_tui.console.view import View
+from fedlora_tui.console.widgets.part import Part
+from fedlora_tui.console.wording import finished_rounds
+
+BOX_HEIGHT = 8
+BOX_WIDTH = 78
+
+
+class Failed(Part):
+    """The box, in the place of the log."""
+
+    def draw(self, view: View) -> list[Text]:
+        """Give the box's lines, indented by one column."""
+        if not view.layout.box:
+            return []
+        state, glyphs = view.state, view.look.glyphs
+        width = min(BOX_WIDTH, view.layout.width - 2)
+        where = f"in round {state.round}, step {state.step}" if state.round else "while it started"
+        title = f"{glyphs.refused} failed {where}, {numbers.clock(state.phase_since, glyphs)}"
+        lines = box(width, glyphs, title, _content(view), style="broken")
+        return [Text.assemble(" ", line) for line in lines]
+
+
+def _content(view: View) -> list[list[Words]]:
+    state, glyphs = view.state, view.look.glyphs
+    if state.checkpoint is not None:
+        when = numbers.clock(state.checkpoint_t, glyphs)
+        lost = f"Nothing is lost: the checkpoint of round {state.checkpoint.round} ({when}) is whole."
+    else:
+        lost = "No round was finished, so there is no checkpoint."
+    run = state.started.run if state.started else view.run
+    rounds = finished_rounds(state)
+    export: list[Words] = [("e", "yours_bold"), f"  export round {rounds[-1].round}"] if rounds else []
+    return [
+        [(state.reason or "no reason was given", "broken_bold")],
+        [lost],
+        [],
+        export,
+        [("q", "yours_bold"), f"  leave; later: fedlora-tui export {run}" if rounds else "  leave"],
+        [("the traceback is in engine.log", "quiet")],
+    ]

@@ -1,0 +1,64 @@
+"""The last three rows: what waits for the next round, the answer to the last key, the keys that act here."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from fedlora_tui.console.actions import FooterPlace, footer_places
+from fedlora_tui.console.drawing import numbers
+from fedlora_tui.console.row import Row
+from fedlora_tui.console.view import View
+from fedlora_tui.console.widgets.part import Part
+from fedlora_tui.console.wording import waiting_words
+
+
+class LastRows(Part):
+    """The last three rows."""
+
+    def draw(self, view: View) -> list[Text]:
+        """Give the three lines."""
+        return [_next_round(view), _answer(view), _footer(view)]
+
+
+def _next_round(view: View) -> Text:
+    row = Row(view.layout.width, view.look.glyphs)
+    if view.state.waiting:
+        row.at(1, ("next round", "quiet"))
+        for change in view.state.waiting:
+            row.at(row.end + 3, (waiting_words(change, view.look.glyphs), "yours"), until=view.layout.width - 16)
+        row.to(view.layout.width - 1, ("u", "yours_bold"), " takes back")
+    return row.text()
+
+
+def _answer(view: View) -> Text:
+    row = Row(view.layout.width, view.look.glyphs)
+    said = view.said
+    if said is not None:
+        row.at(1, (said.sign, said.style), " ", (numbers.clock(said.t, view.look.glyphs), "quiet"), f" {said.words}")
+        for place, hint in enumerate(said.hints):
+            key, _, word = hint.partition(" ")
+            row.at(row.end + 3 if not place else row.end + 2, "now good: " if not place else "")
+            row.at(row.end, (key, "yours_bold"), f" {word}")
+    return row.text()
+
+
+def _footer(view: View) -> Text:
+    row = Row(view.layout.width, view.look.glyphs)
+    column = 1
+    for place in footer_places(view.situation, view.layout.columns, view.layout.width):
+        _put_place(row, column, place, bare=not view.look.roles["held"])
+        column += len(place.text) + 2
+    return row.text()
+
+
+def _put_place(row: Row, column: int, place: FooterPlace, bare: bool) -> None:
+    """Put one key and its word: dimmed when it cannot act, in brackets where there are no colours to dim."""
+    if place.action is None:
+        return
+    key, _, word = place.text.partition(" ")
+    if place.able:
+        row.at(column, (key, "yours_bold"), f" {word}")
+    elif bare:
+        row.at(column - 1, f"({place.text.rstrip()})")
+    else:
+        row.at(column, (place.text, "quiet"))

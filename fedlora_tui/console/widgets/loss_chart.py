@@ -1,0 +1,38 @@
+"""The pane of the loss chart: train line and hold-out marks over the planned run."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from fedlora_tui.console.curves import holdout_points, train_points
+from fedlora_tui.console.drawing import numbers
+from fedlora_tui.console.drawing.chart import LossChart, draw
+from fedlora_tui.console.row import rule
+from fedlora_tui.console.view import View
+from fedlora_tui.console.widgets.part import Part
+
+
+class Loss(Part):
+    """The pane of the losses."""
+
+    SLOW = True
+    can_focus = True
+
+    def draw(self, view: View) -> list[Text]:
+        """Give the rule with the key of the curves, and the chart below it."""
+        layout, state, glyphs = view.layout, view.state, view.look.glyphs
+        if not layout.chart:
+            return []
+        title = rule(
+            layout.chart_width,
+            glyphs,
+            "1 loss",
+            (glyphs.curve_key, "train"),
+            f" train {numbers.loss(state.train_loss, glyphs)}   ",
+            (glyphs.holdout, "held"),
+            f" hold-out {numbers.loss(state.eval_loss, glyphs)}",
+            focused=view.focused == "loss",
+        )
+        chart = LossChart(train=train_points(state), holdout=holdout_points(state), rounds=max(state.rounds, 1))
+        names = {name: name for name in view.look.roles}
+        return [title, *draw(chart, layout.chart_width, layout.chart, names, glyphs)]

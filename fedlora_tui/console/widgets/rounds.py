@@ -1,0 +1,77 @@
+"""The pane of rounds on a wide terminal: one line a round, newest first, and below them what they come to."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from fedlora_tui.console.drawing import numbers
+from fedlora_tui.console.row import Row, rule
+from fedlora_tui.console.view import View
+from fedlora_tui.console.widgets.part import Part
+from fedlora_tui.protocol.state import RoundSummary, RunState
+
+ENDS = {"round": 7, "train": 15, "hold-out": 25, "change": 33, "drift": 40, "↑↓ MiB": 54, "sec": 60, "orgs": 66}
+"""The column before which each column of numbers ends."""
+
+
+class Rounds(Part):
+    """The pane of rounds."""
+
+    SLOW = True
+    can_focus = True
+
+    def draw(self, view: View) -> list[Text]:
+        """Give the rule, the head, the rounds and the summary."""
+        width, glyphs = view.layout.rounds_width, view.look.glyphs
+        if not width:
+            return []
+        title = rule(width, glyphs, "5 rounds", ("newest first", "quiet"), focused=view.focused == "rounds")
+        head = Row(width, glyphs)
+        for name, end in ENDS.items():
+            head.to(end, (name.replace("↑↓", "sum") if glyphs.ascii else name, "quiet"))
+        below = _summary(view)
+        history = view.state.history[::-1][: view.layout.chart - 2 - len(below)]
+        lines = [_line(row, view) for row in history]
+        blank = [Text("")] * (view.layout.chart - 1 - len(lines) - len(below))
+        return [title, head.text(), *lines, *blank, *below]
+
+
+def _line(summary: RoundSummary, view: View) -> Text:
+    glyphs = view.look.glyphs
+    before = next((row.eval_loss for row in view.state.history if row.round == summary.round - 1), None)
+    change = None if before is None or summary.eval_loss is None else summary.eval_loss - before
+    cells = {
+        "round": (numbers.whole(summary.round, glyphs), ""),
+        "train": (numbers.loss(summary.train_loss, glyphs), "train"),
+        "hold-out": (numbers.loss(summary.eval_loss, glyphs), "held"),
+        "change": (numbers.signed(change, glyphs), "care" if change is not None and change > 0 else "held"),
+        "drift": (numbers.drift(summary.drift, glyphs), ""),
+        "↑↓ MiB": (numbers.mebibytes(summary.bytes_up + summary.bytes_down, glyphs), ""),
+        "sec": (numbers.seconds(summary.seconds, glyphs), ""),
+        "orgs": (numbers.whole(summary.orgs, glyphs), ""),
+    }
+    row = Row(view.layout.rounds_width, glyphs)
+    for name, (words, style) in cells.items():
+        row.to(ENDS[name], (words, style))
+    return row.text()
+
+
+def _summary(view: View) -> list[Text]:
+    """Say which round is the best and which checkpoint is the last."""
+    state, glyphs = view.state, view.look.glyphs
+    best = saved = glyphs.dash
+    if state.best is not None:
+        best = f"round {state.best.round}, hold-out {numbers.loss(state.best.eval_loss, glyphs)}"
+        best += "   (e exports best or latest)"
+    if state.checkpoint is not None:
+        saved = ", ".join(_checkpoint_words(state, view))
+    rows = (("best", best), ("saved", saved))
+    return [Row(view.layout.rounds_width, glyphs).at(2, (name, "quiet")).at(9, words).text() for name, words in rows]
+
+
+def _checkpoint_words(state: RunState, view: View) -> list[str]:
+    glyphs, checkpoint = view.look.glyphs, state.checkpoint
+    if checkpoint is None:
+        return []
+    size, took = numbers.bytes_text(checkpoint.bytes, glyphs), numbers.milliseconds(checkpoint.seconds, glyphs)
+    return [f"round {checkpoint.round}", numbers.clock(state.checkpoint_t, glyphs), size, took]

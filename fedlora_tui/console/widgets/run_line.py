@@ -1,0 +1,130 @@
+"""Row 1: the run's state in a word, round, step, what the state goes on with, the run's name, the clock."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from fedlora_tui.console.drawing import numbers
+from fedlora_tui.console.drawing.text import cut_middle
+from fedlora_tui.console.row import Part as Words
+from fedlora_tui.console.row import Row, width_of
+from fedlora_tui.console.view import View
+from fedlora_tui.console.widgets.part import Part
+from fedlora_tui.console.widgets.starting import now_doing
+from fedlora_tui.console.wording import short_model
+from fedlora_tui.protocol.events import RunStarted
+
+STATE_STYLES = {
+    "starting": "quiet",
+    "running": "train",
+    "pausing": "care",
+    "paused": "care",
+    "finishing": "care",
+    "done": "held",
+    "failed": "broken_bold",
+    "stopped": "quiet",
+}
+STATE_COLUMN, ROUND_COLUMN = 1, 13
+
+
+class RunLine(Part):
+    """The first row."""
+
+    def draw(self, view: View) -> list[Text]:
+        """Give the one line."""
+        return [draw_run_line(view)]
+
+
+def draw_run_line(view: View) -> Text:
+    """Draw row 1: what stands left first; the clock, then the configuration, give way when it is narrow."""
+    row = Row(view.layout.width, view.look.glyphs)
+    phase = view.state.phase
+    sign = view.look.glyphs.run_state(phase)
+    row.at(STATE_COLUMN, (f"{sign} {phase}", STATE_STYLES.get(phase, "ink")))
+    left = [words for words in _left(view) if words[0]]
+    column = ROUND_COLUMN
+    for words, least in left:
+        row.at(column, words)
+        column = max(row.end, column + least) + 3
+    _put_right(row, view)
+    return row.text()
+
+
+def _left(view: View) -> list[tuple[str, int]]:
+    """Give what stands left, each with the width that is kept for it."""
+    state, glyphs = view.state, view.look.glyphs
+    if state.phase == "starting":
+        since = "" if state.began is None else numbers.duration(view.now - state.began, glyphs)
+        return [(now_doing(state, glyphs), 23), (since, 11)]
+    total = numbers.whole(state.rounds)
+    rounds = (f"round {numbers.of(state.round, state.rounds, glyphs)}", len(f"round {total}/{total}") - 1)
+    most = numbers.whole(state.steps)
+    steps = (f"step {numbers.of(state.step, state.steps, glyphs)}", len(f"step {most}/{most}"))
+    tail = [(words, 0) for words in _tail(view)]
+    return [rounds, steps if state.steps else ("", 0), *tail]
+
+
+def _tail(view: View) -> list[str]:
+    """Say what the state goes on with."""
+    state, glyphs = view.state, view.look.glyphs
+    if view.leaving == "stop" and not state.over:
+        return ["stopping" + glyphs.ellipsis]
+    match state.phase:
+        case "running":
+            left = state.seconds_left(view.now)
+            words = [f"{numbers.duration(left, glyphs)} left"]
+            if view.layout.columns == "wide" and state.began is not None:
+                words.append(f"{numbers.duration(view.now - state.began, glyphs)} gone")
+                if left is not None:
+                    words.append(f"done about {numbers.clock_short(view.now + left, glyphs)}")
+            return words
+        case "pausing":
+            return ["within one step"]
+        case "paused":
+            return [state.reason or f"since {numbers.clock(state.phase_since, glyphs)}"]
+        case "finishing":
+            return ["after this round" if state.step < state.steps else "last evaluation, checkpoint"]
+        case "done" if state.best is not None:
+            return [f"best round {state.best.round}, {numbers.loss(state.best.eval_loss, glyphs)}"]
+        case "stopped":
+            return [state.reason]
+    return []
+
+
+def _put_right(row: Row, view: View) -> None:
+    """Put the run's name, the configuration and the clock at the right end, as much of it as there is room for."""
+    state = view.state
+    name = state.started.run if state.started else view.run
+    clock = numbers.clock(view.now, view.look.glyphs)
+    gap = "  " if view.layout.columns == "compact" else "   "
+    configuration: list[Words] = []
+    if state.started is not None and view.layout.columns != "compact":
+        configuration = [(_configuration(state.started, view), "quiet")]
+    shorter = cut_middle(name, 12, view.look.glyphs)
+    choices: list[list[Words]] = [[name, *configuration, clock], [name, clock], [shorter, clock], [name], [shorter]]
+    for choice in choices:
+        words = _spaced([part for part in choice if part], gap)
+        if row.end + 2 + width_of(*words) <= view.layout.width - 1:
+            row.to(view.layout.width - 1, *words)
+            return
+
+
+def _spaced(parts: list[Words], gap: str) -> list[Words]:
+    spaced: list[Words] = []
+    for part in parts:
+        spaced += [gap, part] if spaced else [part]
+    return spaced
+
+
+def _configuration(started: RunStarted, view: View) -> str:
+    glyphs = view.look.glyphs
+    model = f"{short_model(started.model)} {numbers.count_short(started.params, glyphs)}"
+    parts = [model, f"rank {view.state.rank}", started.aggregation]
+    if view.layout.columns == "wide":
+        share = started.trainable / started.params if started.params else None
+        trainable = numbers.count_short(started.trainable, glyphs)
+        parts.insert(1, f"{trainable} trainable ({numbers.percent_fine(share, glyphs)})")
+    if view.state.learning_rate:
+        parts.append(f"lr {numbers.learning_rate(view.state.learning_rate, glyphs)}")
+    words = f" {glyphs.separator} ".join(parts)
+    return f"{words}   {started.device}" if view.layout.columns == "wide" else words

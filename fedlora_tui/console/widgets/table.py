@@ -1,0 +1,155 @@
+"""The table of organizations: one row each, sorted anew only when a round is over, the cursor on its organization."""
+
+from __future__ import annotations
+
+from collections import Counter
+from statistics import median
+
+from rich.text import Text
+from textual import events
+from textual.message import Message
+
+from fedlora_tui.console.curves import Points, organization_points, rounds_so_far
+from fedlora_tui.console.drawing import numbers
+from fedlora_tui.console.drawing.trend import scale, trend
+from fedlora_tui.console.look import Look
+from fedlora_tui.console.row import Part as Words
+from fedlora_tui.console.row import Row, rule
+from fedlora_tui.console.view import View
+from fedlora_tui.console.widgets.columns import Placed, placed_columns
+from fedlora_tui.console.widgets.part import Part
+
+STATES = (*("training", "testing", "waiting", "done", "late", "fault", "quarantine", "leaving", "absent", "stopped"),)
+"""The order in which the head counts them."""
+
+HEAD_ROWS = 2
+
+
+class OrganizationTable(Part):
+    """The pane of organizations."""
+
+    can_focus = True
+
+    class Pointed(Message):
+        """The pointer asks for a row: its number, or one up or down when it is None."""
+
+        def __init__(self, index: int | None, direction: str = "") -> None:
+            super().__init__()
+            self.index = index
+            self.direction = direction
+
+    def __init__(self, look: Look, *, id: str | None = None) -> None:
+        super().__init__(look.palette, id=id)
+        self._top = 0
+        self._trends: dict[str, str] = {}
+
+    def draw(self, view: View) -> list[Text]:
+        """Give the rule, the head and the rows that are in sight."""
+        width = view.layout.width
+        columns = placed_columns(view.layout.columns, width)
+        if view.slow:
+            self._trends = _trends(view, columns)
+        more_below = bool(view.layout.box) and len(view.order) > view.layout.table
+        rows = view.layout.table - (1 if more_below else 0)
+        self._keep_in_sight(view, rows)
+        shown = view.order[self._top : self._top + rows]
+        lines = [_title(view), _head(view, columns)]
+        bar = scroll_bar(len(view.order), rows, self._top, view)
+        for y, name in enumerate(shown):
+            lines.append(self._row(view, columns, name, "" if more_below else bar[y]))
+        hidden = len(view.order) - self._top - len(shown)
+        if more_below and hidden:
+            words = (f"{hidden} more below", "quiet")
+            lines.append(Row(width, view.look.glyphs).at(columns[0].start, words).text())
+        return lines
+
+    def on_click(self, event: events.Click) -> None:
+        """Select the row under the pointer."""
+        if event.y >= HEAD_ROWS:
+            self.post_message(self.Pointed(self._top + event.y - HEAD_ROWS))
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """Select the next row."""
+        self.post_message(self.Pointed(None, "down"))
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """Select the row before."""
+        self.post_message(self.Pointed(None, "up"))
+
+    def _keep_in_sight(self, view: View, rows: int) -> None:
+        cursor = view.order.index(view.selected) if view.selected in view.order else 0
+        self._top = max(min(self._top, cursor, max(0, len(view.order) - rows)), cursor - rows + 1, 0)
+
+    def _row(self, view: View, columns: list[Placed], name: str, bar: str) -> Text:
+        organization = view.state.organizations[name]
+        selected = name == view.selected
+        row = Row(view.layout.width, view.look.glyphs)
+        if selected:
+            row.at(columns[0].start - 2, (view.look.glyphs.cursor, "yours_bold"))
+        for placed in columns:
+            words, style = placed.cell(organization, view)
+            if placed.column.head == "trend":
+                words = self._trends.get(name, "")
+            elif selected and placed.column.head == "organization":
+                style = "yours_bold"
+            row.at(placed.start, (words, style))
+        row.at(view.layout.width - 1, (bar, "quiet"))
+        text = row.text()
+        if selected and not view.look.roles["held"]:
+            text.stylize("reverse")
+        elif organization.state in ("absent", "stopped"):
+            text.stylize("quiet", 0, columns[0].start + columns[0].width)
+        return text
+
+
+def scroll_bar(total: int, rows: int, top: int, view: View) -> list[str]:
+    """Give one sign a row: where one is, where there is more; blank when all rows are in sight."""
+    if total <= rows or rows < 1:
+        return [""] * max(0, rows)
+    length = max(1, rows * rows // total)
+    start = round(top * (rows - length) / (total - rows))
+    glyphs = view.look.glyphs
+    return [glyphs.scroll_here if start <= y < start + length else glyphs.scroll_rest for y in range(rows)]
+
+
+def _trends(view: View, columns: list[Placed]) -> dict[str, str]:
+    """Draw all trends on the one scale of their column."""
+    width = next((placed.width for placed in columns if placed.column.head == "trend"), 0)
+    if not width:
+        return {}
+    span = max(rounds_so_far(view.state), 1e-6)
+    points: dict[str, Points] = {
+        name: organization_points(org, view.state) for name, org in view.state.organizations.items()
+    }
+    low, high = scale(points.values(), width, span)
+    return {name: trend(series, width, span, low, high, view.look.glyphs) for name, series in points.items()}
+
+
+def _title(view: View) -> Text:
+    organizations = view.state.organizations.values()
+    counts = Counter(org.state for org in organizations)
+    present = sum(count for state, count in counts.items() if state != "joining")
+    dot = f" {view.look.glyphs.none} "
+    words = [str(present), *(f"{counts[state]} {state}" for state in STATES if counts[state])]
+    right: list[Words] = [dot.join(words)]
+    if view.layout.columns == "wide" and (spread := _spread(view)):
+        right.append(f"      {spread}")
+    if view.layout.columns != "compact":
+        right.append(("      by name" if view.layout.columns == "wide" else "        by name", "quiet"))
+    focused = view.focused == "table"
+    return rule(view.layout.width, view.look.glyphs, "2 organizations", *right, focused=focused)
+
+
+def _spread(view: View) -> str:
+    losses = [org.holdout for org in view.state.organizations.values() if org.holdout is not None]
+    if not losses:
+        return ""
+    least, middle, most = (numbers.loss(x, view.look.glyphs) for x in (min(losses), median(losses), max(losses)))
+    return f"hold-out least {least}   median {middle}   most {most}"
+
+
+def _head(view: View, columns: list[Placed]) -> Text:
+    row = Row(view.layout.width, view.look.glyphs)
+    for placed in columns:
+        row.at(placed.start, (placed.head(view.look.glyphs), "quiet"))
+    return row.text()

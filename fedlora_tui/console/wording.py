@@ -1,0 +1,195 @@
+"""What the log and the answer row say about events, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from fedlora_tui.console.drawing import numbers
+from fedlora_tui.console.drawing.glyphs import Glyphs
+from fedlora_tui.console.view import Said
+from fedlora_tui.protocol import events as ev
+from fedlora_tui.protocol.events import Record
+from fedlora_tui.protocol.state import RoundSummary, RunState, Waiting
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the log: when, a sign with its style, whose it is, and the words."""
+
+    t: float
+    sign: str
+    style: str
+    name: str
+    words: str
+
+
+def entries(state: RunState, glyphs: Glyphs, most: int) -> list[Entry]:
+    """Give the last lines of the log, oldest first."""
+    found: list[Entry] = []
+    for record in reversed(state.log):
+        if len(found) == most:
+            break
+        entry = entry_of(record, state, glyphs)
+        if entry is not None:
+            found.append(entry)
+    return found[::-1]
+
+
+def entry_of(record: Record, state: RunState, glyphs: Glyphs) -> Entry | None:
+    """Write one record as a line of the log, None for kinds that the screen shows elsewhere."""
+    said = _run_words(record.event, state, glyphs) or _organization_words(record.event, glyphs)
+    return None if said is None else Entry(record.t, *said)
+
+
+def _run_words(event: ev.Event, state: RunState, glyphs: Glyphs) -> tuple[str, str, str, str] | None:
+    sign = glyphs.run_state
+    match event:
+        case ev.RunStarted():
+            words = f"{event.run}: {len(event.orgs)} organizations, {event.rounds} rounds, on {event.device}"
+            return sign("running"), "held", "started", words
+        case ev.RoundFinished():
+            return sign("done"), "held", f"round {event.round}", _round_words(event, state, glyphs)
+        case ev.RunPaused():
+            return sign("paused"), "care", "paused", event.reason or f"at step {event.step}, nothing lost"
+        case ev.RunResumed():
+            return sign("running"), "held", "resumed", f"round {event.round}"
+        case ev.RunFinishing():
+            return sign("finishing"), "care", "finishing", event.reason or f"round {event.round} is the last"
+        case ev.RunFinished():
+            return sign("done"), "held", "done", _end_words(event, glyphs)
+        case ev.RunStopped():
+            return sign("stopped"), "care", "stopped", event.reason or f"in round {event.round}"
+        case ev.RunFailed():
+            return sign("failed"), "broken_bold", "failed", event.reason
+        case ev.AdapterExported():
+            words = f"round {event.round} to {event.path}, {numbers.bytes_text(event.bytes, glyphs)}"
+            return sign("done"), "held", "export", words
+        case ev.CommandAcknowledged():
+            words = command_words(event.command, event.value, glyphs)
+            wait = "" if event.takes_effect_round is None else f", waits for round {event.takes_effect_round}"
+            return glyphs.yours, "yours", event.by, words + wait
+        case ev.CommandRefused():
+            words = f"{command_words(event.command, event.value, glyphs)}: {event.reason}"
+            return "!", "care", "refused", words
+    return None
+
+
+def _organization_words(event: ev.Event, glyphs: Glyphs) -> tuple[str, str, str, str] | None:
+    sign = glyphs.organization_state
+    match event:
+        case ev.OrgJoined() if event.round > 1:
+            words = f"joined with round {event.round}, {numbers.count_short(event.tokens, glyphs)} tokens"
+            return sign("joining"), "yours", event.org, words
+        case ev.OrgLeft():
+            return sign("leaving"), "yours", event.org, f"left: {event.reason}" if event.reason else "left"
+        case ev.UpdateRejected():
+            return sign("fault"), "broken_bold", event.org, f"reply refused: {event.reason}"
+        case ev.Warned():
+            return "!", "care", event.org or "warning", event.message
+    return None
+
+
+def _round_words(event: ev.RoundFinished, state: RunState, glyphs: Glyphs) -> str:
+    before = next((row.eval_loss for row in state.history if row.round == event.round - 1), None)
+    change = ""
+    if before is not None and event.eval_loss is not None:
+        change = f" ({numbers.signed(event.eval_loss - before, glyphs)})"
+    parts = [
+        f"hold-out {numbers.loss(event.eval_loss, glyphs)}{change}",
+        f"train {numbers.loss(event.train_loss, glyphs)}",
+        f"drift {numbers.drift(event.drift, glyphs)}",
+        numbers.duration(event.seconds, glyphs),
+        numbers.bytes_text(event.bytes_up + event.bytes_down, glyphs),
+        "saved",
+    ]
+    return "   ".join(parts)
+
+
+def _end_words(event: ev.RunFinished, glyphs: Glyphs) -> str:
+    best = ""
+    if event.best_round is not None:
+        best = f", best round {event.best_round} with hold-out {numbers.loss(event.best_loss, glyphs)}"
+    return f"{event.rounds} rounds{best}" + (f" ({event.reason})" if event.reason else "")
+
+
+def command_words(command: str, value: object, glyphs: Glyphs) -> str:
+    """Write a command as the next-round row does: `+ clinic-9`, `− clinic-9`, else its name."""
+    if command == "add":
+        return f"{glyphs.organization_state('joining')} {value or 'one more'}"
+    if command == "drop":
+        return f"{glyphs.organization_state('leaving')} {value}"
+    if command == "export" and isinstance(value, dict):
+        return f"export {value.get('round', '')}".strip()
+    return {"undo": "takes back", "stop": "stop", "finish": "finish after this round"}.get(command, command)
+
+
+def waiting_words(change: Waiting, glyphs: Glyphs) -> str:
+    """Write a change that waits for the next round."""
+    return command_words(change.command, change.value, glyphs)
+
+
+def answer(before: RunState, state: RunState, glyphs: Glyphs) -> Said | None:
+    """Answer the last command from what the run said about it since `before`, None where it said nothing."""
+    if state.phase != before.phase and (said := _phase_answer(before, state, glyphs)) is not None:
+        return said
+    if state.export is not None and state.export is not before.export:
+        size = numbers.bytes_text(state.export.bytes, glyphs)
+        return Said(glyphs.answered, "held", state.t, f"written: {state.export.path}   {size}")
+    if state.answer is None or state.answer is before.answer:
+        return None
+    event, t = state.answer.event, state.answer.t
+    if isinstance(event, ev.CommandRefused):
+        return Said("!", "care_bold", t, event.reason)
+    return Said(glyphs.answered, "held", t, _acknowledged(event, before, state, glyphs))
+
+
+def _acknowledged(event: ev.CommandAcknowledged, before: RunState, state: RunState, glyphs: Glyphs) -> str:
+    turn = event.takes_effect_round
+    if event.command == "add" and turn is not None:
+        return f"{event.value} joins at round {turn} with the adapter of round {turn - 1}"
+    if event.command == "drop" and turn is not None:
+        return f"{event.value} leaves at round {turn}"
+    if event.command == "undo":
+        taken = before.waiting[-1] if before.waiting else None
+        return f"taken back: {waiting_words(taken, glyphs)}" if taken else "taken back"
+    return {
+        "pause": "pausing within one step",
+        "resume": f"round {state.round} goes on",
+        "export": "writing the adapter" + glyphs.ellipsis,
+        "finish": f"the run ends after round {state.round}",
+        "stop": "stopping" + glyphs.ellipsis,
+    }.get(event.command, event.command)
+
+
+def _phase_answer(before: RunState, state: RunState, glyphs: Glyphs) -> Said | None:
+    t = state.phase_since or state.t
+    good = ("e export",) if finished_rounds(state) else ()
+    if state.phase == "paused" and not state.reason:
+        return Said(glyphs.answered, "held", t, f"paused at step {state.step}, nothing lost", good)
+    if state.phase == "paused":
+        return Said("!", "care_bold", t, f"paused by itself: {state.reason}", good)
+    if state.phase == "running" and before.phase == "paused":
+        return Said(glyphs.answered, "held", t, f"round {state.round} goes on")
+    if state.phase == "done":
+        return Said(glyphs.answered, "held", t, "the run is done" + _reason(state), (*good, "q quit"))
+    if state.phase == "failed":
+        words = f"the run failed; the last event is {numbers.count(state.seq, glyphs)}"
+        return Said(glyphs.refused, "broken_bold", t, words)
+    if state.phase == "stopped":
+        return Said(glyphs.answered, "held", t, "the run is stopped" + _reason(state), (*good, "q quit"))
+    return None
+
+
+def _reason(state: RunState) -> str:
+    return f": {state.reason}" if state.reason else ""
+
+
+def finished_rounds(state: RunState) -> list[RoundSummary]:
+    """Give the rounds from 1 on that are finished, whose adapters can be written."""
+    return [row for row in state.history if row.round > 0]
+
+
+def short_model(name: str) -> str:
+    """Give a model's name without the folders before it: a path's last part, a hub id's own name."""
+    return PurePath(name).name or name

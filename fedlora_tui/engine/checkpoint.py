@@ -1,0 +1,95 @@
+"""All that a round leaves behind, written whole or not at all: safetensors and JSON, never pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save
+
+from fedlora_tui.lora.adapter import Adapter, from_tensors
+
+FOLDER = "checkpoints"
+ADAPTER, STATE = "adapter.safetensors", "state.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The global adapter of a finished round and what is known of the run at that moment."""
+
+    round: int
+    adapter: Adapter
+    state: Mapping[str, Any]
+
+
+def name(round: int) -> str:
+    """Give the name of a round's folder."""
+    return f"round-{round:04d}"
+
+
+def write(run: Path, checkpoint: Checkpoint) -> int:
+    """Write a checkpoint aside, sync it, and rename it into place; give its size in bytes."""
+    home = run / FOLDER
+    home.mkdir(exist_ok=True)
+    aside = home / f".{name(checkpoint.round)}.part"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    state = {**checkpoint.state, "v": 1, "round": checkpoint.round}
+    state |= {"rank": checkpoint.adapter.rank, "alpha": checkpoint.adapter.alpha}
+    tensors = {key: tensor.contiguous() for key, tensor in checkpoint.adapter.tensors().items()}
+    size = _write_synced(aside / ADAPTER, save(tensors))
+    size += _write_synced(aside / STATE, json.dumps(state, indent=1, allow_nan=False).encode())
+    place = home / name(checkpoint.round)
+    shutil.rmtree(place, ignore_errors=True)
+    aside.rename(place)
+    _sync_folder(home)
+    return size
+
+
+def _write_synced(path: Path, data: bytes) -> int:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return len(data)
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def rounds(run: Path) -> list[int]:
+    """Give the rounds that have a whole checkpoint, in order."""
+    matches = (re.fullmatch(r"round-(\d{4,})", entry.name) for entry in (run / FOLDER).glob("round-*"))
+    return sorted(int(match.group(1)) for match in matches if match)
+
+
+def read_state(run: Path, round: int) -> dict[str, Any]:
+    """Read what a checkpoint knows of its run, without the adapter."""
+    state: dict[str, Any] = json.loads((run / FOLDER / name(round) / STATE).read_text(encoding="utf-8"))
+    return state
+
+
+def read(run: Path, round: int) -> Checkpoint:
+    """Read one checkpoint back."""
+    state = read_state(run, round)
+    tensors = load_file(run / FOLDER / name(round) / ADAPTER)
+    ordered = {key: tensors[key] for key in _module_order(tensors, state.get("modules"))}
+    return Checkpoint(round, from_tensors(ordered, int(state["rank"]), float(state["alpha"])), state)
+
+
+def _module_order(tensors: Mapping[str, Any], modules: list[str] | None) -> list[str]:
+    """Safetensors sorts its names; the adapter keeps the order of the model's modules."""
+    if not modules:
+        return list(tensors)
+    return [f"{module}.{factor}.weight" for module in modules for factor in ("lora_A", "lora_B")]

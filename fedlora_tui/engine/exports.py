@@ -1,0 +1,81 @@
+"""Exports of a run: which round is meant, whether it can be written, and writing it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from fedlora_tui.engine import checkpoint
+from fedlora_tui.errors import UserError
+from fedlora_tui.lora.base_model import BaseModel
+from fedlora_tui.lora.export import Origin, write_adapter, write_merged
+from fedlora_tui.protocol.commands import Export
+from fedlora_tui.protocol.events import AdapterExported
+
+
+def chosen_round(run: Path, wanted: str) -> int:
+    """Turn `latest`, `best` or a number into a finished round that has a checkpoint. Raises UserError."""
+    finished = [round for round in checkpoint.rounds(run) if round > 0]
+    if not finished:
+        raise UserError(f"{run.name}: no round is finished yet")
+    if wanted == "latest":
+        return finished[-1]
+    if wanted == "best":
+        losses = {round: checkpoint.read_state(run, round)["eval_loss"] for round in finished}
+        measured = {round: loss for round, loss in losses.items() if loss is not None}
+        return min(measured, key=lambda round: (measured[round], round), default=finished[-1])
+    if wanted.isdigit() and int(wanted) in finished:
+        return int(wanted)
+    raise UserError(f"round {wanted} of {run.name}: allowed is latest, best, or {_spans(finished)}")
+
+
+def _spans(rounds: list[int]) -> str:
+    return f"{rounds[0]}" if len(rounds) == 1 else f"one of {rounds[0]} to {rounds[-1]}"
+
+
+def destination(run: Path, round: int, merged: bool, out: str) -> Path:
+    """Give the folder that an export is written to."""
+    if out:
+        return Path(out).expanduser()
+    return run / "exports" / (checkpoint.name(round) + ("-merged" if merged else ""))
+
+
+def write(run: Path, command: Export, base: BaseModel, settings: dict[str, Any]) -> AdapterExported:
+    """Write what was asked for. Raises UserError where the round is not there or the folder cannot be written."""
+    round = chosen_round(run, command.round)
+    kept = checkpoint.read(run, round)
+    origin = _origin(run, kept.state, base, settings)
+    folder = destination(run, round, command.merged, command.out)
+    try:
+        writer = write_merged if command.merged else write_adapter
+        size = writer(folder, kept.adapter, base, origin)
+    except OSError as error:
+        raise UserError(
+            f"{folder}: cannot be written: {error.strerror or error}; name another folder with --out"
+        ) from None
+    return AdapterExported(round, str(folder), command.merged, size)
+
+
+def _origin(run: Path, state: Any, base: BaseModel, settings: dict[str, Any]) -> Origin:
+    first = checkpoint.read_state(run, 0)
+    return Origin(
+        run=run.name,
+        round=state["round"],
+        rounds=state["rounds"],
+        aggregation=state["aggregation"],
+        organizations=tuple(state["organizations"]),
+        base=base.name,
+        base_loss=first["eval_loss"],
+        eval_loss=state["eval_loss"],
+        train_loss=state["train_loss"],
+        settings=settings,
+    )
+
+
+def settings_of(config: dict[str, Any]) -> dict[str, Any]:
+    """Give the settings that a model card lists, from a configuration as plain tables."""
+    federation = config["federation"]
+    wanted = ("local_steps", "local_epochs", "batch_size", "learning_rate", "fraction", "proximal_mu", "seed")
+    listed = {name: json.dumps(federation[name]) for name in wanted}
+    return {**listed, "max_length": config["model"]["max_length"], "data": config["data"]["source"]}

@@ -1,0 +1,84 @@
+"""The runs folder and a run's own: `runs/<id>/`, and how a RUN on the command line is found."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from pathlib import Path
+
+from fedlora_tui.config import Config, to_toml
+from fedlora_tui.engine import journal
+from fedlora_tui.errors import UserError
+
+ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+
+
+def check_writable(runs: Path) -> None:
+    """Make sure that a run's folder can be made there. Raises UserError."""
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f'runs.dir = "{runs}": cannot be made: {error.strerror}; name another with --runs-dir'
+        ) from None
+    if not os.access(runs, os.W_OK | os.X_OK):
+        raise UserError(f'runs.dir = "{runs}": not writable; name another with --runs-dir')
+
+
+def create(runs: Path, name: str, now: float) -> Path:
+    """Make a new run's folder, named by date, time and a suffix that no other run of that minute has."""
+    stamp = time.strftime("%m%d-%H%M", time.localtime(now))
+    attempt = 1
+    while True:
+        suffix = (name if attempt == 1 else f"{name}-{attempt}") if name else _letters()
+        folder = runs / f"{stamp}-{suffix}"
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            attempt += 1
+            continue
+        except OSError as error:
+            raise UserError(f'runs.dir = "{runs}": {error.strerror}; name another with --runs-dir') from None
+        (folder / "exports").mkdir()
+        return folder
+
+
+def _letters() -> str:
+    return "".join(secrets.choice(ALPHABET) for _ in range(3))
+
+
+def write_config(folder: Path, config: Config) -> None:
+    """Keep the resolved configuration beside the journal."""
+    (folder / "config.toml").write_text(to_toml(config), encoding="utf-8")
+
+
+def find(runs: Path, run: str | None) -> Path:
+    """Give the folder of a run by id or path; the newest by start time when None. Raises UserError."""
+    if run is not None:
+        for folder in (runs / run, Path(run).expanduser()):
+            if (folder / journal.NAME).is_file():
+                return folder
+        raise UserError(f"{run}: no such run in {runs}{_known(runs)}")
+    started = sorted(all_runs(runs), key=started_at)
+    if not started:
+        raise UserError(f"{runs}: no run here yet; start one with fedlora-tui, or name the folder with --runs-dir")
+    return started[-1]
+
+
+def all_runs(runs: Path) -> list[Path]:
+    """Give the folders below that hold a journal."""
+    return [entry.parent for entry in runs.glob(f"*/{journal.NAME}")]
+
+
+def started_at(folder: Path) -> float:
+    """Give when a run began, from its first event."""
+    try:
+        return next(iter(journal.read(folder))).t
+    except (StopIteration, ValueError, OSError):
+        return 0.0
+
+
+def _known(runs: Path) -> str:
+    names = [folder.name for folder in sorted(all_runs(runs), key=started_at)][-5:]
+    return f"; there are {', '.join(names)}" if names else "; it has no runs"

@@ -1,0 +1,127 @@
+"""Everything that is found out before a run's folder is made: device, base, organizations and their text.
+
+What is wrong here (no such model, a folder with no usable text, too little text for a batch) is a UserError: the
+process ends with exit status 2 and nothing is left behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedlora_tui.config import RULES, Config, with_organizations
+from fedlora_tui.engine.folder import check_writable
+from fedlora_tui.errors import UserError
+from fedlora_tui.lora import base_model
+from fedlora_tui.lora.adapter import Adapter, initial
+from fedlora_tui.lora.base_model import BaseModel
+from fedlora_tui.lora.rows import Rows, tokenize
+from fedlora_tui.organizations.source import Source, open_source
+from fedlora_tui.organizations.text import split
+from fedlora_tui.protocol.events import Preparing
+
+Say = Callable[[Preparing], None]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What may be told of an organization's text: how much there is of it."""
+
+    documents: int
+    tokens: int
+    holdout_tokens: int
+
+
+class Texts:
+    """The organizations' tokens, read and kept here for those that take part."""
+
+    def __init__(self, source: Source, base: BaseModel, config: Config) -> None:
+        self.source = source
+        self._base = base
+        self._config = config
+        self._rows: dict[str, Rows] = {}
+        self._counts: dict[str, Counts] = {}
+
+    def read(self, organization: str) -> Counts:
+        """Read, split and tokenize one organization's text. Raises UserError where it is too little for one batch."""
+        data, federation = self._config.data, self._config.federation
+        documents = self.source.documents(organization)
+        text = split(organization, documents.texts, data.holdout, federation.seed, documents.dropped)
+        rows = tokenize(
+            self._base.tokenizer,
+            organization,
+            text.train,
+            text.holdout,
+            self._config.model.max_length,
+            data.holdout_tokens,
+        )
+        if len(rows.train) < federation.batch_size or not rows.holdout:
+            raise UserError(
+                f"organization {organization}: {len(rows.train)} rows to train on, {len(rows.holdout)} to measure on, a "
+                f"batch takes {federation.batch_size}: give it more text, lower federation.batch_size, or take it out"
+            )
+        self._rows[organization] = rows
+        self._counts[organization] = Counts(text.documents, rows.train_tokens, rows.holdout_tokens)
+        return self._counts[organization]
+
+    def rows(self, organization: str) -> Rows:
+        """Give the tokens of an organization that takes part."""
+        return self._rows[organization]
+
+    def counts(self, organization: str) -> Counts:
+        """Give the counts of an organization that takes part."""
+        return self._counts[organization]
+
+    def forget(self, organization: str) -> None:
+        """Let go of an organization's tokens."""
+        self._rows.pop(organization, None)
+        self._counts.pop(organization, None)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that can begin. `config` is resolved: it names as many organizations as were found."""
+
+    config: Config
+    base: BaseModel
+    texts: Texts
+    organizations: tuple[str, ...]
+    adapter: Adapter
+
+
+def prepare(config: Config, say: Say) -> Prepared:
+    """Load the base and read the organizations, telling each stage as it begins and ends. Raises UserError."""
+    for stage in ("base", "organizations", "first look"):
+        say(Preparing(stage, "waiting"))
+    say(Preparing("configuration", "done", f"{len(RULES)} keys, {len(config.given)} set"))
+    check_writable(Path(config.runs.dir))
+    source = open_source(config.data.source, config.data.path, config.federation.seed, config.data.text_field)
+    names = source.first(config.organizations)
+    if len(names) < config.federation.min_organizations:
+        raise UserError(
+            f"{config.data.path}: {len(names)} organizations, federation.min_organizations = "
+            f"{config.federation.min_organizations}: add files, or lower it"
+        )
+    base = _load_base(config, say)
+    texts = Texts(source, base, config)
+    for index, name in enumerate(names):
+        say(Preparing("organizations", "working", "reading", index, len(names), "organizations"))
+        texts.read(name)
+    tokens = sum(texts.counts(name).tokens for name in names)
+    say(Preparing("organizations", "done", f"{len(names)} of {config.data.source}, {tokens:,} tokens to train on"))
+    adapter = initial(base.targets, config.lora.rank, config.lora.alpha, config.federation.seed)
+    return Prepared(with_organizations(config, len(names)), base, texts, tuple(names), adapter)
+
+
+def _load_base(config: Config, say: Say) -> BaseModel:
+    def downloading(done: float, total: float) -> None:
+        say(Preparing("base", "working", f"downloading {config.model.base}", done, total, "bytes"))
+
+    device = base_model.find_device(config.model.device)
+    say(Preparing("device", "done", str(device)))
+    say(Preparing("base", "working", f"loading {config.model.base}"))
+    base = base_model.load(config.model, config.lora, downloading)
+    detail = f"{config.model.base}, {base.parameters:,} parameters, {len(base.targets)} target modules"
+    say(Preparing("base", "done", detail))
+    return base

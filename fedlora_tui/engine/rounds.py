@@ -1,0 +1,293 @@
+"""The round loop, readable top to bottom, with the boundaries where commands take effect."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedlora_tui.aggregation import METHODS, Reply, shares
+from fedlora_tui.aggregation.drift import drift
+from fedlora_tui.aggregation.server_step import step_toward
+from fedlora_tui.config import Config
+from fedlora_tui.engine import checkpoint
+from fedlora_tui.engine.checkpoint import Checkpoint
+from fedlora_tui.engine.prepare import Prepared
+from fedlora_tui.engine.sampling import measured, sampled
+from fedlora_tui.engine.steering import Change, Steering
+from fedlora_tui.engine.stream import Stream
+from fedlora_tui.errors import UserError
+from fedlora_tui.federation.local_grid import LocalGrid
+from fedlora_tui.federation.messages import EvaluateReply, TrainReply
+from fedlora_tui.federation.server_app import Answer, Server
+from fedlora_tui.lora.cohort import LocalTraining, StepDone
+from fedlora_tui.protocol import events as ev
+
+UNTRAINED = -1
+"""The version of the first adapter when it stands for the base alone, and must not serve a training."""
+
+
+class RoundError(Exception):
+    """A round that cannot be used: the run ends as failed, with this reason."""
+
+
+class TooFewError(RoundError):
+    """A round that cannot begin for want of organizations, in a run that nobody steers."""
+
+
+class Watching:
+    """Turns what organizations do into events, and lets the operator pause or stop between their steps."""
+
+    def __init__(self, stream: Stream, steering: Steering) -> None:
+        self._stream, self._steering = stream, steering
+        self._round = self._step = 0
+
+    def steps(self, round: int, done: Sequence[StepDone]) -> None:
+        """Report one local step of a cohort."""
+        for one in done:
+            self._stream.emit(ev.TrainStep(one.organization, round, one.step, one.steps, one.loss, one.tokens))
+            self._round, self._step = round, one.step
+        self._steering.between(self._round, self._step)
+
+    def testing(self, round: int, organization: str) -> None:
+        """Report that an organization begins to measure."""
+        self._stream.emit(ev.OrgState(organization, "testing", round))
+        self._steering.between(round, self._step)
+
+    def between(self) -> None:
+        """Let the operator in between two passes of a measurement."""
+        self._steering.between(self._round, self._step)
+
+
+@dataclass
+class _RoundSums:
+    """What a round adds up while its answers come in."""
+
+    round: int
+    bytes_up: int = 0
+    bytes_down: int = 0
+    tokens: int = 0
+
+
+class RoundLoop:
+    """One run from its first look at the base to its last round."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        grid: LocalGrid,
+        server: Server,
+        stream: Stream,
+        steering: Steering,
+        folder: Path,
+        patient: bool,
+    ) -> None:
+        """`patient` runs wait for the operator when they pause by themselves; the others fail."""
+        self.config = prepared.config
+        self.prepared = prepared
+        self.organizations = list(prepared.organizations)
+        self.adapter = prepared.adapter
+        self.grid, self.server, self.stream, self.steering = grid, server, stream, steering
+        self.folder = folder
+        self.patient = patient
+        self.version = 0
+
+    def run(self) -> None:
+        """Measure the base, then go round by round until the last one or until an end is asked for."""
+        for name in self.organizations:
+            self._welcome(name, 1)
+        self._save(0, None, self._first_look())
+        for round in range(1, self.config.federation.rounds + 1):
+            sums = _RoundSums(round)
+            if self.steering.finish_asked or not self._boundary(sums):
+                break
+            self._one_round(sums)
+
+    def _first_look(self) -> float | None:
+        """Measure the base alone: the first adapter's B is zero, so it changes nothing, and it serves round 1."""
+        self.stream.emit(ev.Preparing("first look", "working", "loss of the base on each hold-out"))
+        names = measured(self.organizations, self.config.federation.fraction_evaluate, self.config.federation.seed)
+        loss = self._evaluate(_RoundSums(0), names)
+        self.stream.emit(ev.Preparing("first look", "done", "loss of the base on each hold-out"))
+        return loss
+
+    def _boundary(self, sums: _RoundSums) -> bool:
+        """Let what waits take effect; wait here for the operator while organizations are too few.
+
+        False where an early end was asked for meanwhile.
+        """
+        while True:
+            for change in self.steering.begin_round(sums.round):
+                self._apply(change, sums)
+            self.steering.now_present(self.organizations)
+            lack = self.steering.lack()
+            if lack is None:
+                return True
+            if not self.patient:
+                raise TooFewError(f"round {sums.round} {lack} (federation.min_organizations)")
+            self.steering.wait_for_organizations(sums.round, lack)
+            if self.steering.finish_asked:
+                return False
+
+    def _apply(self, change: Change, sums: _RoundSums) -> None:
+        round = sums.round
+        if change.command == "drop":
+            self.organizations.remove(change.org)
+            self.grid.leave(self.server.dismiss(change.org))
+            self.prepared.texts.forget(change.org)
+            self.stream.emit(ev.OrgLeft(change.org, round, "dropped by the operator"))
+            return
+        try:
+            self.prepared.texts.read(change.org)
+        except UserError as error:
+            self.stream.emit(ev.Warned(f"{change.org} cannot join: {error}", change.org))
+            self.stream.emit(ev.OrgLeft(change.org, round, "cannot join"))
+            return
+        self.organizations.append(change.org)
+        self._welcome(change.org, round)
+        # A late joiner measures the base too, so that its gain can be told.
+        answers = self.server.evaluate(0, UNTRAINED, self.prepared.adapter, [change.org])
+        sums.bytes_down += self._report_losses(0, answers)
+
+    def _welcome(self, name: str, round: int) -> None:
+        counts = self.prepared.texts.counts(name)
+        self.server.welcome(name, self.grid.join(name))
+        self.stream.emit(
+            ev.OrgJoined(
+                name, round, counts.documents, counts.tokens, counts.holdout_tokens, self.prepared.config.lora.rank
+            )
+        )
+
+    def _one_round(self, sums: _RoundSums) -> None:
+        round, rounds = sums.round, self.config.federation.rounds
+        started, paused = time.monotonic(), self.steering.paused_seconds
+        plan = plan_of(self.config, round)
+        names = self._sample(round)
+        steps = self._steps(names)
+        self.stream.emit(ev.RoundStarted(round, rounds, names, steps, plan.learning_rate))
+        replies = self._train(plan, names, sums)
+        lost, train_loss = self._aggregate(round, replies)
+        eval_loss = self._evaluate(sums, self._measured())
+        self._save(round, train_loss, eval_loss)
+        seconds = time.monotonic() - started - (self.steering.paused_seconds - paused)
+        self.stream.emit(
+            ev.RoundFinished(
+                round,
+                rounds,
+                train_loss,
+                eval_loss,
+                sums.bytes_up,
+                sums.bytes_down,
+                seconds,
+                sums.tokens,
+                lost,
+                tuple(sorted(replies)),
+            )
+        )
+
+    def _sample(self, round: int) -> tuple[str, ...]:
+        federation = self.config.federation
+        least = federation.min_organizations
+        return sampled(self.organizations, federation.fraction, least, federation.seed, round)
+
+    def _measured(self) -> tuple[str, ...]:
+        federation = self.config.federation
+        return measured(self.organizations, federation.fraction_evaluate, federation.seed)
+
+    def _steps(self, names: Sequence[str]) -> int:
+        """The largest number of local steps among the organizations of a round."""
+        federation = self.config.federation
+        if not federation.local_epochs:
+            return federation.local_steps
+        rows = max(len(self.prepared.texts.rows(name).train) for name in names)
+        return federation.local_epochs * -(-rows // federation.batch_size)
+
+    def _train(self, plan: LocalTraining, names: Sequence[str], sums: _RoundSums) -> dict[str, TrainReply]:
+        """Exchange the train messages; give the replies that passed the check."""
+        replies = {}
+        for answer in self.server.train(plan, self.version, self.adapter, names):
+            sums.bytes_up += answer.bytes_up
+            sums.bytes_down += answer.bytes_down
+            reply = answer.reply
+            if reply is None:
+                self.stream.emit(ev.UpdateRejected(answer.organization, plan.round, answer.refusal))
+                continue
+            sums.tokens += reply.tokens
+            replies[answer.organization] = reply
+            self.stream.emit(
+                ev.UpdateReceived(
+                    answer.organization, plan.round, answer.bytes_up, answer.bytes_down, reply.tokens, reply.loss
+                )
+            )
+        if not replies:
+            raise RoundError(f"round {plan.round}: none of {len(names)} replies could be used: {answer.refusal}")
+        return replies
+
+    def _aggregate(self, round: int, replies: dict[str, TrainReply]) -> tuple[float, float | None]:
+        """Make the new global adapter; give the round's drift and mean train loss."""
+        started = time.monotonic()
+        weighted = [Reply(name, reply.adapter, reply.examples) for name, reply in replies.items()]
+        aggregated = METHODS[self.config.federation.aggregation](weighted).adapter
+        lost = drift(weighted, aggregated)
+        self.adapter = step_toward(self.adapter, aggregated, self.config.federation.server_learning_rate)
+        self.version = round
+        weights = {reply.organization: share for share, reply in shares(weighted)}
+        seconds = time.monotonic() - started
+        self.stream.emit(ev.RoundAggregated(round, tuple(sorted(replies)), weights, lost, seconds))
+        return lost, _mean((reply.loss, reply.tokens) for reply in replies.values())
+
+    def _evaluate(self, sums: _RoundSums, names: Sequence[str]) -> float | None:
+        """Let organizations measure the global adapter; give the mean loss, weighted by tokens."""
+        answers = self.server.evaluate(sums.round, self.version, self.adapter, names)
+        sums.bytes_down += self._report_losses(sums.round, answers)
+        return _mean((answer.reply.loss, answer.reply.tokens) for answer in answers if answer.reply is not None)
+
+    def _report_losses(self, round: int, answers: Sequence[Answer[EvaluateReply]]) -> int:
+        """Tell each hold-out loss; give the bytes that went to the organizations for it."""
+        for answer in answers:
+            name, reply = answer.organization, answer.reply
+            if reply is None:
+                self.stream.emit(ev.Warned(f"hold-out of {name} in round {round}: {answer.refusal}", name))
+            else:
+                self.stream.emit(ev.OrgEvaluated(name, round, reply.loss, reply.tokens, answer.bytes_down))
+        return sum(answer.bytes_down for answer in answers)
+
+    def _save(self, round: int, train_loss: float | None, eval_loss: float | None) -> None:
+        """Write the round's checkpoint."""
+        started = time.monotonic()
+        state = {
+            "run": self.folder.name,
+            "rounds": self.config.federation.rounds,
+            "aggregation": self.config.federation.aggregation,
+            "organizations": self.organizations,
+            "modules": list(self.adapter.factors),
+            "train_loss": train_loss,
+            "eval_loss": eval_loss,
+        }
+        size = checkpoint.write(self.folder, Checkpoint(round, self.adapter, state))
+        path = f"{checkpoint.FOLDER}/{checkpoint.name(round)}"
+        self.stream.emit(ev.CheckpointWritten(round, path, size, time.monotonic() - started))
+
+
+def plan_of(config: Config, round: int) -> LocalTraining:
+    """Give what every organization does in a round."""
+    federation = config.federation
+    return LocalTraining(
+        round=round,
+        seed=federation.seed,
+        local_steps=federation.local_steps,
+        local_epochs=federation.local_epochs,
+        batch_size=federation.batch_size,
+        learning_rate=federation.learning_rate,
+        clip_norm=federation.clip_norm,
+        proximal_mu=federation.proximal_mu,
+        dropout=config.lora.dropout,
+    )
+
+
+def _mean(losses: Iterable[tuple[float, int]]) -> float | None:
+    """Mean of losses weighted by their tokens, None where there are none."""
+    pairs = list(losses)
+    tokens = sum(count for _, count in pairs)
+    return sum(loss * count for loss, count in pairs) / tokens if tokens else None

@@ -1,0 +1,283 @@
+"""A run and its worker thread: prepare, make the folder, go through the rounds, end in exactly one way."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedlora_tui.config import Config, to_mapping
+from fedlora_tui.engine import folder as run_folder
+from fedlora_tui.engine.steering import Steering, Stopped, Terms
+from fedlora_tui.engine.stream import Inbox, Reader, Stream
+from fedlora_tui.errors import UserError
+from fedlora_tui.protocol import events as ev
+from fedlora_tui.protocol.commands import Command, Export
+from fedlora_tui.protocol.events import Record
+from fedlora_tui.protocol.state import RunState
+
+if TYPE_CHECKING:
+    from fedlora_tui.engine.prepare import Prepared
+    from fedlora_tui.engine.rounds import RoundLoop
+
+LOG = "engine.log"
+TELEMETRY_SECONDS = 1.0
+AT_WORK = ("starting", "running", "pausing", "finishing")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a run behaves toward whoever started it.
+
+    `patient`: a run that pauses by itself waits for the operator; else it fails. `on_folder` is told of the run's
+    folder as soon as it exists.
+    """
+
+    patient: bool = True
+    on_folder: Callable[[Path], None] = lambda folder: None
+
+
+class Run:
+    """One run in a worker thread of this process; what a face holds as its `RunHandle`."""
+
+    def __init__(self, config: Config, manner: Manner | None = None, clock: Callable[[], float] = time.time) -> None:
+        self.config = config
+        self.manner = manner or Manner()
+        self.folder: Path | None = None
+        self._stream = Stream(clock)
+        self._steering = Steering(self._stream)
+        self._inbox = Inbox()
+        self._stream.subscribe(self._inbox.put)
+        self._refusal: str | None = None
+        self._over = threading.Event()
+        self._worker = threading.Thread(target=self._work, name="run", daemon=True)
+        self._log: logging.Handler | None = None
+
+    def start(self) -> None:
+        """Let the worker begin; the heavy imports happen there."""
+        self._worker.start()
+
+    def subscribe(self, reader: Reader) -> None:
+        """Let a reader see every record as it happens; it must not wait."""
+        self._stream.subscribe(reader)
+
+    def drain(self) -> Sequence[Record]:
+        """Give the records since the last call."""
+        return self._inbox.drain()
+
+    def send(self, command: Command) -> None:
+        """Hand a command over; its answer is among the records before this returns."""
+        self._steering.send(command)
+
+    @property
+    def over(self) -> bool:
+        """True once the worker is done."""
+        return self._over.is_set()
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the run could not begin."""
+        return self._refusal
+
+    @property
+    def state(self) -> RunState:
+        """The run as its events tell it, up to now."""
+        return self._stream.state
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait for the end; True when it came."""
+        return self._over.wait(seconds)
+
+    def abandon(self, reason: str) -> None:
+        """Write down the end of a run whose worker does not come back in time, so that the journal is whole."""
+        if not self.over and self.folder is not None:
+            state = self._stream.state
+            self._stream.emit(ev.RunStopped(state.round, state.step, reason))
+            self._stream.close_journal()
+
+    def _work(self) -> None:
+        try:
+            prepared = self._prepare()
+            if prepared is not None:
+                self._go(prepared)
+        finally:
+            self._steering.close()
+            self._over.set()
+
+    def _prepare(self) -> Prepared | None:
+        """Find out all that can be wrong before anything is written; None where the run is refused."""
+        try:
+            from fedlora_tui.engine.prepare import prepare
+
+            return prepare(self.config, self._say)
+        except (UserError, Stopped) as refused:
+            self._refusal = str(refused)
+        except Exception as error:
+            logger.exception("preparing")
+            self._refusal = f"cannot start: {_in_words(error)}"
+        return None
+
+    def _say(self, stage: ev.Preparing) -> None:
+        if self._steering.stop_reason is not None:
+            raise Stopped(self._steering.stop_reason)
+        self._stream.mention(stage)
+
+    def _go(self, prepared: Prepared) -> None:
+        try:
+            self.folder = run_folder.create(Path(self.config.runs.dir), self.config.runs.name, self._stream.clock())
+        except UserError as refused:
+            self._refusal = str(refused)
+            return
+        self.config = prepared.config
+        self._keep_log(self.folder)
+        self.manner.on_folder(self.folder)
+        run_folder.write_config(self.folder, prepared.config)
+        self._stream.open_journal(self.folder)
+        began = time.monotonic()
+        with self._telemetry(prepared):
+            try:
+                self._through_the_rounds(prepared)
+                self._finished(time.monotonic() - began)
+            except Stopped as stopped:
+                state = self._stream.state
+                self._stream.emit(ev.RunStopped(state.round, state.step, str(stopped)))
+            except Exception as error:
+                logger.exception("the run failed")
+                state = self._stream.state
+                self._stream.emit(ev.RunFailed(state.round, _in_words(error), state.step))
+
+    def _through_the_rounds(self, prepared: Prepared) -> None:
+        from fedlora_tui.federation.server_app import serve
+
+        assert self.folder is not None
+        self._stream.emit(_run_started(prepared, self.folder))
+        self._steering.open(self._terms(prepared), prepared.organizations, prepared.config.federation.rounds)
+        loop = self._loop(prepared, self.folder)
+        serve(loop.grid, loop.run)
+
+    def _loop(self, prepared: Prepared, folder: Path) -> RoundLoop:
+        from fedlora_tui.engine.rounds import RoundLoop, Watching, plan_of
+        from fedlora_tui.federation.client_app import ClientSide
+        from fedlora_tui.federation.local_grid import local_federation
+        from fedlora_tui.federation.messages import AdapterSpec
+        from fedlora_tui.federation.server_app import Server
+        from fedlora_tui.lora.adapter import shapes
+        from fedlora_tui.lora.cohort import cohort_size
+
+        config, base = prepared.config, prepared.base
+        spec = AdapterSpec(shapes(base.targets, config.lora.rank), config.lora.rank, config.lora.alpha)
+        side = ClientSide(base, spec, prepared.texts.rows, Watching(self._stream, self._steering))
+        cohort = cohort_size(config.federation.cohort, plan_of(config, 0), config.model.max_length, base.vocabulary)
+        grid = local_federation(side, cohort)
+        server = Server(grid, spec)
+        return RoundLoop(prepared, grid, server, self._stream, self._steering, folder, self.manner.patient)
+
+    def _terms(self, prepared: Prepared) -> Terms:
+        source = prepared.texts.source
+        return Terms(
+            min_organizations=prepared.config.federation.min_organizations,
+            another=source.another,
+            no_more=source.names_left_reason,
+            cannot_export=self._cannot_export,
+            export=lambda command: self._export(command, prepared),
+        )
+
+    def _cannot_export(self, command: Export) -> str | None:
+        from fedlora_tui.engine.exports import chosen_round
+
+        assert self.folder is not None
+        try:
+            chosen_round(self.folder, command.round)
+        except UserError as error:
+            return str(error)
+        return None
+
+    def _export(self, command: Export, prepared: Prepared) -> None:
+        from fedlora_tui.engine.exports import settings_of, write
+
+        assert self.folder is not None
+        try:
+            self._stream.emit(write(self.folder, command, prepared.base, settings_of(to_mapping(prepared.config))))
+        except UserError as error:
+            self._stream.emit(ev.CommandRefused(command.name, command.value, str(error)))
+        except Exception as error:
+            logger.exception("export")
+            self._stream.emit(ev.CommandRefused(command.name, command.value, f"not written: {_in_words(error)}"))
+
+    def _finished(self, seconds: float) -> None:
+        state = self._stream.state
+        best = state.best
+        self._stream.emit(
+            ev.RunFinished(
+                rounds=state.round,
+                train_loss=state.train_loss,
+                eval_loss=state.eval_loss,
+                base_loss=state.base_loss,
+                best_round=best.round if best else None,
+                best_loss=best.eval_loss if best else None,
+                seconds=seconds,
+                reason=state.reason if state.phase == "finishing" else "",
+            )
+        )
+
+    def _keep_log(self, folder: Path) -> None:
+        self._log = logging.FileHandler(folder / LOG, encoding="utf-8")
+        self._log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logging.getLogger().addHandler(self._log)
+
+    @contextlib.contextmanager
+    def _telemetry(self, prepared: Prepared) -> Iterator[None]:
+        """Look at the machine at a steady pace while the run is at work; a run at rest says nothing."""
+        from fedlora_tui.lora.base_model import bytes_on
+        from fedlora_tui.telemetry.probe import Probe
+
+        probe = Probe(self.folder, bytes_on)
+        ended = threading.Event()
+
+        def look() -> None:
+            while not ended.wait(TELEMETRY_SECONDS):
+                if self._stream.state.phase in AT_WORK:
+                    self._stream.emit(probe.look())
+
+        sampler = threading.Thread(target=look, name="telemetry", daemon=True)
+        sampler.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            sampler.join()
+
+
+def _run_started(prepared: Prepared, folder: Path) -> ev.RunStarted:
+    config, base = prepared.config, prepared.base
+    return ev.RunStarted(
+        run=folder.name,
+        model=base.name,
+        params=base.parameters,
+        trainable=prepared.adapter.parameters,
+        rank=config.lora.rank,
+        alpha=config.lora.alpha,
+        aggregation=config.federation.aggregation,
+        orgs=prepared.organizations,
+        device=str(base.device),
+        config=to_mapping(config),
+        rounds=config.federation.rounds,
+        learning_rate=config.federation.learning_rate,
+        target_modules=tuple(target.name for target in base.targets),
+        dtype=str(base.dtype).removeprefix("torch."),
+        folder=str(folder),
+    )
+
+
+def _in_words(error: Exception) -> str:
+    """Name an error in one short line."""
+    text = " ".join(str(error).split())
+    words = f"{type(error).__name__}: {text}" if not type(error).__module__.startswith("fedlora_tui") else text
+    return words if len(words) <= 300 else words[:299] + "…"

@@ -1,0 +1,274 @@
+"""What the operator asks of a run: taken from any thread, answered at once, acted on at the run's own boundaries.
+
+The worker calls `between` after each local step (here it pauses or stops) and `begin_round` before each round (here
+the changes that wait take effect).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fedlora_tui.engine.stream import Stream
+from fedlora_tui.protocol import commands as ask
+from fedlora_tui.protocol import events as ev
+
+
+class Stopped(Exception):
+    """Raised in the worker, between two local steps, when the run is to end now."""
+
+
+class Refusal(Exception):
+    """Why a command is not taken, in words for the operator."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of the organizations that waits for the next round: command `add` or `drop`."""
+
+    command: str
+    org: str
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What steering has to know of a run to answer: what a round needs, who could join, what can be exported.
+
+    `cannot_export` says why an export is impossible, None where it is not; `export` does it, in a thread of its own.
+    """
+
+    min_organizations: int
+    another: Callable[[Collection[str]], str | None]
+    no_more: Callable[[], str]
+    cannot_export: Callable[[ask.Export], str | None]
+    export: Callable[[ask.Export], None]
+
+
+@dataclass
+class _Wishes:
+    pause: bool = False
+    finish: bool = False
+    stop: str | None = None
+    waiting: list[Change] = field(default_factory=list)
+
+
+class Steering:
+    """The operator's side of the run's boundaries."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.paused_seconds = 0.0
+        self._stream = stream
+        self._terms: Terms | None = None
+        self._present: tuple[str, ...] = ()
+        self._round = 0
+        self._rounds = 0
+        self._wishes = _Wishes()
+        self._paused = False
+        self._over = False
+        self._changed = threading.Condition(threading.RLock())
+
+    def open(self, terms: Terms, present: Collection[str], rounds: int) -> None:
+        """Begin to take commands: the run is prepared."""
+        with self._changed:
+            self._terms, self._present, self._rounds = terms, tuple(present), rounds
+
+    def close(self) -> None:
+        """The run is over: only exports are taken from now on."""
+        with self._changed:
+            self._over = True
+
+    def send(self, command: ask.Command) -> None:
+        """Take or refuse a command; either answer is in the stream before this returns."""
+        with self._changed:
+            try:
+                _HANDLERS[type(command)](self, command)
+            except Refusal as refusal:
+                self._stream.emit(ev.CommandRefused(command.name, command.value, str(refusal)))
+            self._changed.notify_all()
+
+    def between(self, round: int, step: int) -> None:
+        """Pause here for as long as the operator wants, and raise Stopped when the run is to end."""
+        with self._changed:
+            if self._wishes.pause and self._wishes.stop is None:
+                self._wait_paused(round, step, "")
+            self._raise_if_stopped()
+
+    def begin_round(self, round: int) -> list[Change]:
+        """Give the changes that take effect with this round, and forget them; may pause, may raise Stopped."""
+        with self._changed:
+            self.between(round, 0)
+            self._round = round
+            changes, self._wishes.waiting = self._wishes.waiting, []
+            return changes
+
+    def lack(self) -> str | None:
+        """Say what a round lacks to begin, None when nothing."""
+        with self._changed:
+            need, here = self._prepared().min_organizations, len(self._present)
+            return f"needs {need} organizations, has {here}" if here < need else None
+
+    def wait_for_organizations(self, round: int, reason: str) -> None:
+        """Pause by itself before a round that cannot begin, until the operator has put it right and resumes."""
+        with self._changed:
+            self._round = round - 1
+            self._wishes.pause = True
+            self._wait_paused(round, 0, reason)
+            self._raise_if_stopped()
+
+    def now_present(self, organizations: Collection[str]) -> None:
+        """Remember who takes part after the changes of a boundary."""
+        with self._changed:
+            self._present = tuple(organizations)
+
+    @property
+    def finish_asked(self) -> bool:
+        """True when no further round is to start."""
+        with self._changed:
+            return self._wishes.finish
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why the run is to end now, None while it is not."""
+        with self._changed:
+            return self._wishes.stop
+
+    def _wait_paused(self, round: int, step: int, reason: str) -> None:
+        since = time.monotonic()
+        self._paused = True
+        self._stream.emit(ev.RunPaused(round, step, reason))
+        while self._wishes.pause and self._wishes.stop is None and not self._wishes.finish:
+            self._changed.wait()
+        self._paused, self._wishes.pause = False, False
+        self.paused_seconds += time.monotonic() - since
+        if self._wishes.stop is None:
+            self._stream.emit(ev.RunResumed(round))
+
+    def _raise_if_stopped(self) -> None:
+        if self._wishes.stop is not None:
+            raise Stopped(self._wishes.stop)
+
+    # Each handler below checks, refuses by raising, or changes the wishes and answers.
+
+    def _pause(self, command: ask.Pause) -> None:
+        self._goes_on()
+        if self._wishes.finish:
+            raise Refusal("finishing: the round under way is the last")
+        if self._wishes.pause:
+            raise Refusal("paused already" if self._paused else "pausing already, within one step")
+        self._wishes.pause = True
+        self._acknowledge(command)
+        self._stream.emit(ev.PauseRequested(self._round))
+
+    def _resume(self, command: ask.Resume) -> None:
+        need = self._goes_on().min_organizations
+        if not self._wishes.pause:
+            raise Refusal("it runs already")
+        coming = len(self._coming())
+        if coming < need:
+            raise Refusal(f"a round needs {need} organizations, {coming} would be here: add one first")
+        self._wishes.pause = False
+        self._acknowledge(command)
+        if not self._paused:
+            self._stream.emit(ev.RunResumed(self._round))
+
+    def _add(self, command: ask.AddOrganization) -> None:
+        terms = self._goes_on()
+        round = self._next_round()
+        taken = {*self._present, *(change.org for change in self._wishes.waiting)}
+        name = command.org or terms.another(taken)
+        if name is None:
+            raise Refusal(terms.no_more())
+        if name in taken:
+            raise Refusal(f"{name} takes part already")
+        self._wishes.waiting.append(Change("add", name))
+        self._acknowledge(ask.AddOrganization(name), round)
+        self._stream.emit(ev.OrgState(name, "joining", round, f"joins at round {round}"))
+
+    def _drop(self, command: ask.DropOrganization) -> None:
+        need = self._goes_on().min_organizations
+        round = self._next_round()
+        if command.org not in self._present:
+            joining = any(change.org == command.org for change in self._wishes.waiting)
+            raise Refusal(f"{command.org} has not joined yet: u takes it back" if joining else "no such organization")
+        if Change("drop", command.org) in self._wishes.waiting:
+            raise Refusal(f"{command.org} leaves already")
+        if len(self._coming()) - 1 < need:
+            raise Refusal(f"a round needs {need} (federation.min_organizations)")
+        self._wishes.waiting.append(Change("drop", command.org))
+        self._acknowledge(command, round)
+        self._stream.emit(ev.OrgState(command.org, "leaving", round, f"leaves at round {round}"))
+
+    def _undo(self, command: ask.Undo) -> None:
+        self._goes_on()
+        if not self._wishes.waiting:
+            raise Refusal("nothing waits for the next round")
+        change = self._wishes.waiting.pop()
+        taken_back = ev.CommandAcknowledged(command.name, {"command": change.command, "org": change.org}, None)
+        self._stream.emit(taken_back)
+        if change.command == "add":
+            self._stream.emit(ev.OrgLeft(change.org, self._round + 1, "taken back before it joined"))
+        else:
+            self._stream.emit(ev.OrgState(change.org, "waiting", self._round, ""))
+
+    def _export(self, command: ask.Export) -> None:
+        terms = self._prepared()
+        unfinished = terms.cannot_export(command)
+        if unfinished is not None:
+            raise Refusal(unfinished)
+        self._acknowledge(command)
+        threading.Thread(target=terms.export, args=(command,), name="export", daemon=True).start()
+
+    def _finish(self, command: ask.Finish) -> None:
+        self._goes_on()
+        if self._wishes.finish:
+            raise Refusal("finishing already")
+        self._wishes.finish = True
+        self._acknowledge(command)
+        self._stream.emit(ev.RunFinishing(self._round, "asked for"))
+
+    def _stop(self, command: ask.Stop) -> None:
+        if self._over:
+            raise Refusal("the run is over")
+        if self._wishes.stop is None:
+            self._wishes.stop = command.reason
+        self._acknowledge(command)
+
+    def _acknowledge(self, command: ask.Command, takes_effect_round: int | None = None) -> None:
+        self._stream.emit(ev.CommandAcknowledged(command.name, command.value, takes_effect_round))
+
+    def _prepared(self) -> Terms:
+        if self._terms is None:
+            raise Refusal("the run is still starting")
+        return self._terms
+
+    def _goes_on(self) -> Terms:
+        if self._over:
+            raise Refusal("the run is over")
+        return self._prepared()
+
+    def _next_round(self) -> int:
+        if self._round >= self._rounds or self._wishes.finish:
+            raise Refusal(f"round {self._round} is the last")
+        return self._round + 1
+
+    def _coming(self) -> set[str]:
+        """Who would take part in the next round."""
+        coming = set(self._present)
+        for change in self._wishes.waiting:
+            (coming.add if change.command == "add" else coming.discard)(change.org)
+        return coming
+
+
+_HANDLERS: Mapping[type[ask.Command], Callable[[Steering, Any], None]] = {
+    ask.Pause: Steering._pause,
+    ask.Resume: Steering._resume,
+    ask.AddOrganization: Steering._add,
+    ask.DropOrganization: Steering._drop,
+    ask.Undo: Steering._undo,
+    ask.Export: Steering._export,
+    ask.Finish: Steering._finish,
+    ask.Stop: Steering._stop,
+}

@@ -1,0 +1,101 @@
+"""The one stream of events: numbers them, journals them, folds them, and hands them to every reader."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from fedlora_tui.engine.journal import Journal
+from fedlora_tui.protocol.events import UNRECORDED, Event, Record, TrainStep
+from fedlora_tui.protocol.state import RunState, apply
+
+Reader = Callable[[Record], None]
+
+
+class Stream:
+    """Events go in from any thread and come out numbered 1, 2, 3, ... in one order for all readers."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self.clock = clock
+        self.state = RunState()
+        self._lock = threading.RLock()
+        self._readers: list[Reader] = []
+        self._journal: Journal | None = None
+        self._seq = 0
+
+    def subscribe(self, reader: Reader) -> None:
+        """Let a reader see every record from now on; it is called under the stream's lock and must not wait."""
+        with self._lock:
+            self._readers.append(reader)
+
+    def open_journal(self, folder: Path) -> None:
+        """Journal every event from now on."""
+        with self._lock:
+            self._journal = Journal(folder)
+
+    def close_journal(self) -> None:
+        """Close the journal; what is emitted later is seen by readers alone."""
+        with self._lock:
+            if self._journal is not None:
+                self._journal.close()
+                self._journal = None
+
+    def emit(self, event: Event) -> Record:
+        """Number an event, journal it, and hand it out."""
+        with self._lock:
+            record = Record(self._seq + 1, self.clock(), event)
+            if self._journal is not None:
+                self._journal.append(record)
+            self._seq = record.seq
+            self._hand_out(record)
+            return record
+
+    def mention(self, event: Event) -> None:
+        """Hand out an event that belongs in no journal: what is said before the run's folder exists."""
+        with self._lock:
+            self._hand_out(Record(UNRECORDED, self.clock(), event))
+
+    def _hand_out(self, record: Record) -> None:
+        self.state = apply(self.state, record)
+        for reader in self._readers:
+            reader(record)
+
+
+class Inbox:
+    """A bounded queue of records for one reader.
+
+    When the reader falls behind, older steps of an organization that has made newer ones are let go; nothing else is.
+    """
+
+    def __init__(self, bound: int = 20_000) -> None:
+        self._bound = bound
+        self._records: deque[Record] = deque()
+        self._lock = threading.Lock()
+
+    def put(self, record: Record) -> None:
+        """Take one record in, without waiting."""
+        with self._lock:
+            self._records.append(record)
+            if len(self._records) > self._bound:
+                self._records = _collapsed(self._records)
+                self._bound = max(self._bound, 2 * len(self._records))
+
+    def drain(self) -> list[Record]:
+        """Give all records that came since the last call, oldest first."""
+        with self._lock:
+            drained, self._records = list(self._records), deque()
+        return drained
+
+
+def _collapsed(records: deque[Record]) -> deque[Record]:
+    newest = {
+        (record.event.org, record.event.round): record.seq for record in records if isinstance(record.event, TrainStep)
+    }
+    return deque(
+        record
+        for record in records
+        if not isinstance(record.event, TrainStep) or newest[record.event.org, record.event.round] == record.seq
+    )

@@ -1,0 +1,161 @@
+"""Flower's ClientApp: what an organization does when a message comes.
+
+`train_messages` is the one way to train: the ClientApp calls it with one message, LocalGrid with a cohort's worth. Same
+codec, same checks, equal replies.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from flwr.app import ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord
+from flwr.clientapp import ClientApp
+from flwr.common.constant import ErrorCode
+
+from fedlora_tui.federation.messages import (
+    ARRAYS,
+    CONFIG,
+    VERSION,
+    AdapterSpec,
+    Refused,
+    decode,
+    evaluate_reply,
+    read_plan,
+    read_round,
+    read_version,
+    train_reply,
+)
+from fedlora_tui.lora.adapter import Adapter
+from fedlora_tui.lora.base_model import BaseModel
+from fedlora_tui.lora.cohort import LocalTraining, StepDone, measure, train_cohort
+from fedlora_tui.lora.rows import Rows
+
+ORGANIZATION = "organization"
+"""The key of a node's own configuration that names its organization."""
+
+HELD, HELD_VERSION = "held-adapter", "held-adapter-version"
+
+
+class Observer(Protocol):
+    """Who watches organizations at work; every call may wait, and may raise to end the work."""
+
+    def steps(self, round: int, done: Sequence[StepDone]) -> None:
+        """One local step of a cohort is over."""
+
+    def testing(self, round: int, organization: str) -> None:
+        """An organization begins to measure its hold-out."""
+
+    def between(self) -> None:
+        """One pass of a measurement is over."""
+
+
+@dataclass(frozen=True)
+class ClientSide:
+    """What organizations of this process share: the frozen base, the way to their rows, and who watches."""
+
+    base: BaseModel
+    spec: AdapterSpec
+    rows: Callable[[str], Rows]
+    observer: Observer
+
+
+def client_app(side: ClientSide) -> ClientApp:
+    """Make the Flower app that trains and measures one organization at a time."""
+    app = ClientApp()
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        return train_messages(side, [message], [context])[0]
+
+    @app.evaluate()
+    def evaluate(message: Message, context: Context) -> Message:
+        return evaluate_messages(side, [message], [context])[0]
+
+    return app
+
+
+@dataclass(frozen=True)
+class _Job:
+    index: int
+    message: Message
+    start: Adapter
+    rows: Rows
+    plan: LocalTraining
+
+
+def train_messages(side: ClientSide, messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message]:
+    """Train the organizations of a cohort at once; replies stand in the order of the messages.
+
+    A message that is refused gets an error reply and leaves the others as they are.
+    """
+    replies: dict[int, Message] = {}
+    jobs: list[_Job] = []
+    for index, (message, context) in enumerate(zip(messages, contexts, strict=True)):
+        try:
+            start = _received(side.spec, message, context)
+            plan = read_plan(_config(message))
+            jobs.append(_Job(index, message, start, side.rows(organization(context)), plan))
+        except Refused as refused:
+            replies[index] = _error(message, refused)
+    for plan in dict.fromkeys(job.plan for job in jobs):
+        alike = [job for job in jobs if job.plan == plan]
+        trained = train_cohort(
+            side.base,
+            [job.start for job in alike],
+            [job.rows for job in alike],
+            plan,
+            partial(side.observer.steps, plan.round),
+        )
+        for job, result in zip(alike, trained, strict=True):
+            replies[job.index] = train_reply(job.message, result, job.rows.train_tokens)
+    return [replies[index] for index in range(len(messages))]
+
+
+def evaluate_messages(side: ClientSide, messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message]:
+    """Measure each organization's hold-out; replies stand in the order of the messages."""
+    replies = []
+    for message, context in zip(messages, contexts, strict=True):
+        try:
+            adapter = _received(side.spec, message, context)
+            side.observer.testing(read_round(_config(message)), organization(context))
+            measured = measure(side.base, adapter, side.rows(organization(context)), side.observer.between)
+            replies.append(evaluate_reply(message, measured))
+        except Refused as refused:
+            replies.append(_error(message, refused))
+    return replies
+
+
+def organization(context: Context) -> str:
+    """Give the name of the organization that a node is."""
+    return str(context.node_config[ORGANIZATION])
+
+
+def _config(message: Message) -> ConfigRecord:
+    config = message.content.get(CONFIG)
+    if not isinstance(config, ConfigRecord):
+        raise Refused("the message has no config")
+    return config
+
+
+def _received(spec: AdapterSpec, message: Message, context: Context) -> Adapter:
+    """Take the adapter that came, and keep it; without one, use the one kept from before if it is the right version."""
+    version = read_version(_config(message))
+    arrived = message.content.get(ARRAYS)
+    if isinstance(arrived, ArrayRecord):
+        adapter = decode(arrived, spec)
+        context.state[HELD] = arrived
+        context.state[HELD_VERSION] = MetricRecord({VERSION: version})
+        return adapter
+    held, kept = context.state.get(HELD), context.state.get(HELD_VERSION)
+    if not isinstance(held, ArrayRecord) or not isinstance(kept, MetricRecord) or kept[VERSION] != version:
+        raise Refused(f"adapter of version {version} is not here and did not come")
+    return decode(held, spec)
+
+
+def _error(message: Message, refused: Refused) -> Message:
+    logging.getLogger(__name__).warning("message refused: %s", refused)
+    return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, str(refused)), reply_to=message)

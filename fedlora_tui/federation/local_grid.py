@@ -1,0 +1,144 @@
+"""Flower's Grid, in process: nodes join and leave, messages are answered at once by a ClientApp, in any thread.
+
+Flower's strategies and our own round loop both run on it. Where a cohort function is given, all train (or evaluate)
+messages of one `send_and_receive` go through it together instead of one by one through the app.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from uuid import uuid4
+
+from flwr.app import Context, Error, Message, MessageType, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.common.constant import ErrorCode
+from flwr.serverapp import Grid
+from flwr.supercore.run import Run
+from flwr.supercore.task_identity import TaskIdentity
+
+from fedlora_tui.federation.client_app import (
+    ORGANIZATION,
+    ClientSide,
+    client_app,
+    evaluate_messages,
+    train_messages,
+)
+
+HOLDS_FOR_FLOWER = "1.41"
+"""The two private touches below (`_identify`, `_number`) were checked against this release."""
+
+SERVER_NODE = 1
+RUN_ID = 1
+
+CohortFunction = Callable[[Sequence[Message], Sequence[Context]], list[Message]]
+
+
+class LocalGrid(Grid):
+    """Organizations of one process as the nodes of a Flower federation."""
+
+    def __init__(self, app: ClientApp, cohorts: Mapping[str, CohortFunction] | None = None, cohort: int = 1) -> None:
+        """Answer by `app`, or by the cohort function of a message's type, at most `cohort` messages a call."""
+        self.app = app
+        self.cohorts = dict(cohorts or {})
+        self.cohort = cohort
+        self._contexts: dict[int, Context] = {}
+        self._next_node = SERVER_NODE + 1
+        self._replies: dict[str, Message] = {}
+        self._run = Run.create_empty(RUN_ID)
+        _identify()
+
+    def join(self, organization: str) -> int:
+        """Make an organization a node and give its node id."""
+        node = self._next_node
+        self._next_node += 1
+        config: dict[str, str | int | float | bool] = {ORGANIZATION: organization}
+        self._contexts[node] = Context(RUN_ID, node, config, RecordDict(), {})
+        return node
+
+    def leave(self, node: int) -> None:
+        """Take a node out; messages to it are answered by an error from now on."""
+        self._contexts.pop(node, None)
+
+    def set_run(self, run: Run) -> None:
+        """Take over Flower's description of the run."""
+        self._run = run
+
+    @property
+    def run(self) -> Run:
+        """Flower's description of the run."""
+        return self._run
+
+    def create_message(
+        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
+    ) -> Message:
+        """Make a message to a node."""
+        _identify()
+        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
+
+    def get_node_ids(self) -> Iterable[int]:
+        """Give the nodes that are here now."""
+        return list(self._contexts)
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """Answer messages and keep the replies until they are pulled."""
+        sent = list(messages)
+        replies = self.send_and_receive(sent)
+        self._replies |= {reply.metadata.reply_to_message_id: reply for reply in replies}
+        return [message.metadata.message_id for message in sent]
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """Give, once, the replies to messages that were pushed."""
+        found = [self._replies.pop(message_id, None) for message_id in message_ids]
+        return [reply for reply in found if reply is not None]
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
+        """Answer every message; the replies stand in the messages' order. In process nothing can time out."""
+        sent = [_numbered(message) for message in messages]
+        replies: dict[str, Message] = {}
+        for kind in dict.fromkeys(message.metadata.message_type for message in sent):
+            reached = [m for m in sent if m.metadata.message_type == kind and m.metadata.dst_node_id in self._contexts]
+            for at in range(0, len(reached), self.cohort):
+                for reply in self._answer(kind, reached[at : at + self.cohort]):
+                    replies[reply.metadata.reply_to_message_id] = _numbered(reply)
+        return [replies.get(m.metadata.message_id) or _numbered(_gone(m)) for m in sent]
+
+    def _answer(self, kind: str, messages: Sequence[Message]) -> list[Message]:
+        contexts = [self._contexts[message.metadata.dst_node_id] for message in messages]
+        together = self.cohorts.get(kind)
+        if together is not None:
+            return together(messages, contexts)
+        return [self._answer_one(message, context) for message, context in zip(messages, contexts, strict=True)]
+
+    def _answer_one(self, message: Message, context: Context) -> Message:
+        try:
+            return self.app(message, context)
+        except Exception as error:
+            logging.getLogger(__name__).exception("client of node %s", message.metadata.dst_node_id)
+            return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, type(error).__name__), reply_to=message)
+
+
+def local_federation(side: ClientSide, cohort: int) -> LocalGrid:
+    """Make the grid of organizations that share this process, trained `cohort` at a time."""
+    together = {
+        MessageType.TRAIN: partial(train_messages, side),
+        MessageType.EVALUATE: partial(evaluate_messages, side),
+    }
+    return LocalGrid(client_app(side), together, cohort)
+
+
+def _gone(message: Message) -> Message:
+    return Message(Error(ErrorCode.NODE_UNAVAILABLE, "the organization is not here"), reply_to=message)
+
+
+def _identify() -> None:
+    """Say who builds messages, as Flower's own processes do; without it a Message refuses to be built."""
+    TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 1, RUN_ID, SERVER_NODE
+
+
+def _numbered(message: Message) -> Message:
+    """Give a message the id that Flower's SuperLink would give it, so that a reply can name what it answers."""
+    if not message.metadata.message_id:
+        message.metadata.__dict__["_message_id"] = uuid4().hex
+    return message

@@ -1,0 +1,1 @@
+"""Adapters and their training over one frozen base: torch, peft and transformers, and never Flower."""

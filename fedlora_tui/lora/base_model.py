@@ -1,0 +1,218 @@
+"""The frozen base: embedded, a hub id, a folder or a .gguf file -> a model, its tokenizer, its target modules."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from fedlora_tui.config import LoraConfig, ModelConfig
+from fedlora_tui.errors import UserError
+from fedlora_tui.lora.adapter import TargetModule
+from fedlora_tui.lora.target_modules import find_targets
+
+EMBEDDED = Path(__file__).parent.parent / "assets" / "embedded"
+DOWNLOADED = ("*.json", "*.safetensors", "*.txt", "*.model")
+
+Progress = Callable[[float, float], None]
+"""Told of a download: bytes so far, bytes in all."""
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """One frozen causal language model, shared by all organizations.
+
+    `name` is what the user asked for, `origin` what plain transformers can load it from, `gguf` the file's name inside
+    `origin` where the base is a .gguf. The model is in eval mode and none of its parameters takes a gradient.
+    """
+
+    model: Any
+    tokenizer: Any
+    name: str
+    origin: str
+    gguf: str | None
+    device: torch.device
+    dtype: torch.dtype
+    targets: tuple[TargetModule, ...]
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the base has, shared ones counted once."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens the model chooses among."""
+        return int(self.model.get_output_embeddings().weight.shape[0])
+
+    @property
+    def end_of_text(self) -> int:
+        """The token that ends every document."""
+        return int(self.tokenizer.eos_token_id)
+
+
+def load(model: ModelConfig, lora: LoraConfig, progress: Progress = lambda done, total: None) -> BaseModel:
+    """Load and freeze the base. Raises UserError where there is no such model or device."""
+    device = find_device(model.device)
+    dtype = find_dtype(model.dtype, device)
+    origin, gguf = _locate(model.base, progress)
+    loaded, tokenizer = _read(model.base, origin, gguf, dtype)
+    if tokenizer.eos_token_id is None:
+        raise UserError(f"model.base = {model.base!r}: its tokenizer has no end-of-text token; choose another base")
+    longest = getattr(loaded.config, "max_position_embeddings", None)
+    if longest is not None and model.max_length > longest:
+        raise UserError(f"model.max_length = {model.max_length}: {model.base} takes {longest} tokens at most; lower it")
+    loaded.eval().requires_grad_(False).to(device)
+    targets = find_targets(loaded, lora.target_modules)
+    return BaseModel(loaded, tokenizer, model.base, origin, gguf, device, dtype, targets)
+
+
+def find_device(name: str) -> torch.device:
+    """Give the device by name; auto takes a GPU where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f'model.device = "{name}": allowed is "auto", "cpu", "cuda", "cuda:0" or "mps"') from None
+    here = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if (device.index or 0) >= here.get(device.type, 0):
+        found = ", ".join(kind for kind, count in here.items() if count)
+        raise UserError(f'model.device = "{name}": this machine has no such device; it has {found}')
+    return device
+
+
+def find_dtype(name: str, device: torch.device) -> torch.dtype:
+    """Give the base's number format; auto is bfloat16 on a GPU that computes in it, else float32."""
+    if name == "auto":
+        fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if fast else torch.float32
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
+
+
+def bytes_on(index: int) -> int | None:
+    """Give the bytes that torch's allocator holds on a GPU, None where torch has not been there."""
+    return int(torch.cuda.memory_reserved(index)) if torch.cuda.is_initialized() else None  # type: ignore[no-untyped-call]
+
+
+def _locate(base: str, progress: Progress) -> tuple[str, str | None]:
+    """Turn what the user wrote into a folder (or hub id) and, for a .gguf, the file's name in it."""
+    if base == "embedded":
+        return str(EMBEDDED), None
+    path = Path(base).expanduser()
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise UserError(f'model.base = "{base}": no such file; name a .gguf file that is here')
+        return str(path.parent.resolve()), path.name
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise UserError(
+                f'model.base = "{base}": the folder has no config.json; name a folder that transformers saved'
+            )
+        return str(path.resolve()), None
+    if base.startswith(("/", "./", "../", "~")) or base.count("/") > 1 or not base:
+        raise UserError(f'model.base = "{base}": no such folder; name a folder, a .gguf file, a hub id, or "embedded"')
+    return _from_hub(base, progress), None
+
+
+def _from_hub(base: str, progress: Progress) -> str:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
+
+    where = f'model.base = "{base}"'
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    try:
+        return str(snapshot_download(base, allow_patterns=list(DOWNLOADED), local_files_only=True))
+    except HFValidationError:
+        raise UserError(
+            f'{where}: no such model; name a folder, a .gguf file, a hub id like "gpt2", or "embedded"'
+        ) from None
+    except LocalEntryNotFoundError:
+        pass
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        raise UserError(
+            f"{where}: no such model here (not in the hub's cache, and HF_HUB_OFFLINE is set); name a folder"
+        )
+    try:
+        return str(snapshot_download(base, allow_patterns=list(DOWNLOADED), tqdm_class=_reporting(progress)))
+    except GatedRepoError:
+        raise UserError(f"{where}: the hub wants you to accept its terms and log in (hf auth login)") from None
+    except RepositoryNotFoundError:
+        raise UserError(f"{where}: no such model on the hub, or it is private; check the name or log in") from None
+    except Exception as error:
+        logging.getLogger(__name__).warning("download of %s: %s", base, error)
+        raise UserError(
+            f"{where}: not here, and the hub cannot be reached; connect, or name a folder or a .gguf file"
+        ) from None
+
+
+def _reporting(progress: Progress) -> type:
+    """Make a tqdm class that draws nothing and adds up the bytes of all files at once."""
+    from tqdm.auto import tqdm
+
+    sums = {"done": 0.0, "total": 0.0}
+
+    class Reporting(tqdm):  # type: ignore[misc]
+        """A bar that reports instead of drawing."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            kwargs.pop("name", None)
+            self._bytes = kwargs.get("unit") == "B"
+            kwargs["disable"] = False
+            kwargs["file"] = open(os.devnull, "w")  # noqa: SIM115
+            super().__init__(*args, **kwargs)
+            self._counted = float(self.total or 0) if self._bytes else 0.0
+            sums["total"] += self._counted
+
+        def update(self, n: float | None = 1) -> bool | None:
+            if self._bytes:
+                grown = max(0.0, float(self.total or 0) - self._counted)
+                self._counted += grown
+                sums["total"] += grown
+                sums["done"] += n or 0
+                progress(sums["done"], max(sums["total"], sums["done"]))
+            return bool(super().update(n))
+
+    return Reporting
+
+
+def _read(name: str, origin: str, gguf: str | None, dtype: torch.dtype) -> tuple[Any, Any]:
+    files = {"gguf_file": gguf} if gguf else {}
+    # Its warnings speak of padding that no loss sees, and its bars would draw over the screen.
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        model = AutoModelForCausalLM.from_pretrained(origin, dtype=dtype, local_files_only=True, **files)
+        tokenizer = AutoTokenizer.from_pretrained(origin, local_files_only=True, **files)
+    except ImportError as error:
+        if gguf:
+            raise UserError(
+                f'model.base = "{name}": reading .gguf needs one more package: pip install "fedlora-tui[gguf]"'
+            ) from None
+        raise UserError(f'model.base = "{name}": {_one_line(error)}') from None
+    except Exception as error:
+        logging.getLogger(__name__).exception("loading %s", name)
+        raise UserError(
+            f'model.base = "{name}": cannot be loaded as a causal language model: {_one_line(error)}'
+        ) from None
+    # A .gguf is marked as quantized though its weights are now plain ones, and would not save.
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    return model, tokenizer
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 200 else text[:199] + "…"

@@ -1,0 +1,149 @@
+"""An adapter taken home: PEFT's own folder, or a whole model with the adapter merged in, each with a model card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig as PeftLoraConfig
+from safetensors.torch import save_file
+from torch import Tensor
+
+from fedlora_tui.lora.adapter import Adapter
+from fedlora_tui.lora.base_model import BaseModel
+
+PREFIX = "base_model.model."
+"""What PEFT writes before a module's name."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an adapter comes from, for its model card. Losses are hold-out means in nats a token."""
+
+    run: str
+    round: int
+    rounds: int
+    aggregation: str
+    organizations: tuple[str, ...]
+    base: str
+    base_loss: float | None
+    eval_loss: float | None
+    train_loss: float | None
+    settings: Mapping[str, Any]
+
+
+def write_adapter(folder: Path, adapter: Adapter, base: BaseModel, origin: Origin) -> int:
+    """Write adapter_config.json, adapter_model.safetensors and README.md; give the bytes written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = PeftLoraConfig(
+        r=adapter.rank,
+        lora_alpha=adapter.alpha,  # type: ignore[arg-type]
+        target_modules=list(adapter.factors),
+        lora_dropout=0.0,
+        bias="none",
+        fan_in_fan_out=any(target.transposed for target in base.targets),
+        task_type="CAUSAL_LM",
+        base_model_name_or_path=base.origin,
+        inference_mode=True,
+    )
+    config.save_pretrained(str(folder))
+    tensors = {PREFIX + name: tensor.contiguous() for name, tensor in adapter.tensors().items()}
+    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    (folder / "README.md").write_text(_card(origin, _use_adapter(base), adapter), encoding="utf-8")
+    return _size(folder)
+
+
+def write_merged(folder: Path, adapter: Adapter, base: BaseModel, origin: Origin) -> int:
+    """Write a whole model, each target weight plus its scale * B A (added in float32), with its tokenizer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    merged = dict(base.model.state_dict())
+    for target in base.targets:
+        key = f"{target.name}.weight"
+        update = product(adapter, target.name)
+        weight = merged[key]
+        update = (update.T if target.transposed else update).to(weight.device)
+        merged[key] = (weight.float() + update).to(weight.dtype)
+    base.model.save_pretrained(str(folder), state_dict=merged)
+    base.tokenizer.save_pretrained(str(folder))
+    (folder / "README.md").write_text(_card(origin, _USE_MERGED, adapter), encoding="utf-8")
+    return _size(folder)
+
+
+def product(adapter: Adapter, module: str) -> Tensor:
+    """Give one module's whole update, scale * B A, [out, in] in float32."""
+    factors = adapter.factors[module]
+    return (adapter.scale * (factors.b.double() @ factors.a.double())).to(torch.float32)
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+
+
+def _use_adapter(base: BaseModel) -> str:
+    gguf = f', gguf_file="{base.gguf}"' if base.gguf else ""
+    return f"""```python
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+base = AutoModelForCausalLM.from_pretrained("{base.origin}"{gguf})
+tokenizer = AutoTokenizer.from_pretrained("{base.origin}"{gguf})
+model = PeftModel.from_pretrained(base, "this folder")
+```"""
+
+
+_USE_MERGED = """```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained("this folder")
+tokenizer = AutoTokenizer.from_pretrained("this folder")
+```"""
+
+
+def _card(origin: Origin, use: str, adapter: Adapter) -> str:
+    settings = "\n".join(f"| {name} | {value} |" for name, value in origin.settings.items())
+    return f"""---
+base_model: {origin.base}
+library_name: peft
+pipeline_tag: text-generation
+tags: [lora, federated-learning]
+---
+
+# {origin.run}, round {origin.round} of {origin.rounds}
+
+A LoRA adapter (rank {adapter.rank}, alpha {adapter.alpha:g}, {adapter.parameters:,} parameters) for `{origin.base}`,
+trained by {len(origin.organizations)} organizations in a federation ({origin.aggregation}). Each organization's text
+stayed with it; only adapters were exchanged. Made with fedlora-tui.
+
+## Losses
+
+Cross-entropy in nats a token, on the organizations' own hold-outs, mean weighted by tokens.
+
+| | hold-out |
+| --- | --- |
+| base alone | {_loss(origin.base_loss)} |
+| with this adapter | {_loss(origin.eval_loss)} |
+
+Train loss in the round: {_loss(origin.train_loss)}.
+
+## Training
+
+| setting | value |
+| --- | --- |
+| organizations | {", ".join(origin.organizations)} |
+{settings}
+
+## Use
+
+{use}
+
+## Privacy
+
+Written with privacy: none. Whoever holds these weights can probe them for the text they were trained on.
+"""
+
+
+def _loss(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.4f}"

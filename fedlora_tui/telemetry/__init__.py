@@ -1,0 +1,1 @@
+"""What the machine does: NVML, torch's allocator and psutil behind one Probe."""

@@ -1,0 +1,113 @@
+"""The base model that ships with the product: it loads offline, is small, and has learnt English."""
+
+from __future__ import annotations
+
+import functools
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+FOLDER = Path(__file__).parents[2] / "fedlora_tui" / "assets" / "embedded"
+
+SENTENCES = (
+    "The old man walked along the road to the market, and he carried a basket of bread on his arm.",
+    "If the first attempt does not succeed, the program waits for a few seconds and then tries again.",
+    "She opened the door of the house and saw that the water had come up to the second step.",
+    "When you change the name of a file, every other file that refers to it must be changed as well.",
+    "They said that the work would be finished before the end of the year, but nobody believed them.",
+)
+
+
+@functools.cache
+def embedded_tokenizer() -> Any:
+    """The embedded tokenizer, loaded once."""
+    return AutoTokenizer.from_pretrained(FOLDER, local_files_only=True)
+
+
+@pytest.fixture
+def tokenizer() -> Any:
+    """The embedded tokenizer."""
+    return embedded_tokenizer()
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    """The embedded model in float32."""
+    return AutoModelForCausalLM.from_pretrained(FOLDER, local_files_only=True, dtype=torch.float32)
+
+
+def test_has_between_one_and_two_million_parameters(model: Any) -> None:
+    assert 1_000_000 <= model.num_parameters() <= 2_000_000
+
+
+def test_all_files_together_are_under_ten_megabytes() -> None:
+    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 10_000_000
+
+
+def test_weights_are_stored_in_float16() -> None:
+    stored = AutoModelForCausalLM.from_pretrained(FOLDER, local_files_only=True, dtype="auto")
+    assert {parameter.dtype for parameter in stored.parameters()} == {torch.float16}
+
+
+def test_loading_gives_no_warning(
+    recwarn: pytest.WarningsRecorder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The library keeps its records from the root logger, where caplog listens.
+    monkeypatch.setattr(transformers_logging.get_logger("transformers"), "propagate", True)
+    AutoTokenizer.from_pretrained(FOLDER, local_files_only=True)
+    AutoModelForCausalLM.from_pretrained(FOLDER, local_files_only=True)
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+    assert not list(recwarn)
+
+
+def test_one_token_begins_ends_and_pads(model: Any, tokenizer: Any) -> None:
+    assert tokenizer.eos_token == tokenizer.bos_token == tokenizer.pad_token == "<|endoftext|>"
+    assert model.config.eos_token_id == model.config.bos_token_id == tokenizer.eos_token_id
+    assert len(tokenizer) == model.config.vocab_size
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=st.text())
+def test_tokenizer_gives_every_text_back(text: str) -> None:
+    tokenizer = embedded_tokenizer()
+    ids = tokenizer(text)["input_ids"]
+    assert tokenizer.decode(ids) == text
+    assert all(0 <= token < len(tokenizer) for token in ids)
+
+
+@pytest.mark.parametrize(
+    "text", ["naïve café", "Привет, мир!", "日本語のテキスト", "🙂👩‍👩‍👧 \u200b\ufeff", " two  spaces ,\t\r\n tab"]
+)
+def test_tokenizer_gives_unicode_back(tokenizer: Any, text: str) -> None:
+    assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+
+
+@torch.inference_mode()
+def test_english_is_expected_far_better_than_by_chance(model: Any, tokenizer: Any) -> None:
+    total, count = 0.0, 0
+    for sentence in SENTENCES:
+        inputs = tokenizer(tokenizer.bos_token + sentence, return_tensors="pt")
+        tokens = inputs["input_ids"].shape[1] - 1
+        total += tokens * float(model(**inputs, labels=inputs["input_ids"]).loss)
+        count += tokens
+    # A uniform guess costs log(3,072), about 8 nats a token, and the unigram model 6.6 on held-out text.
+    assert total / count < math.log(model.config.vocab_size) - 3.0
+    assert total / count < 5.5
+
+
+def test_word_order_matters_to_the_model(model: Any, tokenizer: Any) -> None:
+    def loss(text: str) -> float:
+        inputs = tokenizer(tokenizer.bos_token + text, return_tensors="pt")
+        with torch.inference_mode():
+            return float(model(**inputs, labels=inputs["input_ids"]).loss)
+
+    for sentence in SENTENCES:
+        backwards = " ".join(reversed(sentence.rstrip(".").split())) + "."
+        assert loss(sentence) + 0.5 < loss(backwards)
