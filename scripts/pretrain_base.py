@@ -36,8 +36,8 @@ from transformers.utils.logging import disable_progress_bar
 END_OF_TEXT = "<|endoftext|>"
 VOCABULARY = 3072
 CONTEXT = 256
-BATCH = 16
-PEAK_LEARNING_RATE = 3e-3
+BATCH = 8
+PEAK_LEARNING_RATE = 4e-3
 WARM_UP_SHARE = 0.02
 CHECKPOINT_SECONDS = 180.0
 

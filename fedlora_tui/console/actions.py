@@ -309,10 +309,11 @@ STAYING = ("help", "leave")
 
 @dataclass(frozen=True)
 class FooterPlace:
-    """One place of the footer: its text, blank where no action holds it, and whether the action can act."""
+    """One place of the footer: its width, its text (empty where no action holds it), whether the action can act."""
 
     action: Action | None
     text: str
+    width: int
     able: bool = True
 
 
@@ -329,15 +330,13 @@ def footer_places(situation: Situation, columns: str, width: int) -> list[Footer
 def _place(name: str, situation: Situation) -> FooterPlace:
     action = ACTIONS.get(name)
     if action is None:
-        return FooterPlace(None, " " * RESERVED[name])
-    text = action.footer(situation.state)
-    if name == "pause":
-        text = text.ljust(len("space pause"))
-    return FooterPlace(action, text, action.refusal(situation) is None)
+        return FooterPlace(None, "", RESERVED[name])
+    width = len(action.footer(RunState()))
+    return FooterPlace(action, action.footer(situation.state), width, action.refusal(situation) is None)
 
 
 def _footer_width(places: list[FooterPlace]) -> int:
-    return 1 + sum(len(place.text) for place in places) + 2 * (len(places) - 1)
+    return 1 + sum(place.width for place in places) + 2 * (len(places) - 1)
 
 
 def markdown_table() -> str:

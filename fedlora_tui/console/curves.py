@@ -28,14 +28,15 @@ def holdout_points(state: RunState) -> Points:
 
 
 def organization_points(organization: OrganizationState, state: RunState) -> Points:
-    """Give one organization's train loss over the run, one point a round and one for the round under way."""
-    points = [
-        (float(row.round), row.train_loss)
-        for row in organization.history
-        if row.train_loss is not None and row.round > 0
-    ]
-    if organization.loss is not None and (not points or points[-1][0] < state.round):
-        points.append((rounds_so_far(state), organization.loss))
+    """Give one organization's train loss over the run, some points a round, with the round under way."""
+    points: Points = []
+    for row in organization.history:
+        losses = row.curve or ((row.train_loss,) if row.train_loss is not None else ())
+        points += [(row.round - 1 + (k + 1) / len(losses), loss) for k, loss in enumerate(losses)]
+    if not organization.history or organization.history[-1].round < state.round:
+        now = [total / count for total, count in organization.round_curve if count]
+        span = rounds_so_far(state) - (state.round - 1)
+        points += [(state.round - 1 + span * (k + 1) / len(now), loss) for k, loss in enumerate(now)]
     return points
 
 

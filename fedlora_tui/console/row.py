@@ -29,7 +29,9 @@ class Row:
     def at(self, column: int, *parts: Part, until: int | None = None) -> Row:
         """Put parts at a column, or behind what stands there; `until` is the column before which they end."""
         limit = self.width if until is None else min(until, self.width)
-        if column > self._end and column < limit:
+        if column >= limit:
+            return self
+        if column > self._end:
             self._text.append(" " * (column - self._end))
             self._end = column
         for part in parts:
@@ -47,7 +49,8 @@ class Row:
 
     def text(self) -> Text:
         """Give the line, padded to its width."""
-        self.at(self.width - 1, " ") if self._end < self.width else None
+        self._text.append(" " * (self.width - self._end))
+        self._end = self.width
         return self._text
 
 

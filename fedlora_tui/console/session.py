@@ -31,6 +31,7 @@ class Session:
         self._clock = clock
         self._asked_at: float | None = None
         self._sorted_rounds = 0
+        self._silent = False
 
     @property
     def situation(self) -> Situation:
@@ -49,10 +50,11 @@ class Session:
 
     def poll(self) -> bool:
         """Fold what came since the last call; True when the answer row changed."""
+        over = self.handle.over
         records = self.handle.drain()
+        changed = over and not records and self._note_silence()
         if not records:
-            return False
-        changed = False
+            return changed
         for record in records:
             before, self.state = self.state, fold(self.state, (record,))
             said = answer(before, self.state, self._glyphs)
@@ -62,6 +64,14 @@ class Session:
                 self._asked_at = None
         self._arrange()
         return changed
+
+    def _note_silence(self) -> bool:
+        """Say once that the run ended without a word about it."""
+        if self.state.over or self._silent or self.handle.refusal is not None:
+            return False
+        self._silent = True
+        self.say("!", "broken_bold", "the run ended without saying why: see engine.log")
+        return True
 
     def send(self, action: Action) -> None:
         """Send an action's command, and say so until the run answers."""

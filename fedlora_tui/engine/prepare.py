@@ -58,8 +58,8 @@ class Texts:
         )
         if len(rows.train) < federation.batch_size or not rows.holdout:
             raise UserError(
-                f"organization {organization}: {len(rows.train)} rows to train on, {len(rows.holdout)} to measure on, a "
-                f"batch takes {federation.batch_size}: give it more text, lower federation.batch_size, or take it out"
+                f"organization {organization}: {len(rows.train)} rows to train on, {len(rows.holdout)} to measure on, "
+                f"a batch takes {federation.batch_size}: give it more text, lower batch_size, or take it out"
             )
         self._rows[organization] = rows
         self._counts[organization] = Counts(text.documents, rows.train_tokens, rows.holdout_tokens)

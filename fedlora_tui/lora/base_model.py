@@ -191,8 +191,8 @@ def _reporting(progress: Progress) -> type:
 def _read(name: str, origin: str, gguf: str | None, dtype: torch.dtype) -> tuple[Any, Any]:
     files = {"gguf_file": gguf} if gguf else {}
     # Its warnings speak of padding that no loss sees, and its bars would draw over the screen.
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model = AutoModelForCausalLM.from_pretrained(origin, dtype=dtype, local_files_only=True, **files)
         tokenizer = AutoTokenizer.from_pretrained(origin, local_files_only=True, **files)

@@ -18,6 +18,9 @@ LOG_LENGTH = 400
 CURVE_POINTS = 16
 """The most points that one finished round keeps of its train curve."""
 
+TREND_PARTS = 4
+"""Into how many parts a round falls in the trend of one organization."""
+
 AT_WORK = ("training", "testing")
 NOT_LOGGED = (ev.TrainStep, ev.Telemetry, ev.OrgState, ev.OrgEvaluated, ev.UpdateReceived, ev.RoundAggregated)
 OVER = ("done", "failed", "stopped")
@@ -25,11 +28,15 @@ OVER = ("done", "failed", "stopped")
 
 @dataclass(frozen=True)
 class OrganizationRound:
-    """One finished round of one organization; losses in nats a token, None where there was none."""
+    """One finished round of one organization; losses in nats a token, None where there was none.
+
+    `curve` is its train loss over equal parts of the round, for trends.
+    """
 
     round: int
     train_loss: float | None = None
     holdout: float | None = None
+    curve: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,7 @@ class OrganizationState:
     faults: int = 0
     note: str = ""
     history: tuple[OrganizationRound, ...] = ()
+    round_curve: tuple[tuple[float, int], ...] = ()
 
     @property
     def loss(self) -> float | None:
@@ -311,7 +319,7 @@ def _run_ended_early(state: RunState, event: ev.RunStopped | ev.RunFailed, t: fl
 def _round_started(state: RunState, event: ev.RoundStarted, t: float) -> RunState:
     def begin(org: OrganizationState) -> OrganizationState:
         if org.name in event.orgs:
-            return replace(org, state="waiting", step=0, steps=event.steps, loss_sum=0.0, loss_tokens=0)
+            return replace(org, state="waiting", step=0, steps=event.steps, loss_sum=0.0, loss_tokens=0, round_curve=())
         return org if org.state == "joining" else replace(org, state="absent", step=0, steps=0)
 
     if state.phase == "starting":
@@ -344,16 +352,15 @@ def _train_step(state: RunState, event: ev.TrainStep, t: float) -> RunState:
         steps=event.steps,
         loss_sum=org.loss_sum + total,
         loss_tokens=org.loss_tokens + tokens,
+        round_curve=_added(org.round_curve, (event.step - 1) * TREND_PARTS // max(event.steps, 1), total, tokens),
     )
-    curve = list(state.round_curve) + [(0.0, 0)] * (event.step - len(state.round_curve))
-    before, count = curve[event.step - 1]
-    curve[event.step - 1] = (before + total, count + tokens)
+    curve = _added(state.round_curve, event.step - 1, total, tokens)
     round_tokens = state.round_tokens + event.tokens
     speed = state.speed
     if state.round_since is not None and t > state.round_since:
         speed = round_tokens / (t - state.round_since)
     step = max(state.step, event.step)
-    return replace(state, step=step, round_curve=tuple(curve), round_tokens=round_tokens, speed=speed)
+    return replace(state, step=step, round_curve=curve, round_tokens=round_tokens, speed=speed)
 
 
 def _update_received(state: RunState, event: ev.UpdateReceived, t: float) -> RunState:
@@ -364,7 +371,7 @@ def _update_received(state: RunState, event: ev.UpdateReceived, t: float) -> Run
         state="done",
         bytes_up=org.bytes_up + event.bytes_up,
         bytes_down=org.bytes_down + event.bytes_down,
-        history=(*org.history, OrganizationRound(event.round, train_loss=event.loss)),
+        history=(*org.history, OrganizationRound(event.round, event.loss, curve=means(org.round_curve))),
     )
 
 
@@ -434,7 +441,7 @@ def _round_finished(state: RunState, event: ev.RoundFinished, t: float) -> RunSt
         orgs=len(event.orgs),
         t=t,
     )
-    points = tuple(total / count for total, count in state.round_curve if count)
+    points = means(state.round_curve)
     return replace(
         state,
         round=event.round,
@@ -469,6 +476,21 @@ def _command_acknowledged(state: RunState, event: ev.CommandAcknowledged, t: flo
 
 def _command_refused(state: RunState, event: ev.CommandRefused, t: float) -> RunState:
     return replace(state, answer=Answer(t, event))
+
+
+def _added(
+    curve: tuple[tuple[float, int], ...], place: int, total: float, tokens: int
+) -> tuple[tuple[float, int], ...]:
+    """Add to the sum at one place of a curve, which grows to hold it."""
+    sums = [*curve, *[(0.0, 0)] * (place + 1 - len(curve))]
+    before, count = sums[place]
+    sums[place] = (before + total, count + tokens)
+    return tuple(sums)
+
+
+def means(curve: tuple[tuple[float, int], ...]) -> tuple[float, ...]:
+    """Give the mean loss at each place of a curve of sums and counts that has a count."""
+    return tuple(total / count for total, count in curve if count)
 
 
 def _condensed(points: tuple[float, ...], most: int) -> tuple[float, ...]:

@@ -73,12 +73,13 @@ class LeaveDialog(Dialog[Choice]):
 
     def _choice(self, view: View, place: int, key: str, name: str, words: str, *, able: bool = True) -> list[Words]:
         here = self._cursor == place
-        lead = f"{view.look.glyphs.cursor if here else ' '} {'' if len(key) > 1 else ' '}"
-        gap = " " * (5 - len(lead) - len(key) + 2)
+        sign = view.look.glyphs.cursor if here else " "
+        letter = len(key) == 1
         return [
-            (lead, "yours_bold"),
+            (f"{sign} ", "yours_bold"),
             (key, "yours_bold" if able else "quiet"),
-            (f"{gap}{name:<9}", "yours_bold" if here else "" if able else "quiet"),
+            ("  " if letter else " "),
+            (f"{name:<{10 if letter else 9}}", "yours_bold" if here else "" if able else "quiet"),
             (words, "" if able else "quiet"),
         ]
 

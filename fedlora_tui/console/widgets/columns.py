@@ -111,7 +111,9 @@ def _holdout(org: OrganizationState, view: View) -> Words:
 
 
 def _gain(org: OrganizationState, view: View) -> Words:
-    return numbers.signed(org.gain, view.look.glyphs), "care" if org.gain is not None and org.gain < 0 else "held"
+    measured = any(row.round > 0 and row.holdout is not None for row in reversed(org.history))
+    gain = org.gain if measured else None
+    return numbers.signed(gain, view.look.glyphs), "care" if gain is not None and gain < 0 else "held"
 
 
 def _rank(org: OrganizationState, view: View) -> Words:

@@ -47,7 +47,7 @@ def _footer(view: View) -> Text:
     column = 1
     for place in footer_places(view.situation, view.layout.columns, view.layout.width):
         _put_place(row, column, place, bare=not view.look.roles["held"])
-        column += len(place.text) + 2
+        column += place.width + 2
     return row.text()
 
 

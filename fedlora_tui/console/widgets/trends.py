@@ -41,14 +41,14 @@ def change_words(view: View, gap: str = "") -> tuple[str, str]:
 
 def _train_trend(view: View) -> str:
     points = train_points(view.state)
-    span = max(rounds_so_far(view.state), 1.0)
+    span = max(rounds_so_far(view.state), 1e-6)
     low, high = scale([points], TRAIN_WIDTH, span)
     return trend(points, TRAIN_WIDTH, span, low, high, view.look.glyphs)
 
 
 def _holdout_trend(view: View) -> str:
     points = holdout_points(view.state)
-    if not points:
+    if len(points) < 2:
         return ""
     last = points[-1][0]
     width = min(HOLDOUT_WIDTH, int(last) + 1)

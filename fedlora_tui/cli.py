@@ -1,0 +1,178 @@
+"""The front door: reads the command line, picks an engine and a face, nothing else.
+
+Nothing heavy is imported here: the console paints before torch is loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from fedlora_tui import __version__
+from fedlora_tui.config import Config, Setting, load
+from fedlora_tui.errors import UserError
+
+PROGRAM = "fedlora-tui"
+CONSOLE = ""
+"""The command that is meant when none is named."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with a command line in one line, without the usage above it."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see {self.prog} --help")
+
+
+class _Keep(argparse.Action):
+    """Keeps `--set` and its short forms in the order given, so that the last one wins."""
+
+    def __call__(
+        self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        name, text = self.const, str(values)
+        if name is None:
+            name, separator, text = text.partition("=")
+            if not separator:
+                raise UserError(f"--set {values}: allowed is section.key=value, like --set lora.rank=8")
+        place = f"--set {name}={text.strip()}" if self.const is None else f"{option_string} {text}"
+        settings = [*getattr(namespace, self.dest), Setting(name.strip(), text.strip(), place)]
+        setattr(namespace, self.dest, settings)
+
+
+SHORT_FORMS = {
+    "--model": ("model.base", "BASE", '"embedded", a hub id, a folder or a .gguf file'),
+    "--rounds": ("federation.rounds", "N", "rounds of the whole run"),
+    "--rank": ("lora.rank", "N", "rank of the adapter"),
+    "--orgs": ("federation.organizations", "N", "how many organizations take part"),
+    "--seed": ("federation.seed", "N", "of data, adapters, batches and sampling"),
+    "--name": ("runs.name", "NAME", "suffix of the run's id"),
+    "--runs-dir": ("runs.dir", "DIR", "folder of run folders"),
+}
+
+
+def _with_configuration(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-c", "--config", metavar="FILE", help="configuration; ./config.toml where there is one")
+    shared: dict[str, Any] = {"action": _Keep, "dest": "settings", "default": []}
+    parser.add_argument("--set", metavar="SECTION.KEY=VALUE", help="override one key (repeatable)", **shared)
+    for flag, (name, value, text) in SHORT_FORMS.items():
+        parser.add_argument(flag, metavar=value, help=f"{text} ({name})", const=name, **shared)
+
+
+def _console_parser() -> _Parser:
+    commands = "\n".join(f"  {name:<10} {text}" for name, (_, _, text) in COMMANDS.items() if name != CONSOLE)
+    parser = _Parser(
+        PROGRAM,
+        usage=f"{PROGRAM} [options]  or  {PROGRAM} COMMAND [options]",
+        description="Console over a federated LoRA run that starts at once.",
+        epilog=f"commands ({PROGRAM} COMMAND --help says more):\n{commands}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    parser.add_argument("--ascii", action="store_true", help="draw with plain characters only")
+    _with_configuration(parser)
+    return parser
+
+
+def _run_parser() -> _Parser:
+    parser = _Parser(f"{PROGRAM} run", description="The same run with no terminal: progress on stderr.")
+    parser.add_argument("--json", action="store_true", help="put every event on stdout, a line of JSON each")
+    parser.add_argument("--wait", action="store_true", help="a run that pauses by itself waits instead of failing")
+    _with_configuration(parser)
+    return parser
+
+
+def _export_parser() -> _Parser:
+    parser = _Parser(f"{PROGRAM} export", description="Write a finished round's adapter in PEFT's format.")
+    parser.add_argument("run", nargs="?", metavar="RUN", help="id or path of a run (newest by default)")
+    parser.add_argument("--round", default="latest", metavar="latest|best|N", help="which round (latest)")
+    parser.add_argument("--org", metavar="NAME", help="an organization's own adapter, where the method keeps one")
+    parser.add_argument("--merged", action="store_true", help="a whole model with the adapter merged in")
+    parser.add_argument("--out", default="", metavar="DIR", help="folder to write (the run's own exports folder)")
+    parser.add_argument("--runs-dir", default=None, metavar="DIR", help="folder of run folders")
+    return parser
+
+
+def _doctor_parser() -> _Parser:
+    parser = _Parser(f"{PROGRAM} doctor", description="What this machine has, what would be slow, what is missing.")
+    parser.add_argument("--runs-dir", default=None, metavar="DIR", help="folder of run folders")
+    return parser
+
+
+def _configuration(arguments: argparse.Namespace) -> Config:
+    return load(_config_file(arguments.config), arguments.settings)
+
+
+def _config_file(named: str | None) -> Path | None:
+    if named is not None:
+        return Path(named)
+    here = Path("config.toml")
+    return here if here.is_file() else None
+
+
+def _runs_dir(arguments: argparse.Namespace) -> Path:
+    """Where runs are: what the flag says, else the configuration that a run here would use."""
+    return Path(arguments.runs_dir or load(_config_file(None)).runs.dir)
+
+
+def _console(arguments: argparse.Namespace) -> int:
+    from fedlora_tui.console_run import run_with_console
+
+    return run_with_console(_configuration(arguments), arguments.ascii)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from fedlora_tui.headless import run_headless
+
+    return run_headless(_configuration(arguments), json_lines=arguments.json, patient=arguments.wait)
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from fedlora_tui.export_command import export
+
+    run = export(_runs_dir(arguments), arguments.run, arguments.round, arguments.org, arguments.merged, arguments.out)
+    print(run, flush=True)
+    return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from fedlora_tui.doctor import print_report
+
+    print_report(Console(), str(_runs_dir(arguments)))
+    return 0
+
+
+Command = tuple[Callable[[], _Parser], Callable[[argparse.Namespace], int], str]
+
+COMMANDS: dict[str, Command] = {
+    CONSOLE: (_console_parser, _console, "console and run, starting at once"),
+    "run": (_run_parser, _run, "the same run with no terminal; --json puts every event on stdout"),
+    "export": (_export_parser, _export, "write a finished round's adapter, or a merged model"),
+    "doctor": (_doctor_parser, _doctor, "what this machine has and what is missing"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; give the exit status: 0 done, 1 the run failed, 2 bad usage, configuration, data or model."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        name = words.pop(0) if words and not words[0].startswith("-") else CONSOLE
+        if name not in COMMANDS:
+            known = ", ".join(command for command in COMMANDS if command)
+            raise UserError(f"{name}: no such command; known are {known}, and none for the console")
+        parser, command, _ = COMMANDS[name]
+        return command(parser().parse_args(words))
+    except UserError as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr, flush=True)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

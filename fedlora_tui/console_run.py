@@ -1,0 +1,65 @@
+"""The face with a terminal: a run and its console in one process, and what is said after leaving."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from fedlora_tui.config import Config
+from fedlora_tui.console.drawing.glyphs import glyphs_for
+from fedlora_tui.console.entry import run_console
+from fedlora_tui.console.options import ConsoleOptions
+from fedlora_tui.console.terminal import has_terminal
+from fedlora_tui.engine.run import LOG, Manner, Run
+from fedlora_tui.errors import UserError
+from fedlora_tui.farewell import farewell
+
+
+def run_with_console(config: Config, ascii_only: bool) -> int:
+    """Show a run until its operator leaves; give the exit status. Raises UserError where there is no terminal."""
+    if not has_terminal():
+        raise UserError("no terminal here: the console needs one; fedlora-tui run does the same run without")
+    logging.getLogger().setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    with tempfile.TemporaryDirectory(prefix="fedlora-tui-") as waiting_room:
+        early = Path(waiting_room) / LOG
+        run = Run(config, Manner(on_folder=lambda folder: _move_output(early, folder / LOG)))
+        result = run_console(run, _options(config, ascii_only), early)
+        if result.refusal is not None:
+            raise UserError(result.refusal)
+        if result.left == "abandoned":
+            run.abandon("left by the operator")
+        sys.stderr.write(farewell(result.state, glyphs_for(os.environ, sys.stderr.encoding, ascii_only)))
+        sys.stderr.flush()
+    status = 1 if result.state.phase == "failed" else 0
+    if not run.over:
+        # A worker inside a native call cannot be joined, and the interpreter would crash under it.
+        os._exit(status)
+    return status
+
+
+def _options(config: Config, ascii_only: bool) -> ConsoleOptions:
+    console = config.console
+    return ConsoleOptions(
+        model=config.model.base,
+        refresh_hz=None if isinstance(console.refresh_hz, str) else console.refresh_hz,
+        theme=console.theme,
+        bell=console.bell,
+        ascii=ascii_only,
+    )
+
+
+def _move_output(early: Path, log: Path) -> None:
+    """Send what libraries print to the run's own log as soon as there is one, with what they printed before."""
+    sys.stdout.flush()
+    with log.open("ab") as whole:
+        if early.exists():
+            with early.open("rb") as before:
+                shutil.copyfileobj(before, whole)
+        whole.flush()
+        for descriptor in {1, 2, sys.stdout.fileno(), sys.stderr.fileno()}:
+            os.dup2(whole.fileno(), descriptor)

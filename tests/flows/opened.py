@@ -1,0 +1,84 @@
+"""The console opened on a scripted run, at a fixed time, for tests that press keys."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from flows.scripted_run import SHOWN_AT, HandClock, ScriptedRun
+from textual.pilot import Pilot
+
+from fedlora_tui.console.app import ConsoleApp
+from fedlora_tui.console.look import look_for
+from fedlora_tui.console.options import ConsoleOptions
+from fedlora_tui.console.widgets.lines import Lines
+
+UTF8 = {"LANG": "C.UTF-8", "TERM": "xterm-256color"}
+
+
+def console_on(run: ScriptedRun, clock: HandClock, **options: Any) -> ConsoleApp:
+    """Make a console that looks the same on every machine."""
+    chosen = ConsoleOptions(**{"model": "gpt2", "bell": False, **options})
+    return ConsoleApp(run, chosen, clock=clock, look=look_for(chosen, UTF8, "utf-8"))
+
+
+@dataclass
+class Opened:
+    """A console under a pilot, with its run and its clock."""
+
+    app: ConsoleApp
+    pilot: Pilot[str]
+    run: ScriptedRun
+    clock: HandClock
+
+    async def press(self, *keys: str) -> None:
+        """Press keys and let what they ask for arrive."""
+        for key in keys:
+            await self.pilot.press(key)
+        await self.pilot.pause(0.06)
+
+    async def at(self, t: float) -> None:
+        """Move the clock's hand and let the console take in what happened."""
+        self.clock.now = t
+        await self.until(lambda: not self.run.started or self.app.session.state.t >= t - 1 or self.run.over)
+        self.app.session.poll()
+        self.app.paint()
+        await self.pilot.pause()
+
+    async def until(self, condition: Callable[[], bool], seconds: float = 5.0) -> None:
+        """Wait until something holds, and fail when it does not."""
+        for _ in range(int(seconds / 0.02)):
+            if condition():
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError(f"not within {seconds} s; the answer row says {self.said!r}")
+
+    @property
+    def said(self) -> str:
+        """The words of the answer row."""
+        return self.app.session.said.words if self.app.session.said else ""
+
+    def text(self, part: str) -> str:
+        """What a part of the screen shows."""
+        return self.app.query_one(f"#{part}", Lines).text if part == "dialog" else self._overview(part)
+
+    def _overview(self, part: str) -> str:
+        return self.app._overview.query_one(f"#{part}", Lines).text
+
+
+@asynccontextmanager
+async def opened(
+    size: tuple[int, int] = (80, 24), at: float = SHOWN_AT, options: dict[str, Any] | None = None, **script: Any
+) -> AsyncIterator[Opened]:
+    """Open the console on a scripted run, at the moment of the drawn screens unless told otherwise."""
+    clock = HandClock(at)
+    run = ScriptedRun(clock, **script)
+    app = console_on(run, clock, **(options or {}))
+    async with app.run_test(size=size) as pilot:
+        console = Opened(app, pilot, run, clock)
+        await console.until(lambda: run.started and (app.session.state.seq > 0 or not app.is_running))
+        await pilot.pause(0.05)
+        yield console

@@ -1,0 +1,186 @@
+"""Every action of the registry: what it does when it can act, and what is said when it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from flows.opened import Opened, opened
+from flows.scripted_run import BEGAN_AT, SHOWN_AT
+
+from fedlora_tui.console.actions import ACTIONS
+from fedlora_tui.console.screens.export import ExportDialog
+from fedlora_tui.console.screens.help import HelpDialog
+from fedlora_tui.console.screens.leave import LeaveDialog
+from fedlora_tui.protocol import commands as cmd
+
+STARTING = {"at": BEGAN_AT + 0.5, "prepare_seconds": 1.0}
+
+
+async def pause(console: Opened) -> None:
+    await console.press("space")
+    assert console.run.sent == [cmd.Pause()]
+    assert console.app.session.state.phase == "pausing"
+    await console.at(SHOWN_AT + 1)
+    assert "‖ paused" in console.text("run-line")
+    assert console.said == "paused at step 41, nothing lost"
+    await console.press("p")
+    assert console.run.sent[-1] == cmd.Resume()
+    assert "● running" in console.text("run-line")
+
+
+async def undo(console: Opened) -> None:
+    await console.press("a", "u")
+    assert console.said == "taken back: + clinic-9"
+    assert "next round" not in console.text("last-rows")
+    assert "clinic-9" not in console.app.session.state.organizations
+
+
+async def export(console: Opened) -> None:
+    await console.press("e")
+    assert isinstance(console.app.screen, ExportDialog)
+    await console.press("enter")
+    assert console.run.sent == [cmd.Export(round="latest", merged=False)]
+    assert console.said.startswith("written: runs/1122-1402/exports/round-0006")
+
+
+async def add(console: Opened) -> None:
+    await console.press("a")
+    assert console.run.sent == [cmd.AddOrganization()]
+    assert console.said == "clinic-9 joins at round 8 with the adapter of round 7"
+    assert "next round   + clinic-9" in console.text("last-rows")
+    assert console.app.session.state.organizations["clinic-9"].state == "joining"
+
+
+async def drop(console: Opened) -> None:
+    await console.press("j", "d")
+    assert console.run.sent == [cmd.DropOrganization("city-permits")]
+    assert console.said == "city-permits leaves at round 8"
+    assert "− city-permits" in console.text("last-rows")
+
+
+async def move(console: Opened) -> None:
+    for key, name in (("down", "city-permits"), ("G", "telecom-support"), ("k", "school"), ("g", "bank-disputes")):
+        await console.press(key)
+        assert console.app.session.selected == name
+    await console.press("pagedown")
+    assert console.app.session.selected == "telecom-support"
+
+
+async def panes(console: Opened) -> None:
+    await console.press("tab")
+    assert console.text("log").startswith("━ 4 log")
+    await console.press("tab")
+    assert console.text("table").startswith("━ 2 organizations")
+
+
+async def help_(console: Opened) -> None:
+    await console.press("question_mark")
+    assert isinstance(console.app.screen, HelpDialog)
+    assert all(action.does in console.text("dialog") for action in ACTIONS.values() if action.id != "move")
+    await console.press("escape")
+    assert console.app.screen is console.app._overview
+
+
+async def back(console: Opened) -> None:
+    await console.press("tab", "escape")
+    assert console.text("table").startswith("━ 2 organizations")
+
+
+async def leave(console: Opened) -> None:
+    await console.press("q")
+    assert isinstance(console.app.screen, LeaveDialog)
+    assert "› esc cancel" in console.text("dialog")
+    await console.press("enter")
+    assert console.run.sent == []
+    assert console.app.is_running
+
+
+ALLOWED: dict[str, Callable[[Opened], Awaitable[None]]] = {
+    "pause": pause,
+    "undo": undo,
+    "export": export,
+    "add": add,
+    "drop": drop,
+    "move": move,
+    "panes": panes,
+    "help": help_,
+    "back": back,
+    "leave": leave,
+}
+REFUSED = {
+    "pause": ("space", "the run is starting: nothing trains yet"),
+    "undo": ("u", "nothing waits for the next round"),
+    "export": ("e", "no round is finished yet"),
+    "add": ("a", "the run is starting: its organizations are not known yet"),
+    "drop": ("d", "the run is starting: its organizations are not known yet"),
+    "move": ("j", "there are no organizations yet"),
+    "back": ("escape", "nothing to leave here: q leaves the console"),
+}
+NEVER_REFUSED = ("panes", "help")
+REFUSED_ELSEWHERE = ("leave",)
+
+
+def test_every_action_is_tried() -> None:
+    assert ALLOWED.keys() == ACTIONS.keys()
+    assert {*REFUSED, *NEVER_REFUSED, *REFUSED_ELSEWHERE} == ACTIONS.keys()
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+async def test_action_acts(name: str) -> None:
+    async with opened() as console:
+        await ALLOWED[name](console)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_action_says_why_not(name: str) -> None:
+    key, reason = REFUSED[name]
+    async with opened(**STARTING) as console:
+        await console.press(key)
+        assert console.said == reason
+        assert console.run.sent == []
+        assert reason in console.text("last-rows")
+
+
+async def test_a_key_without_an_action_is_answered() -> None:
+    async with opened() as console:
+        await console.press("z")
+        assert console.said == "z does nothing here: ? lists the keys"
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"), [("space", "the run is done"), ("a", "the run is done"), ("d", "the run is done")]
+)
+async def test_a_finished_run_takes_no_changes(key: str, reason: str) -> None:
+    async with opened(at=SHOWN_AT + 400) as console:
+        assert console.app.session.state.phase == "done"
+        await console.press(key)
+        assert console.said == reason
+
+
+async def test_a_round_needs_its_least_number_of_organizations() -> None:
+    async with opened(organizations=("insurer", "school", "retailer")) as console:
+        await console.press("d", "d")
+        assert console.said == "insurer leaves already"
+        await console.press("j", "d")
+        assert console.said == "a round needs 2 (federation.min_organizations)"
+        assert len(console.run.sent) == 1
+
+
+async def test_a_joining_organization_is_taken_back_not_dropped() -> None:
+    async with opened() as console:
+        await console.press("a", "G", "d")
+        assert console.said == "clinic-9 has not joined yet: u takes it back"
+
+
+async def test_nothing_waits_behind_the_last_round() -> None:
+    async with opened(at=SHOWN_AT, rounds=7) as console:
+        await console.press("a")
+        assert console.said == "round 7 is the last: nothing can wait for a next one"
+
+
+async def test_the_runs_own_refusal_is_shown() -> None:
+    async with opened() as console:
+        console.app.session.command(cmd.Export(round="9"), "writing")
+        await console.press("tab")
+        await console.until(lambda: console.said == "round 9 is not finished")

@@ -1,0 +1,77 @@
+"""Leaving the console: at once, after the round, now, and when the run does not listen."""
+
+from __future__ import annotations
+
+from flows.opened import opened
+from flows.scripted_run import BEGAN_AT, SHOWN_AT
+
+from fedlora_tui.console.screens.leave import LeaveDialog
+from fedlora_tui.protocol import commands as cmd
+
+
+async def test_a_finished_run_is_left_at_once() -> None:
+    async with opened(at=SHOWN_AT + 400) as console:
+        await console.press("q")
+        await console.until(lambda: console.app.return_value == "over")
+        assert console.run.sent == []
+
+
+async def test_stop_ends_the_run_and_then_the_console() -> None:
+    async with opened() as console:
+        await console.press("q", "s")
+        assert console.run.sent == [cmd.Stop()]
+        console.clock.now += 1
+        await console.until(lambda: console.app.return_value == "stop")
+        assert console.app.session.state.phase == "stopped"
+
+
+async def test_finish_waits_for_the_round() -> None:
+    async with opened() as console:
+        await console.press("q", "up", "up", "enter")
+        assert console.run.sent == [cmd.Finish()]
+        assert "◑ finishing" in console.text("run-line")
+        assert console.app.is_running
+        console.clock.now += 10
+        await console.until(lambda: console.app.return_value == "finish")
+        assert console.app.session.state.phase == "done"
+
+
+async def test_ctrl_q_asks_even_over_a_dialog() -> None:
+    async with opened() as console:
+        await console.press("e", "ctrl+q")
+        assert isinstance(console.app.screen, LeaveDialog)
+        await console.press("escape")
+        assert console.app.screen is console.app._overview
+        assert console.app.is_running
+
+
+async def test_ctrl_c_twice_stops() -> None:
+    async with opened() as console:
+        await console.press("ctrl+c", "ctrl+c")
+        assert console.run.sent == [cmd.Stop()]
+        console.clock.now += 1
+        await console.until(lambda: console.app.return_value == "stop")
+
+
+async def test_a_run_that_does_not_stop_is_left_by_ctrl_c_twice_again() -> None:
+    async with opened(deaf=True) as console:
+        await console.press("ctrl+c", "ctrl+c")
+        await console.press("q")
+        assert console.said == "stopping already: ctrl+c twice leaves without waiting"
+        assert "stopping…" in console.text("run-line")
+        await console.press("ctrl+c", "ctrl+c")
+        await console.until(lambda: console.app.return_value == "abandoned")
+
+
+async def test_a_start_can_be_stopped_but_not_finished() -> None:
+    async with opened(at=BEGAN_AT + 0.5, prepare_seconds=1.0) as console:
+        await console.press("q", "f")
+        assert "no round is under way yet" in console.text("dialog")
+        assert console.run.sent == []
+        await console.press("s")
+        assert console.run.sent == [cmd.Stop()]
+
+
+async def test_a_refusal_ends_the_console_at_once() -> None:
+    async with opened(refusal="no such model: gtp2") as console:
+        await console.until(lambda: console.app.return_value == "refused")
