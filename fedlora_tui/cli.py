@@ -158,7 +158,7 @@ COMMANDS: dict[str, Command] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; give the exit status: 0 done, 1 the run failed, 2 bad usage, configuration, data or model."""
+    """Run the command line; give the exit status: 0 done, 1 failed, 2 bad usage, configuration, data or model."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         name = words.pop(0) if words and not words[0].startswith("-") else CONSOLE

@@ -67,6 +67,7 @@ class Rule:
         if isinstance(value, bool) != (self.kind is bool) or self.listed:
             raise ValueError
         if self.kind is str and isinstance(value, str) and not self.words:
+            value.encode()  # an argument that is no UTF-8 holds halves of characters: UnicodeEncodeError, a ValueError
             if self.pattern and not re.fullmatch(self.pattern, value):
                 raise ValueError
             return value
@@ -80,7 +81,7 @@ class Rule:
 
     def _inside(self, value: float) -> bool:
         return (
-            math.isfinite(value)
+            (isinstance(value, int) or math.isfinite(value))
             and (self.least is None or value >= self.least)
             and (self.most is None or value <= self.most)
             and (self.above is None or value > self.above)
@@ -262,7 +263,7 @@ def _from_file(path: Path | None) -> Iterable[tuple[str, Any, str]]:
     text = _read(path)
     try:
         tables = tomli.loads(text)
-    except tomli.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid TOML: {error}") from None
     for section, table in tables.items():
         place = f"{path}:{_line_of(text, section, None)}"
@@ -291,7 +292,7 @@ def _from_settings(settings: Sequence[Setting]) -> Iterable[tuple[str, Any, str]
     for setting in settings:
         try:
             value: Any = tomli.loads(f"value = {setting.text}")["value"]
-        except tomli.TOMLDecodeError:
+        except (ValueError, RecursionError):
             value = setting.text
         rule = RULES.get(setting.name)
         if rule is not None and rule.kind is str and not rule.listed and not isinstance(value, str):
@@ -380,12 +381,11 @@ def to_literal(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, list | tuple):
         return f"[{', '.join(to_literal(item) for item in value)}]"
     if isinstance(value, float):
-        text = f"{value:.12g}"
-        return text if re.search(r"[.e]|nan|inf", text) else f"{text}.0"
+        return repr(value)
     return str(value)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import sys
@@ -14,7 +13,7 @@ from fedlora_tui.console.drawing.glyphs import glyphs_for
 from fedlora_tui.console.entry import run_console
 from fedlora_tui.console.options import ConsoleOptions
 from fedlora_tui.console.terminal import has_terminal
-from fedlora_tui.engine.run import LOG, Manner, Run
+from fedlora_tui.engine.run import LOG, Manner, Run, log_to_files_alone
 from fedlora_tui.errors import UserError
 from fedlora_tui.farewell import farewell
 
@@ -23,8 +22,7 @@ def run_with_console(config: Config, ascii_only: bool) -> int:
     """Show a run until its operator leaves; give the exit status. Raises UserError where there is no terminal."""
     if not has_terminal():
         raise UserError("no terminal here: the console needs one; fedlora-tui run does the same run without")
-    logging.getLogger().setLevel(logging.INFO)
-    logging.captureWarnings(True)
+    log_to_files_alone()
     with tempfile.TemporaryDirectory(prefix="fedlora-tui-") as waiting_room:
         early = Path(waiting_room) / LOG
         run = Run(config, Manner(on_folder=lambda folder: _move_output(early, folder / LOG)))
@@ -55,11 +53,10 @@ def _options(config: Config, ascii_only: bool) -> ConsoleOptions:
 
 def _move_output(early: Path, log: Path) -> None:
     """Send what libraries print to the run's own log as soon as there is one, with what they printed before."""
-    sys.stdout.flush()
     with log.open("ab") as whole:
         if early.exists():
             with early.open("rb") as before:
                 shutil.copyfileobj(before, whole)
         whole.flush()
-        for descriptor in {1, 2, sys.stdout.fileno(), sys.stderr.fileno()}:
+        for descriptor in (1, 2):
             os.dup2(whole.fileno(), descriptor)

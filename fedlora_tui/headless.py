@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -15,16 +14,16 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from fedlora_tui.config import Config
 from fedlora_tui.console.drawing import numbers
-from fedlora_tui.engine.run import Manner, Run
+from fedlora_tui.engine.run import Manner, Run, log_to_files_alone
 from fedlora_tui.errors import UserError
 from fedlora_tui.farewell import farewell
 from fedlora_tui.protocol.commands import Stop
 from fedlora_tui.protocol.events import (
     UNRECORDED,
-    Preparing,
     Record,
     RoundFinished,
     RunPaused,
+    RunStarted,
     UpdateRejected,
     Warned,
     to_json,
@@ -91,8 +90,7 @@ class Signals:
 
 def run_headless(config: Config, json_lines: bool, patient: bool) -> int:
     """Run to the end without a terminal; give the exit status."""
-    logging.getLogger().setLevel(logging.INFO)
-    logging.captureWarnings(True)
+    log_to_files_alone()
     run = Run(config, Manner(patient=patient))
     lines = JsonLines()
     if json_lines:
@@ -181,8 +179,11 @@ def _sentence(record: Record, state: RunState) -> str:
     """Put into words what a person wants to find in a log; empty for all else."""
     event = record.event
     at = numbers.clock(record.t)
-    if isinstance(event, Preparing):
-        return f"{at}  {event.stage}: {event.detail}" if event.state == "done" else ""
+    if isinstance(event, RunStarted):
+        what = (
+            f"{event.model} {numbers.count_short(event.params)}, {event.aggregation}, rank {event.rank}, {event.device}"
+        )
+        return f"{at}  {event.run}: {len(event.orgs)} organizations, {what}"
     if isinstance(event, RoundFinished):
         before = next((row.eval_loss for row in reversed(state.history) if row.round == event.round - 1), None)
         change = None if before is None or event.eval_loss is None else event.eval_loss - before

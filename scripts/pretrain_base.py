@@ -194,7 +194,6 @@ def new_model() -> GPT2LMHeadModel:
             attn_pdrop=0.0,
             bos_token_id=0,
             eos_token_id=0,
-            pad_token_id=0,
         )
     )
 
@@ -312,6 +311,8 @@ def save(model: GPT2LMHeadModel, tokenizer: Tokenizer, folder: Path) -> None:
         model_max_length=CONTEXT,
         clean_up_tokenization_spaces=False,
     ).save_pretrained(folder)
+    # Not set before: the library takes the end-of-text tokens between documents for padding and warns of it.
+    model.config.pad_token_id = model.generation_config.pad_token_id = 0
     model.half().save_pretrained(folder)
 
 

@@ -221,7 +221,7 @@ REGISTRY: tuple[Action, ...] = (
         },
         shown="↑↓ j k g G",
         label="move",
-        does="move; also pages, wheel, click",
+        does="move; wheel and click",
         group="here",
         when="always",
         unless="there are no organizations yet",

@@ -74,7 +74,6 @@ class ConsoleApp(App[str], inherit_bindings=False):
         theme = _theme(self.look)
         self.register_theme(theme)
         self.theme = theme.name
-        self.push_screen(self._overview)
         self.call_after_refresh(lambda: self.set_timer(FIRST_FRAME_SECONDS, self._begin))
 
     def _begin(self) -> None:
@@ -160,7 +159,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
             self._overview.focus_next()
 
     def _back(self, argument: str) -> None:
-        if self._overview.focused_pane != "table":
+        if self._overview.focused_pane not in ("", "table"):
             self._overview.query_one("#table").focus()
         else:
             self.session.refuse("nothing to leave here: q leaves the console")
@@ -243,8 +242,8 @@ class ConsoleApp(App[str], inherit_bindings=False):
         self._rung_for = state.phase if rings else ""
 
     def get_default_screen(self) -> Screen[None]:
-        """Give the screen below the overview, which is never seen."""
-        return Screen(id="_default")
+        """Give the overview: everything else lies over it."""
+        return self._overview
 
 
 def _theme(look: Look) -> Theme:

@@ -7,8 +7,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedlora_tui.console.drawing import numbers
-from fedlora_tui.console.drawing.glyphs import UNICODE, Glyphs
 from fedlora_tui.console.look import colours_of
 from fedlora_tui.console.options import ConsoleOptions
 from fedlora_tui.console.terminal import kept_terminal
@@ -50,25 +48,3 @@ def run_console(handle: RunHandle, options: ConsoleOptions, log_file: Path) -> C
             sys.__stderr__.write("\x1b[23;0t")  # type: ignore[union-attr]
     app.session.poll()
     return ConsoleResult(app.session.state, left, handle.refusal)
-
-
-def farewell(state: RunState, glyphs: Glyphs = UNICODE) -> str:
-    """Write what stands on the ordinary screen afterwards: the run, its losses, its files, how to take it home."""
-    started = state.started
-    if started is None:
-        return "  the run was left before it had begun; nothing was written\n"
-    rounds = numbers.of(state.round, state.rounds, glyphs)
-    losses = f"hold-out {numbers.loss(state.eval_loss, glyphs)}, base {numbers.loss(state.base_loss, glyphs)}"
-    reason = f" ({state.reason})" if state.reason and state.phase in ("failed", "stopped") else ""
-    lines = [f"  {started.run} {_ending(state)}{reason}: round {rounds}, {losses}"]
-    checkpoint = f"   checkpoint round-{state.checkpoint.round:04d}" if state.checkpoint else ""
-    lines.append(f"    files   {started.folder}{checkpoint}")
-    if any(row.round > 0 for row in state.history):
-        lines.append(f"    export  fedlora-tui export {started.run}")
-    if state.phase == "failed":
-        lines.append(f"    why     {started.folder}/engine.log")
-    return "\n".join(lines) + "\n"
-
-
-def _ending(state: RunState) -> str:
-    return {"done": "is done", "failed": "failed", "stopped": "is stopped"}.get(state.phase, "was left")

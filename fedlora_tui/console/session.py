@@ -30,7 +30,7 @@ class Session:
         self._glyphs = glyphs
         self._clock = clock
         self._asked_at: float | None = None
-        self._sorted_rounds = 0
+        self._sorted_for: tuple[int, frozenset[str]] = (0, frozenset())
         self._silent = False
 
     @property
@@ -109,15 +109,14 @@ class Session:
             self.selected = self.order[max(0, min(len(self.order) - 1, index))]
 
     def _arrange(self) -> None:
-        """Take in who came and went; sort anew only when a round is over."""
+        """Take in who came and went; sort anew only between two rounds."""
         organizations = self.state.organizations
         before = self.order
-        if len(self.state.history) != self._sorted_rounds or not before:
-            self._sorted_rounds = len(self.state.history)
-            self.order = tuple(
-                sorted(organizations, key=lambda name: (organizations[name].state == "joining", natural(name)))
-            )
-        elif set(before) != organizations.keys():
+        members = frozenset(name for name, org in organizations.items() if org.state != "joining")
+        if (len(self.state.history), members) != self._sorted_for:
+            self._sorted_for = len(self.state.history), members
+            self.order = tuple(sorted(organizations, key=lambda name: (name not in members, natural(name))))
+        elif len(before) != len(organizations) or set(before) != organizations.keys():
             staying = [name for name in before if name in organizations]
             known = set(staying)
             self.order = (*staying, *sorted((n for n in organizations if n not in known), key=natural))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -119,9 +120,19 @@ def command_words(command: str, value: object, glyphs: Glyphs) -> str:
         return f"{glyphs.organization_state('joining')} {value or 'one more'}"
     if command == "drop":
         return f"{glyphs.organization_state('leaving')} {value}"
-    if command == "export" and isinstance(value, dict):
+    if command == "export" and isinstance(value, Mapping):
         return f"export {value.get('round', '')}".strip()
-    return {"undo": "takes back", "stop": "stop", "finish": "finish after this round"}.get(command, command)
+    if command == "undo" and isinstance(value, Mapping):
+        return f"takes back {command_words(str(value.get('command')), value.get('org'), glyphs)}"
+    return {"undo": "takes back the last change", "stop": "stop", "finish": "finish after this round"}.get(
+        command, command
+    )
+
+
+def _taken_back(value: object, before: RunState, glyphs: Glyphs) -> str:
+    if isinstance(value, Mapping):
+        return command_words(str(value.get("command")), value.get("org"), glyphs)
+    return waiting_words(before.waiting[-1], glyphs) if before.waiting else "the last change"
 
 
 def waiting_words(change: Waiting, glyphs: Glyphs) -> str:
@@ -151,8 +162,7 @@ def _acknowledged(event: ev.CommandAcknowledged, before: RunState, state: RunSta
     if event.command == "drop" and turn is not None:
         return f"{event.value} leaves at round {turn}"
     if event.command == "undo":
-        taken = before.waiting[-1] if before.waiting else None
-        return f"taken back: {waiting_words(taken, glyphs)}" if taken else "taken back"
+        return f"taken back: {_taken_back(event.value, before, glyphs)}"
     return {
         "pause": "pausing within one step",
         "resume": f"round {state.round} goes on",

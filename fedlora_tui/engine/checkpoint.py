@@ -45,6 +45,7 @@ def write(run: Path, checkpoint: Checkpoint) -> int:
     tensors = {key: tensor.contiguous() for key, tensor in checkpoint.adapter.tensors().items()}
     size = _write_synced(aside / ADAPTER, save(tensors))
     size += _write_synced(aside / STATE, json.dumps(state, indent=1, allow_nan=False).encode())
+    _sync_folder(aside)
     place = home / name(checkpoint.round)
     shutil.rmtree(place, ignore_errors=True)
     aside.rename(place)

@@ -25,7 +25,7 @@ def chosen_round(run: Path, wanted: str) -> int:
         losses = {round: checkpoint.read_state(run, round)["eval_loss"] for round in finished}
         measured = {round: loss for round, loss in losses.items() if loss is not None}
         return min(measured, key=lambda round: (measured[round], round), default=finished[-1])
-    if wanted.isdigit() and int(wanted) in finished:
+    if wanted.isdecimal() and int(wanted) in finished:
         return int(wanted)
     raise UserError(f"round {wanted} of {run.name}: allowed is latest, best, or {_spans(finished)}")
 

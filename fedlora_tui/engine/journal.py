@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,12 +16,15 @@ class Journal:
     """The one writer of a run's events; every line is handed to the system before anyone else sees the event."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = (folder / NAME).open("a", encoding="utf-8")
+        self._file = (folder / NAME).open("ab", buffering=0)
 
     def append(self, record: Record) -> None:
-        """Write one record as one line."""
-        self._file.write(to_json(record) + "\n")
-        self._file.flush()
+        """Write one record as one line, whole or not at all. Raises OSError where the disk takes no more."""
+        line = (to_json(record) + "\n").encode()
+        before = self._file.seek(0, os.SEEK_END)
+        if self._file.write(line) != len(line):
+            self._file.truncate(before)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._file.name)
 
     def close(self) -> None:
         """Close the file; nothing can be appended after."""
@@ -31,7 +36,7 @@ def read(folder: Path) -> Iterator[Record]:
 
     Raises ValueError for a line that no version wrote, and FileNotFoundError where there is no journal.
     """
-    with (folder / NAME).open(encoding="utf-8") as lines:
+    with (folder / NAME).open("rb") as lines:
         for line in lines:
-            if line.endswith("\n"):
-                yield from_json(line)
+            if line.endswith(b"\n"):
+                yield from_json(line.decode("utf-8"))

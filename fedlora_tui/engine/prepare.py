@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-from fedlora_tui.config import RULES, Config, with_organizations
-from fedlora_tui.engine.folder import check_writable
+from fedlora_tui.config import Config, with_organizations
 from fedlora_tui.errors import UserError
 from fedlora_tui.lora import base_model
 from fedlora_tui.lora.adapter import Adapter, initial
 from fedlora_tui.lora.base_model import BaseModel
 from fedlora_tui.lora.rows import Rows, tokenize
-from fedlora_tui.organizations.source import Source, open_source
+from fedlora_tui.organizations.roster import Roster
+from fedlora_tui.organizations.source import Source
 from fedlora_tui.organizations.text import split
 from fedlora_tui.protocol.events import Preparing
 
@@ -90,28 +89,18 @@ class Prepared:
     adapter: Adapter
 
 
-def prepare(config: Config, say: Say) -> Prepared:
+def prepare(config: Config, roster: Roster, say: Say) -> Prepared:
     """Load the base and read the organizations, telling each stage as it begins and ends. Raises UserError."""
-    for stage in ("base", "organizations", "first look"):
-        say(Preparing(stage, "waiting"))
-    say(Preparing("configuration", "done", f"{len(RULES)} keys, {len(config.given)} set"))
-    check_writable(Path(config.runs.dir))
-    source = open_source(config.data.source, config.data.path, config.federation.seed, config.data.text_field)
-    names = source.first(config.organizations)
-    if len(names) < config.federation.min_organizations:
-        raise UserError(
-            f"{config.data.path}: {len(names)} organizations, federation.min_organizations = "
-            f"{config.federation.min_organizations}: add files, or lower it"
-        )
+    names = roster.names
     base = _load_base(config, say)
-    texts = Texts(source, base, config)
+    texts = Texts(roster.source, base, config)
     for index, name in enumerate(names):
         say(Preparing("organizations", "working", "reading", index, len(names), "organizations"))
         texts.read(name)
     tokens = sum(texts.counts(name).tokens for name in names)
     say(Preparing("organizations", "done", f"{len(names)} of {config.data.source}, {tokens:,} tokens to train on"))
     adapter = initial(base.targets, config.lora.rank, config.lora.alpha, config.federation.seed)
-    return Prepared(with_organizations(config, len(names)), base, texts, tuple(names), adapter)
+    return Prepared(with_organizations(config, len(names)), base, texts, names, adapter)
 
 
 def _load_base(config: Config, say: Say) -> BaseModel:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedlora_tui.config import Config, to_mapping
+from fedlora_tui.config import RULES, Config, to_mapping
 from fedlora_tui.engine import folder as run_folder
 from fedlora_tui.engine.steering import Steering, Stopped, Terms
 from fedlora_tui.engine.stream import Inbox, Reader, Stream
 from fedlora_tui.errors import UserError
+from fedlora_tui.organizations.roster import call_roster
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.commands import Command, Export
 from fedlora_tui.protocol.events import Record
@@ -107,6 +108,9 @@ class Run:
             prepared = self._prepare()
             if prepared is not None:
                 self._go(prepared)
+        except Exception as error:
+            logger.exception("the run's folder or journal")
+            self._untold(error)
         finally:
             self._steering.close()
             self._over.set()
@@ -114,15 +118,31 @@ class Run:
     def _prepare(self) -> Prepared | None:
         """Find out all that can be wrong before anything is written; None where the run is refused."""
         try:
+            for stage in ("device", "base", "organizations", "first look"):
+                self._say(ev.Preparing(stage, "waiting"))
+            self._say(ev.Preparing("configuration", "done", f"{len(RULES)} keys, {len(self.config.given)} set"))
+            run_folder.check_writable(Path(self.config.runs.dir))
+            roster = call_roster(self.config)
+            self._say(ev.Preparing("device", "working", "loading torch"))
+
             from fedlora_tui.engine.prepare import prepare
 
-            return prepare(self.config, self._say)
+            return prepare(self.config, roster, self._say)
         except (UserError, Stopped) as refused:
             self._refusal = str(refused)
         except Exception as error:
             logger.exception("preparing")
             self._refusal = f"cannot start: {_in_words(error)}"
         return None
+
+    def _untold(self, error: Exception) -> None:
+        """End a run whose folder or journal cannot be written (a full disk): its readers hear of it all the same."""
+        self._stream.close_journal()
+        state = self._stream.state
+        if state.started is None:
+            self._refusal = f"cannot start: {_in_words(error)}"
+        elif not state.over:
+            self._stream.emit(ev.RunFailed(state.round, _in_words(error), state.step))
 
     def _say(self, stage: ev.Preparing) -> None:
         if self._steering.stop_reason is not None:
@@ -253,6 +273,14 @@ class Run:
         finally:
             ended.set()
             sampler.join()
+
+
+def log_to_files_alone() -> None:
+    """Let loggers and warnings go to a run's engine.log and nowhere else; before there is one they are dropped."""
+    root = logging.getLogger()
+    root.setLevel(logging.INFO)
+    root.addHandler(logging.NullHandler())
+    logging.captureWarnings(True)
 
 
 def _run_started(prepared: Prepared, folder: Path) -> ev.RunStarted:

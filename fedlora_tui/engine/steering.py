@@ -86,7 +86,7 @@ class Steering:
             try:
                 _HANDLERS[type(command)](self, command)
             except Refusal as refusal:
-                self._stream.emit(ev.CommandRefused(command.name, command.value, str(refusal)))
+                self._answer(ev.CommandRefused(command.name, command.value, str(refusal)))
             self._changed.notify_all()
 
     def between(self, round: int, step: int) -> None:
@@ -101,6 +101,8 @@ class Steering:
         with self._changed:
             self.between(round, 0)
             self._round = round
+            # From here on these changes are made: a command that comes while they are being made builds on them.
+            self._present = tuple(sorted(self._coming()))
             changes, self._wishes.waiting = self._wishes.waiting, []
             return changes
 
@@ -137,14 +139,19 @@ class Steering:
 
     def _wait_paused(self, round: int, step: int, reason: str) -> None:
         since = time.monotonic()
-        self._paused = True
-        self._stream.emit(ev.RunPaused(round, step, reason))
         while self._wishes.pause and self._wishes.stop is None and not self._wishes.finish:
+            if not self._paused:
+                self._paused = True
+                self._stream.emit(ev.RunPaused(round, step, reason))
+                reason = ""
             self._changed.wait()
-        self._paused, self._wishes.pause = False, False
+        self._paused = self._wishes.pause = False
         self.paused_seconds += time.monotonic() - since
-        if self._wishes.stop is None:
-            self._stream.emit(ev.RunResumed(round))
+
+    def _go_on(self) -> None:
+        """Take a pause back. Said here and not by the worker, so that events stand in the order of the commands."""
+        self._wishes.pause = self._paused = False
+        self._stream.emit(ev.RunResumed(self._round))
 
     def _raise_if_stopped(self) -> None:
         if self._wishes.stop is not None:
@@ -169,10 +176,8 @@ class Steering:
         coming = len(self._coming())
         if coming < need:
             raise Refusal(f"a round needs {need} organizations, {coming} would be here: add one first")
-        self._wishes.pause = False
         self._acknowledge(command)
-        if not self._paused:
-            self._stream.emit(ev.RunResumed(self._round))
+        self._go_on()
 
     def _add(self, command: ask.AddOrganization) -> None:
         terms = self._goes_on()
@@ -227,6 +232,8 @@ class Steering:
             raise Refusal("finishing already")
         self._wishes.finish = True
         self._acknowledge(command)
+        if self._wishes.pause:
+            self._go_on()
         self._stream.emit(ev.RunFinishing(self._round, "asked for"))
 
     def _stop(self, command: ask.Stop) -> None:
@@ -237,7 +244,11 @@ class Steering:
         self._acknowledge(command)
 
     def _acknowledge(self, command: ask.Command, takes_effect_round: int | None = None) -> None:
-        self._stream.emit(ev.CommandAcknowledged(command.name, command.value, takes_effect_round))
+        self._answer(ev.CommandAcknowledged(command.name, command.value, takes_effect_round))
+
+    def _answer(self, answer: ev.Event) -> None:
+        """Answer in the journal, or, while the run has none yet, to those who watch alone."""
+        (self._stream.emit if self._terms is not None else self._stream.mention)(answer)
 
     def _prepared(self) -> Terms:
         if self._terms is None:

@@ -39,9 +39,9 @@ class Stream:
     def close_journal(self) -> None:
         """Close the journal; what is emitted later is seen by readers alone."""
         with self._lock:
-            if self._journal is not None:
-                self._journal.close()
-                self._journal = None
+            journal, self._journal = self._journal, None
+            if journal is not None:
+                journal.close()
 
     def emit(self, event: Event) -> Record:
         """Number an event, journal it, and hand it out."""

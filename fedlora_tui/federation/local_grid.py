@@ -25,9 +25,10 @@ from fedlora_tui.federation.client_app import (
     evaluate_messages,
     train_messages,
 )
+from fedlora_tui.federation.messages import GONE
 
 HOLDS_FOR_FLOWER = "1.41"
-"""The two private touches below (`_identify`, `_number`) were checked against this release."""
+"""The two private touches below (`_identify`, `_numbered`) were checked against this release."""
 
 SERVER_NODE = 1
 RUN_ID = 1
@@ -129,7 +130,7 @@ def local_federation(side: ClientSide, cohort: int) -> LocalGrid:
 
 
 def _gone(message: Message) -> Message:
-    return Message(Error(ErrorCode.NODE_UNAVAILABLE, "the organization is not here"), reply_to=message)
+    return Message(Error(ErrorCode.NODE_UNAVAILABLE, GONE), reply_to=message)
 
 
 def _identify() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -15,6 +16,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.common.constant import SType
 
 from fedlora_tui.lora.adapter import Adapter, from_tensors
 from fedlora_tui.lora.cohort import LocalTraining, Measured, Trained
@@ -25,6 +27,8 @@ ARRAYS, METRICS, CONFIG = "arrays", "metrics", "config"
 VERSION = "adapter-version"
 TRAIN_METRICS = {"num-examples": int, "loss": float, "tokens": int, "steps": int}
 EVALUATE_METRICS = {"num-examples": int, "loss": float}
+GONE = "the organization is not here"
+"""Why there is no reply from a node that left."""
 
 
 class Refused(ValueError):
@@ -60,19 +64,22 @@ def decode(record: ArrayRecord, spec: AdapterSpec) -> Adapter:
 def _values(name: str, array: Array, shape: tuple[int, int]) -> np.ndarray:
     if array.dtype != "float32" or tuple(array.shape) != shape:
         raise Refused(f"{name} is {array.dtype} {list(array.shape)}, not float32 {list(shape)}")
-    buffer = io.BytesIO(array.data)
-    try:
-        values = np.load(buffer, allow_pickle=False)
-    except (ValueError, EOFError, OSError):
-        raise Refused(f"{name} cannot be read as an array") from None
-    if not isinstance(values, np.ndarray) or values.dtype != np.float32 or values.shape != shape:
-        raise Refused(f"{name} holds another array than it declares")
-    header = len(array.data) - values.nbytes
-    if buffer.read(1) or header > 128:
-        raise Refused(f"{name} carries more bytes than its values")
+    header = _header(shape)
+    if array.stype != SType.NUMPY or not array.data.startswith(header):
+        raise Refused(f"{name} holds something else than the array that it declares")
+    if len(array.data) != len(header) + 4 * math.prod(shape):
+        raise Refused(f"{name} carries more or fewer bytes than its values")
+    values = np.frombuffer(array.data, np.dtype("<f4"), offset=len(header)).reshape(shape).copy()
     if not np.isfinite(values).all():
         raise Refused(f"nan or infinity in {name}")
     return values
+
+
+def _header(shape: tuple[int, int]) -> bytes:
+    """Give what numpy writes before such an array's values: nothing that a message brings is parsed, only compared."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return buffer.getvalue()
 
 
 def weight(record: ArrayRecord) -> int:
@@ -186,10 +193,16 @@ def read_evaluate_reply(message: Message) -> EvaluateReply:
 
 def _checked_content(message: Message, allowed: set[str]) -> RecordDict:
     if message.has_error():
-        raise Refused(f"error {message.error.code}: {message.error.reason or 'no reason given'}")
+        raise Refused(f"error {message.error.code}{_kind(message.error.reason or '')}")
     if set(message.content) != allowed:
         raise Refused(f"a reply holds {' and '.join(sorted(allowed))}, this one {len(message.content)} records")
     return message.content
+
+
+def _kind(reason: str) -> str:
+    """Give an error's reason where it is one of our own or one bare name; free text may quote what must not travel."""
+    known = reason == GONE or re.fullmatch(r"[A-Z][A-Za-z]{0,39}", reason)
+    return f": {reason}" if known else " (its reason stays in the organization's own log)"
 
 
 def _record(content: RecordDict, name: str, kind: type[ArrayRecord]) -> ArrayRecord:

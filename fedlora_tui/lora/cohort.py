@@ -141,7 +141,8 @@ def _pass(
     rows = [row for batch in own for row in [*batch, *[()] * (height - len(batch))]]
     inputs, labels = padded(rows, base.end_of_text, base.device)
     counts = [targets(batch) for batch in own]
-    dropout = Dropout(plan.dropout, [member.generator for member in active]) if plan.dropout else None
+    sizes = [(len(batch), max(len(row) for row in batch)) for batch in own]
+    dropout = Dropout(plan.dropout, [member.generator for member in active], sizes) if plan.dropout else None
     with injected(base.model, base.targets, _stacked(base, [m.parameters for m in active], scale, dropout)):
         logits = base.model(input_ids=inputs, use_cache=False).logits
     sums = _row_losses(logits, labels).view(len(active), height).sum(1)

@@ -21,27 +21,32 @@ class StackedFactors:
     def update(self, inputs: Tensor) -> Tensor:
         """Give `scale * inputs A^T B^T` for inputs [K * rows, length, in], whose rows stand by organization."""
         groups, shape = self.a.shape[0], inputs.shape
-        x = inputs.to(self.a.dtype).reshape(groups, -1, shape[-1])
+        x = inputs.to(self.a.dtype)
         if self.dropout is not None:
-            x = self.dropout.apply(x)
+            x = self.dropout.apply(x.reshape(groups, -1, *shape[1:]))
+        x = x.reshape(groups, -1, shape[-1])
         low = torch.bmm(x, self.a.transpose(1, 2))
         high = torch.bmm(low, self.b.transpose(1, 2)) * self.scale
         return high.reshape(*shape[:-1], -1)
 
 
 class Dropout:
-    """Dropout whose draws come from one generator an organization, so that they do not depend on the cohort."""
+    """Dropout whose draws do not depend on the cohort.
 
-    def __init__(self, share: float, generators: Sequence[torch.Generator]) -> None:
-        self.share, self.generators = share, generators
+    Each organization draws from a generator of its own, for the [rows, length] of its own batch alone: what the cohort
+    pads that batch with takes no draws.
+    """
+
+    def __init__(self, share: float, generators: Sequence[torch.Generator], batches: Sequence[tuple[int, int]]) -> None:
+        self.share, self.generators, self.batches = share, generators, batches
 
     def apply(self, x: Tensor) -> Tensor:
-        """Zero a share of each organization's inputs [K, n, in] and scale up the rest."""
-        kept = [
-            torch.rand(x.shape[1:], generator=generator, device=generator.device) >= self.share
-            for generator in self.generators
-        ]
-        return x * torch.stack(kept).to(x) / (1 - self.share)
+        """Zero a share of each organization's inputs [K, rows, length, in] and scale up the rest."""
+        kept = torch.zeros_like(x)
+        for own, generator, (rows, length) in zip(kept, self.generators, self.batches, strict=True):
+            drawn = torch.rand(rows, length, x.shape[-1], generator=generator, device=generator.device)
+            own[:rows, :length] = drawn >= self.share
+        return x * kept / (1 - self.share)
 
 
 @contextmanager

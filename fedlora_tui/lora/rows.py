@@ -6,6 +6,7 @@ import hashlib
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -59,16 +60,20 @@ def tokenize(
 
 
 def _pieces(tokenizer: Any, documents: Sequence[str], max_length: int) -> Iterator[tuple[int, ...]]:
-    """Cut each document and its end token into consecutive pieces; a last piece of one token predicts nothing."""
+    """Cut each document and its end token into consecutive pieces.
+
+    A piece of one token would predict nothing: where it would be the last, the one before leaves it a second token.
+    """
     if not documents:
         return
     end = tokenizer.eos_token_id
     for tokens in tokenizer(list(documents), add_special_tokens=False, verbose=False)["input_ids"]:
         whole = (*tokens, end)
-        for start in range(0, len(whole), max_length):
-            piece = whole[start : start + max_length]
-            if len(piece) > 1:
-                yield piece
+        if len(whole) == 1:
+            continue
+        cuts = [*range(0, len(whole), max_length), len(whole)]
+        cuts[-2] -= cuts[-1] - cuts[-2] == 1
+        yield from (whole[start:end] for start, end in pairwise(cuts))
 
 
 def batches(

@@ -402,14 +402,14 @@ def from_json(line: str) -> Record:
 def _build(kind: type[Event], data: dict[str, Any]) -> Event:
     names = {f.name for f in fields(kind)}
     values = {name: _frozen(value) for name, value in data.items() if name in names}
-    if kind is Telemetry:
-        known = {f.name for f in fields(Gpu)}
-        values["gpus"] = tuple(
-            Gpu(**{name: value for name, value in gpu.items() if name in known}) for gpu in values.get("gpus", ())
-        )
     try:
+        if kind is Telemetry:
+            known = {f.name for f in fields(Gpu)}
+            values["gpus"] = tuple(
+                Gpu(**{name: value for name, value in gpu.items() if name in known}) for gpu in values.get("gpus", ())
+            )
         return kind(**values)
-    except TypeError as error:
+    except (TypeError, AttributeError) as error:
         raise ValueError(f"event {kind.type}: {error}") from None
 
 

@@ -135,6 +135,8 @@ class RunState:
     round_tokens: int = 0
     round_finished: bool = True
     organizations: Mapping[str, OrganizationState] = field(default_factory=dict)
+    left_up: int = 0
+    left_down: int = 0
     history: tuple[RoundSummary, ...] = ()
     base_sum: float = 0.0
     base_tokens: int = 0
@@ -203,13 +205,13 @@ class RunState:
 
     @property
     def bytes_up(self) -> int:
-        """What all organizations sent so far, in bytes."""
-        return sum(org.bytes_up for org in self.organizations.values())
+        """What all organizations sent so far, those that left too, in bytes."""
+        return self.left_up + sum(org.bytes_up for org in self.organizations.values())
 
     @property
     def bytes_down(self) -> int:
-        """What was sent to all organizations so far, in bytes."""
-        return sum(org.bytes_down for org in self.organizations.values())
+        """What was sent to all organizations so far, those that left too, in bytes."""
+        return self.left_down + sum(org.bytes_down for org in self.organizations.values())
 
     def seconds_left(self, now: float) -> float | None:
         """Estimate the time to the end from the rounds behind, None while there is nothing to estimate from."""
@@ -388,6 +390,8 @@ def _org_evaluated(state: RunState, event: ev.OrgEvaluated, t: float) -> RunStat
         state = _base_measured(state, event, t)
     elif history and history[-1].round == event.round:
         history = (*history[:-1], replace(history[-1], holdout=event.loss))
+    else:
+        history = (*history, OrganizationRound(event.round, holdout=event.loss))
     return _organization(
         state,
         event.org,
@@ -412,9 +416,14 @@ def _org_state(state: RunState, event: ev.OrgState, t: float) -> RunState:
     return _organization(state, event.org, state=event.state, note=event.note)
 
 
+def _no_longer_waiting(state: RunState, org: str) -> RunState:
+    """Forget what waited for an organization: it came, it went, or it could not come."""
+    return replace(state, waiting=tuple(change for change in state.waiting if change.value != org))
+
+
 def _org_joined(state: RunState, event: ev.OrgJoined, t: float) -> RunState:
     return _organization(
-        state,
+        _no_longer_waiting(state, event.org),
         event.org,
         state="waiting",
         documents=event.documents,
@@ -425,7 +434,14 @@ def _org_joined(state: RunState, event: ev.OrgJoined, t: float) -> RunState:
 
 
 def _org_left(state: RunState, event: ev.OrgLeft, t: float) -> RunState:
-    return replace(state, organizations={n: org for n, org in state.organizations.items() if n != event.org})
+    gone = state.organizations.get(event.org)
+    state = replace(
+        _no_longer_waiting(state, event.org),
+        organizations={n: org for n, org in state.organizations.items() if n != event.org},
+    )
+    if gone is None:
+        return state
+    return replace(state, left_up=state.left_up + gone.bytes_up, left_down=state.left_down + gone.bytes_down)
 
 
 def _round_finished(state: RunState, event: ev.RoundFinished, t: float) -> RunState:
@@ -482,6 +498,7 @@ def _added(
     curve: tuple[tuple[float, int], ...], place: int, total: float, tokens: int
 ) -> tuple[tuple[float, int], ...]:
     """Add to the sum at one place of a curve, which grows to hold it."""
+    place = max(place, 0)
     sums = [*curve, *[(0.0, 0)] * (place + 1 - len(curve))]
     before, count = sums[place]
     sums[place] = (before + total, count + tokens)

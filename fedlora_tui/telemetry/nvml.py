@@ -31,6 +31,12 @@ def visible() -> list[tuple[int, Any]]:
     return [(index, handle) for index, handle in enumerate(handles) if handle is not None]
 
 
+def driver() -> str | None:
+    """Give the version of NVIDIA's driver, None where there is none."""
+    version = _ask(lambda: pynvml.nvmlSystemGetDriverVersion()) if _ask(_init, False) else None
+    return version.decode() if isinstance(version, bytes) else version
+
+
 def look(index: int, handle: Any, ours: OursInBytes) -> Gpu:
     """Ask one GPU for all that the machine pane shows. A total of 0 is unified memory: then memory is None."""
     name = _ask(lambda: pynvml.nvmlDeviceGetName(handle), "GPU")

@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from flows.scripted_run import SHOWN_AT, HandClock, ScriptedRun
 from textual.pilot import Pilot
 
 from fedlora_tui.console.app import ConsoleApp
 from fedlora_tui.console.look import look_for
 from fedlora_tui.console.options import ConsoleOptions
 from fedlora_tui.console.widgets.lines import Lines
+from tests.flows.scripted_run import SHOWN_AT, HandClock, ScriptedRun
 
 UTF8 = {"LANG": "C.UTF-8", "TERM": "xterm-256color"}
 
@@ -63,7 +63,7 @@ class Opened:
 
     def text(self, part: str) -> str:
         """What a part of the screen shows."""
-        return self.app.query_one(f"#{part}", Lines).text if part == "dialog" else self._overview(part)
+        return self.app.screen.query_one(f"#{part}", Lines).text if part == "dialog" else self._overview(part)
 
     def _overview(self, part: str) -> str:
         return self.app._overview.query_one(f"#{part}", Lines).text
@@ -80,5 +80,7 @@ async def opened(
     async with app.run_test(size=size) as pilot:
         console = Opened(app, pilot, run, clock)
         await console.until(lambda: run.started and (app.session.state.seq > 0 or not app.is_running))
+        app.session.poll()
+        app.paint()
         await pilot.pause(0.05)
         yield console

@@ -313,13 +313,15 @@ def _at(values: Sequence[float], place: float) -> float:
 
 if __name__ == "__main__":
     import sys
+    import tempfile
     import time
     from pathlib import Path
 
-    from fedlora_tui.console.entry import farewell, run_console
+    from fedlora_tui.console.entry import run_console
     from fedlora_tui.console.options import ConsoleOptions
+    from fedlora_tui.farewell import farewell
 
     live = ScriptedRun(time.time, began=time.time(), prepare_seconds=0.7, speed=3.0, gpu="--cpu" not in sys.argv)
-    result = run_console(live, ConsoleOptions(model="gpt2"), Path("/tmp/scripted-engine.log"))
+    result = run_console(live, ConsoleOptions(model="gpt2"), Path(tempfile.mkdtemp()) / "engine.log")
     print(f"left: {result.left}", file=sys.stderr)
     print(farewell(result.state), end="", file=sys.stderr)

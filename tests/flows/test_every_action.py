@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import pytest
-from flows.opened import Opened, opened
-from flows.scripted_run import BEGAN_AT, SHOWN_AT
 
 from fedlora_tui.console.actions import ACTIONS
 from fedlora_tui.console.screens.export import ExportDialog
 from fedlora_tui.console.screens.help import HelpDialog
 from fedlora_tui.console.screens.leave import LeaveDialog
 from fedlora_tui.protocol import commands as cmd
+from tests.flows.opened import Opened, opened
+from tests.flows.scripted_run import BEGAN_AT, SHOWN_AT
 
 STARTING = {"at": BEGAN_AT + 0.5, "prepare_seconds": 1.0}
 

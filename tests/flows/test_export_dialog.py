@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from flows.opened import opened
 
 from fedlora_tui.protocol.commands import Export
+from tests.flows.opened import opened
 
 
 @pytest.mark.parametrize(

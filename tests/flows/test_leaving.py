@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from flows.opened import opened
-from flows.scripted_run import BEGAN_AT, SHOWN_AT
-
 from fedlora_tui.console.screens.leave import LeaveDialog
 from fedlora_tui.protocol import commands as cmd
+from tests.flows.opened import opened
+from tests.flows.scripted_run import BEGAN_AT, SHOWN_AT
 
 
 async def test_a_finished_run_is_left_at_once() -> None:

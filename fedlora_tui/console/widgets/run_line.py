@@ -6,6 +6,7 @@ from rich.text import Text
 
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.drawing.text import cut_middle
+from fedlora_tui.console.pace import AT_REST
 from fedlora_tui.console.row import Part as Words
 from fedlora_tui.console.row import Row, width_of
 from fedlora_tui.console.view import View
@@ -24,7 +25,8 @@ STATE_STYLES = {
     "failed": "broken_bold",
     "stopped": "quiet",
 }
-STATE_COLUMN, ROUND_COLUMN = 1, 13
+STATE_COLUMN, ROUND_COLUMN, TAIL_COLUMN = 1, 13, 39
+TAIL_WIDTH = 14
 
 
 class RunLine(Part):
@@ -92,21 +94,25 @@ def _tail(view: View) -> list[str]:
 
 
 def _put_right(row: Row, view: View) -> None:
-    """Put the run's name, the configuration and the clock at the right end, as much of it as there is room for."""
-    state = view.state
+    """Put the run's name, the configuration and the clock at the right end, as much of it as there is room for.
+
+    Room is kept for what most states go on with, so that nothing moves when one follows another.
+    """
+    state, glyphs = view.state, view.look.glyphs
     name = state.started.run if state.started else view.run
-    clock = numbers.clock(view.now, view.look.glyphs)
+    still = state.phase in AT_REST
+    clock: Words = (numbers.clock(view.now, glyphs), "quiet" if still else "")
     gap = "  " if view.layout.columns == "compact" else "   "
-    configuration: list[Words] = []
+    choices: list[list[Words]] = [[name, clock], [cut_middle(name, 12, glyphs), clock], [name]]
     if state.started is not None and view.layout.columns != "compact":
-        configuration = [(_configuration(state.started, view), "quiet")]
-    shorter = cut_middle(name, 12, view.look.glyphs)
-    choices: list[list[Words]] = [[name, *configuration, clock], [name, clock], [shorter, clock], [name], [shorter]]
-    for choice in choices:
+        choices = [[name, (words, "quiet"), clock] for words in _configurations(state.started, view)] + choices
+    taken = max(row.end, TAIL_COLUMN + TAIL_WIDTH)
+    for choice in [*choices, *choices[-3:], [cut_middle(name, 12, glyphs)]]:
         words = _spaced([part for part in choice if part], gap)
-        if row.end + 2 + width_of(*words) <= view.layout.width - 1:
+        if taken + 2 + width_of(*words) <= view.layout.width - 1:
             row.to(view.layout.width - 1, *words)
             return
+        taken = row.end if choice is choices[-1] else taken
 
 
 def _spaced(parts: list[Words], gap: str) -> list[Words]:
@@ -116,15 +122,17 @@ def _spaced(parts: list[Words], gap: str) -> list[Words]:
     return spaced
 
 
-def _configuration(started: RunStarted, view: View) -> str:
+def _configurations(started: RunStarted, view: View) -> list[str]:
+    """Write the configuration, longest first."""
     glyphs = view.look.glyphs
-    model = f"{short_model(started.model)} {numbers.count_short(started.params, glyphs)}"
-    parts = [model, f"rank {view.state.rank}", started.aggregation]
-    if view.layout.columns == "wide":
+    wide = view.layout.columns == "wide"
+    parts = [f"{short_model(started.model)} {numbers.count_short(started.params, glyphs)}"]
+    if wide:
         share = started.trainable / started.params if started.params else None
         trainable = numbers.count_short(started.trainable, glyphs)
-        parts.insert(1, f"{trainable} trainable ({numbers.percent_fine(share, glyphs)})")
+        parts.append(f"{trainable} trainable ({numbers.percent_fine(share, glyphs)})")
+    parts += [f"rank {view.state.rank}", started.aggregation]
     if view.state.learning_rate:
         parts.append(f"lr {numbers.learning_rate(view.state.learning_rate, glyphs)}")
-    words = f" {glyphs.separator} ".join(parts)
-    return f"{words}   {started.device}" if view.layout.columns == "wide" else words
+    device = f"   {started.device}" if wide else ""
+    return [f" {glyphs.separator} ".join(parts[first:]) + device for first in (0, 1, 2)]

@@ -40,8 +40,11 @@ def stages(state: RunState) -> list[str]:
 
 def now_doing(state: RunState, glyphs: Glyphs) -> str:
     """Say in a few words what the start does now."""
-    working = [stage for stage, event in state.preparation.items() if event.state == "working"]
-    return STAGES.get(working[-1], working[-1]) if working else glyphs.ellipsis
+    working = [event for event in state.preparation.values() if event.state == "working"]
+    if not working:
+        return glyphs.ellipsis
+    name = STAGES.get(working[-1].stage, working[-1].stage)
+    return f"{name}: {working[-1].detail}" if working[-1].detail else name
 
 
 def _stage(view: View, stage: str) -> Text:

@@ -97,7 +97,7 @@ class OrganizationTable(Part):
         text = row.text()
         if selected and not view.look.roles["held"]:
             text.stylize("reverse")
-        elif organization.state in ("absent", "stopped"):
+        elif not selected and organization.state in ("absent", "stopped"):
             text.stylize("quiet", 0, columns[0].start + columns[0].width)
         return text
 

@@ -1,0 +1,65 @@
+# fedlora-tui: install, run, check. `make help` is made from the comments after the targets.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+TORCH = $(shell grep '^torch==' constraints.txt)
+PYTHONS := $(if $(PYTHON),"$(PYTHON)",python3 python3.11 python3.12 python3.13 python3.14)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test check pictures config constraints clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo '  PYTHON=/path/to/python3.12 chooses the Python that .venv is made with'
+
+run: $(VENV)/.installed ## install into .venv and open the console; make run ARGS="--rounds 3"
+	@$(BIN)/fedlora-tui $(ARGS)
+
+test: $(VENV)/.installed-dev ## install and run the tests; make test ARGS="tests/unit -x"
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.installed-dev ## lint, format, types, import contracts, house rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/check_house.py
+
+pictures: $(VENV)/.installed-dev ## draw the console's pictures in README anew
+	$(BIN)/python scripts/make_pictures.py
+
+config: $(VENV)/.installed ## write config.toml anew: every key with its default and its comment
+	$(BIN)/python -c 'from fedlora_tui.config import *; print(to_toml(Config(), ("federation.organizations",)), end="")' \
+		> config.toml
+
+constraints: $(VENV)/.installed-dev ## pin in constraints.txt what .venv holds now
+	$(BIN)/python scripts/pin_constraints.py > constraints.new
+	mv constraints.new constraints.txt
+	touch $(VENV)/.installed $(VENV)/.installed-dev
+
+clean: ## remove .venv and what tools leave behind; runs stay
+	rm -rf $(VENV) dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find fedlora_tui tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# pip takes torch by itself first: asked for in exactly this way it is the build that suits the machine.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install $(TORCH)
+	$(PIP) install --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) install --constraint constraints.txt --editable '.[dev,gguf]'
+	@touch $@
+
+$(BIN)/python:
+	@for python in $(PYTHONS); do \
+		if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found="$$python"; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+		echo 'no Python 3.11 or newer here (tried $(PYTHONS)); install one, or name it: make PYTHON=/path/to/python3' >&2; \
+		exit 1; \
+	fi; \
+	"$$found" -m venv $(VENV) || { \
+		rm -rf $(VENV); echo "$$found cannot make a venv; on Debian and Ubuntu install python3-venv" >&2; exit 1; }

@@ -1,0 +1,107 @@
+"""The console in a real terminal: it paints before torch is imported, answers while it trains, and leaves it clean."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fedlora_tui.engine.journal import read
+from tests.e2e.tmux import Terminal, terminal
+
+pytestmark = pytest.mark.terminal
+
+HOLD_TORCH_BACK = '''
+"""Lets `import torch` wait until a file appears, so that what happens before it can be looked at."""
+import os, sys, time
+from importlib.abc import MetaPathFinder
+
+class Gate(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "torch" and not os.path.exists(os.environ["TORCH_MAY_COME"]):
+            open(os.environ["TORCH_MAY_COME"] + ".asked", "w").close()
+            while not os.path.exists(os.environ["TORCH_MAY_COME"]):
+                time.sleep(0.02)
+        return None
+
+sys.meta_path.insert(0, Gate())
+'''
+
+
+@pytest.fixture
+def screen(tmp_path: Path) -> Iterator[Terminal]:
+    with terminal(tmp_path) as one:
+        yield one
+
+
+def start(screen: Terminal, tmp_path: Path, *options: str, width: int = 120, height: int = 40, **more: str) -> Path:
+    runs = tmp_path / "runs"
+    environment = {"OMP_NUM_THREADS": "1", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", **more}
+    words = ["-m", "fedlora_tui", "--runs-dir", str(runs), "--orgs", "3", *options]
+    screen.open(f"{sys.executable} {' '.join(words)}; echo left-with-$?", width, height, environment)
+    return runs
+
+
+def journal_of(runs: Path) -> list[str]:
+    (folder,) = runs.iterdir()
+    return [record.event.type for record in read(folder)]
+
+
+def test_the_first_frame_and_the_first_answer_come_before_torch(screen: Terminal, tmp_path: Path) -> None:
+    held, gate = tmp_path / "held", tmp_path / "torch-may-come"
+    held.mkdir()
+    (held / "sitecustomize.py").write_text(HOLD_TORCH_BACK)
+    start(screen, tmp_path, "--rounds", "2", PYTHONPATH=str(held), TORCH_MAY_COME=str(gate))
+    screen.wait_for("starting")
+    screen.wait_for(lambda shown: Path(f"{gate}.asked").exists())
+    screen.press("?")
+    screen.wait_for("keys on this screen")
+    screen.press("Escape")
+    assert not gate.exists()
+    gate.touch()
+    screen.wait_for("running")
+
+
+def test_a_run_is_paused_steered_resumed_and_left_from_the_keyboard(screen: Terminal, tmp_path: Path) -> None:
+    runs = start(screen, tmp_path, "--rounds", "400")
+    screen.wait_for("round 1/400")
+    screen.press("Space")
+    screen.wait_for("paused")
+    screen.press("a")
+    screen.wait_for("next round")
+    screen.press("Space")
+    screen.wait_for("running")
+    screen.wait_for("round 2/400")
+    screen.press("q")
+    screen.wait_for("leave?")
+    screen.press("s")
+    shown = screen.wait_for("left-with-")
+    assert "is stopped" in shown
+    assert str(runs) in shown
+    kinds = journal_of(runs)
+    assert kinds.index("run_paused") < kinds.index("run_resumed") < kinds.index("run_stopped") == len(kinds) - 1
+    assert kinds.count("org_joined") == 4
+
+
+def test_the_selection_and_the_run_survive_a_resize(screen: Terminal, tmp_path: Path) -> None:
+    start(screen, tmp_path, "--rounds", "400")
+    screen.wait_for("round 1/400")
+    screen.press("j")
+    before = screen.wait_for(lambda shown: "›" in shown)
+    chosen = next(line for line in before.splitlines() if line.lstrip().startswith("›")).split()[1]
+    screen.resize(80, 24)
+    screen.wait_for(lambda shown: f"› {chosen}" in shown and "─ 4 log" in shown and "3 machine" not in shown)
+    screen.resize(120, 40)
+    screen.wait_for(lambda shown: f"› {chosen}" in shown and "3 machine" in shown)
+
+
+def test_bad_data_gives_the_terminal_back_with_one_line(screen: Terminal, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    runs = start(screen, tmp_path, "--set", "data.source=folder", "--set", f"data.path={empty}")
+    shown = screen.wait_for("left-with-2")
+    assert "put one in for each organization" in shown.replace("\n", " ")
+    assert "Traceback" not in shown
+    assert not list(runs.iterdir())

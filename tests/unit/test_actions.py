@@ -1,0 +1,93 @@
+"""The registry of actions: no key twice, footers that keep their places, a table for the documents."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from fedlora_tui.console.actions import (
+    ACTIONS,
+    PLACES,
+    REGISTRY,
+    RESERVED,
+    Situation,
+    by_group,
+    footer_places,
+    markdown_table,
+)
+from fedlora_tui.console.screens.help import LEFT_GROUPS, RIGHT_GROUPS
+from fedlora_tui.protocol.state import RunState
+
+DRAWN = {
+    "compact": (80, " space pause  a add  d drop  , tune  t try  e export  / filter  ? help  q quit"),
+    "normal": (
+        120,
+        " space pause  a add  d drop  , tune  t try  e export  enter open  c compare  f fork  x faults"
+        "  / filter  ? help  q quit",
+    ),
+    "wide": (
+        200,
+        " space pause  a add  d drop  , tune  [ ] rank  - + rounds  t try  e export  enter open  r rounds  c compare"
+        "  f fork  x faults  u undo  / filter  s sort  z zoom  o runs  : command  ? help  q quit",
+    ),
+}
+
+
+def footer(columns: str, width: int) -> str:
+    line = " "
+    for place in footer_places(Situation(RunState()), columns, width):
+        line += place.text.ljust(place.width) + "  "
+    return line.rstrip()
+
+
+def test_no_key_and_no_id_is_given_twice() -> None:
+    keys = Counter(key for action in REGISTRY for key in action.keys)
+    assert [key for key, count in keys.items() if count > 1] == []
+    assert len(ACTIONS) == len(REGISTRY)
+
+
+@pytest.mark.parametrize("columns", PLACES)
+def test_every_place_of_the_footer_is_an_action_or_kept_free(columns: str) -> None:
+    for name in PLACES[columns]:
+        assert (name in ACTIONS) != (name in RESERVED)
+
+
+@pytest.mark.parametrize("columns", DRAWN)
+def test_keys_stand_where_they_are_drawn(columns: str) -> None:
+    width, drawn = DRAWN[columns]
+    shown = footer(columns, width)
+    for action in REGISTRY:
+        if action.id in PLACES[columns]:
+            words = action.footer(RunState())
+            assert drawn.index(f" {words}") == shown.index(f" {words}")
+
+
+def test_footer_keys_fall_away_from_the_right_but_for_help_and_quit() -> None:
+    assert footer("compact", 62).split()[-4:] == ["?", "help", "q", "quit"]
+    assert footer("compact", 30) == " space pause  ? help  q quit"
+    assert len(footer("compact", 40)) <= 40
+
+
+def test_pause_becomes_resume_and_moves_nothing() -> None:
+    paused = footer_places(Situation(RunState(phase="paused")), "compact", 80)
+    running = footer_places(Situation(RunState(phase="running")), "compact", 80)
+    assert paused[0].text == "space resume"
+    assert [place.width for place in paused] == [place.width for place in running]
+
+
+def test_help_shows_every_group() -> None:
+    assert {*LEFT_GROUPS, *RIGHT_GROUPS} == by_group().keys()
+
+
+def test_the_documents_table_has_a_row_for_every_action() -> None:
+    rows = markdown_table().splitlines()
+    assert len(rows) == 2 + len(REGISTRY)
+    assert "| `space p` | pause, resume | running, paused |" in rows[2]
+
+
+@pytest.mark.parametrize("action", REGISTRY, ids=lambda action: action.id)
+def test_every_action_explains_itself(action: object) -> None:
+    assert action.does  # type: ignore[attr-defined]
+    assert action.when  # type: ignore[attr-defined]
+    assert action.group  # type: ignore[attr-defined]

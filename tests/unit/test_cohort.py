@@ -1,0 +1,344 @@
+"""Training in a cohort is training alone with PEFT's own LoRA and torch's AdamW; measuring is transformers' own loss.
+
+The adapters and the loss are float32 by design, whatever the base is, so nothing here is compared more finely.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+
+from fedlora_tui.lora.adapter import Adapter, Factors, initial
+from fedlora_tui.lora.cohort import LOGIT_BYTES, LocalTraining, cohort_size, measure, train_cohort
+from fedlora_tui.lora.injection import Dropout
+from fedlora_tui.lora.rows import Rows, batches, padded, targets
+from tests.tiny_models import MODELS, base_of, gpt2, random_adapter, random_rows
+
+PREFIX = "base_model.model."
+PLAN = LocalTraining(
+    round=2, seed=7, local_steps=4, local_epochs=0, batch_size=3, learning_rate=5e-3, clip_norm=0.0, proximal_mu=0.0
+)
+
+
+def peft_model(name, start):
+    """PEFT's own model of the same base, started from the same factors."""
+    config = LoraConfig(
+        r=start.rank,
+        lora_alpha=start.alpha,
+        target_modules=list(start.factors),
+        fan_in_fan_out=name == "gpt2",
+        task_type="CAUSAL_LM",
+    )
+    model = get_peft_model(MODELS[name](), config).eval()
+    own = dict(model.named_parameters())
+    for key, value in start.tensors().items():
+        own[PREFIX + key.replace(".weight", ".default.weight")].data.copy_(value)
+    return model
+
+
+def peft_tensors(model):
+    named = {key: value for key, value in model.named_parameters() if "lora_" in key}
+    return {key.removeprefix(PREFIX).replace(".default", ""): value.detach() for key, value in named.items()}
+
+
+def plain_loss(model, rows):
+    """Transformers' own loss: shifted labels, a mean over all targets, padding marked by its attention mask."""
+    inputs, labels = padded(rows, 0, torch.device("cpu"))
+    mask = torch.zeros_like(inputs)
+    for index, row in enumerate(rows):
+        mask[index, : len(row)] = 1
+    return model(input_ids=inputs, attention_mask=mask, labels=labels).loss
+
+
+def train_alone(name, start, rows, plan, clip=0.0, mu=0.0):
+    """Plain PEFT and torch: the definition that a cohort is held against. Gives losses, counts and tensors."""
+    model = peft_model(name, start)
+    parameters = [value for value in model.parameters() if value.requires_grad]
+    origin = [value.detach().clone() for value in parameters]
+    optimizer = torch.optim.AdamW(parameters, lr=plan.learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0)
+    losses, counts = [], []
+    for batch in batches(
+        rows.train, plan.batch_size, plan.seed, rows.organization, plan.round, plan.local_steps, plan.local_epochs
+    ):
+        loss = plain_loss(model, batch)
+        pull = sum(((value - first) ** 2).sum() for value, first in zip(parameters, origin, strict=True))
+        (loss + mu / 2 * pull).backward()
+        if clip:
+            length = torch.cat([value.grad.flatten() for value in parameters]).norm()
+            for value in parameters:
+                value.grad *= min(1.0, clip / (float(length) + 1e-6))
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+        counts.append(targets(batch))
+    return losses, counts, peft_tensors(model)
+
+
+def relative(ours, theirs):
+    """The largest relative Frobenius difference among the tensors."""
+    return max(float((ours[key] - theirs[key]).norm() / theirs[key].norm()) for key in theirs)
+
+
+def trained(base, starts, rows, plan):
+    """The results of a cohort, and each organization's losses by step."""
+    losses = {own.organization: [] for own in rows}
+
+    def observe(steps):
+        for step in steps:
+            losses[step.organization].append(step.loss)
+            assert step.step == len(losses[step.organization])
+
+    return train_cohort(base, starts, rows, plan, observe), losses
+
+
+def content(adapter):
+    return {key: value.numpy().tobytes() for key, value in adapter.tensors().items()}
+
+
+def three(least=4, most=24):
+    return [random_rows(name, count, 1, least, most) for name, count in (("a", 11), ("b", 7), ("c", 14))]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_cohort_is_peft_alone(name):
+    base = base_of(MODELS[name]())
+    start, rows = random_adapter(base), three()
+    results, losses = trained(base, [start] * 3, rows, PLAN)
+    for result, own in zip(results, rows, strict=True):
+        alone, counts, tensors = train_alone(name, start, own, PLAN)
+        assert losses[own.organization] == pytest.approx(alone, abs=1e-5)
+        assert relative(result.adapter.tensors(), tensors) < 1e-5
+        assert result.organization == own.organization
+        assert (result.steps, result.tokens) == (4, sum(counts))
+        mean = sum(loss * count for loss, count in zip(alone, counts, strict=True)) / sum(counts)
+        assert result.loss == pytest.approx(mean, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_training_from_pefts_own_start_is_peft_too(name):
+    base = base_of(MODELS[name]())
+    start, own = initial(base.targets, 3, 6.0, seed=1), random_rows("a", 9, 1)
+    (result,), losses = trained(base, [start], [own], PLAN)
+    alone, _, tensors = train_alone(name, start, own, PLAN)
+    assert losses["a"] == pytest.approx(alone, abs=1e-5)
+    # Where B is zero A's first gradient is zero too, and Adam divides noise by noise: single elements may differ more.
+    assert relative(result.adapter.tensors(), tensors) < 1e-4
+
+
+def test_training_moves_both_factors_and_lowers_the_loss_and_the_base_stays_as_it_was():
+    model = gpt2()
+    base = base_of(model)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    start, own = random_adapter(base), random_rows("a", 6, 1)
+    (result,), losses = trained(base, [start], [own], replace(PLAN, local_steps=30, learning_rate=2e-2))
+    assert sum(losses["a"][-5:]) < 0.9 * sum(losses["a"][:5])
+    for key, value in result.adapter.tensors().items():
+        assert not torch.equal(value, start.tensors()[key])
+        assert value.dtype == torch.float32
+        assert not value.requires_grad
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_organizations_of_a_cohort_do_not_touch_one_another(name):
+    base, rows = base_of(MODELS[name]()), three()
+    starts = [random_adapter(base, seed=seed) for seed in (1, 2, 3)]
+    together, losses = trained(base, starts, rows, PLAN)
+    for index, own in enumerate(rows):
+        (alone,), own_losses = trained(base, [starts[index]], [own], PLAN)
+        assert losses[own.organization] == pytest.approx(own_losses[own.organization], abs=1e-5)
+        assert relative(together[index].adapter.tensors(), alone.adapter.tensors()) < 1e-5
+
+
+def test_with_rows_of_one_length_a_cohort_gives_the_same_bytes_however_it_is_split_and_ordered():
+    base, rows = base_of(gpt2()), three(least=24)
+    start = random_adapter(base)
+    together, _ = trained(base, [start] * 3, rows, replace(PLAN, batch_size=2, local_steps=3))
+    backwards, _ = trained(base, [start] * 3, rows[::-1], replace(PLAN, batch_size=2, local_steps=3))
+    for index, own in enumerate(rows):
+        (alone,), _ = trained(base, [start], [own], replace(PLAN, batch_size=2, local_steps=3))
+        assert content(together[index].adapter) == content(alone.adapter) == content(backwards[2 - index].adapter)
+        assert together[index].loss == alone.loss
+
+
+def test_one_organizations_text_changes_nothing_of_anothers_result():
+    base, rows = base_of(gpt2()), three(least=24)
+    start = random_adapter(base)
+    other = random_rows("b", 7, seed=99, least=24)
+    results, _ = trained(base, [start] * 3, rows, PLAN)
+    changed, _ = trained(base, [start] * 3, [rows[0], other, rows[2]], PLAN)
+    assert content(changed[0].adapter) == content(results[0].adapter)
+    assert content(changed[2].adapter) == content(results[2].adapter)
+    assert content(changed[1].adapter) != content(results[1].adapter)
+
+
+def test_organizations_with_fewer_batches_end_earlier_and_are_as_alone():
+    base = base_of(gpt2())
+    rows = [random_rows(name, count, 1) for name, count in (("a", 3), ("b", 10), ("c", 7))]
+    start, plan = random_adapter(base), replace(PLAN, local_epochs=2, batch_size=3)
+    results, losses = trained(base, [start] * 3, rows, plan)
+    assert [result.steps for result in results] == [2, 8, 6]
+    for result, own in zip(results, rows, strict=True):
+        alone, counts, tensors = train_alone("gpt2", start, own, plan)
+        assert len(losses[own.organization]) == result.steps
+        assert losses[own.organization] == pytest.approx(alone, abs=1e-5)
+        assert relative(result.adapter.tensors(), tensors) < 1e-5
+        assert result.tokens == sum(counts) == 2 * own.train_tokens
+
+
+@pytest.mark.parametrize("clip", [0.05, 1e6])
+def test_the_gradient_of_each_organization_is_clipped_by_itself(clip):
+    base, rows = base_of(gpt2()), three()
+    start, plan = random_adapter(base), replace(PLAN, clip_norm=clip)
+    results, _ = trained(base, [start] * 3, rows, plan)
+    for result, own in zip(results, rows, strict=True):
+        _, _, tensors = train_alone("gpt2", start, own, plan, clip=clip)
+        assert relative(result.adapter.tensors(), tensors) < 1e-5
+
+
+def test_clipping_does_something():
+    base, own = base_of(gpt2()), random_rows("a", 9, 1)
+    start = random_adapter(base)
+    # Adam forgets a constant factor; after clipping to 1e-9 its epsilon is as large as the gradient.
+    (free,), _ = trained(base, [start], [own], PLAN)
+    (held,), _ = trained(base, [start], [own], replace(PLAN, clip_norm=1e-9))
+    assert relative(held.adapter.tensors(), start.tensors()) < 0.1 * relative(free.adapter.tensors(), start.tensors())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_proximal_pull_is_that_of_fedprox(name):
+    base, rows = base_of(MODELS[name]()), three()
+    start, plan = random_adapter(base), replace(PLAN, proximal_mu=0.5)
+    results, _ = trained(base, [start] * 3, rows, plan)
+    for result, own in zip(results, rows, strict=True):
+        _, _, tensors = train_alone(name, start, own, plan, mu=0.5)
+        assert relative(result.adapter.tensors(), tensors) < 1e-5
+
+
+def test_a_strong_proximal_pull_keeps_an_adapter_near_its_start():
+    base, own = base_of(gpt2()), random_rows("a", 9, 1)
+    start, plan = random_adapter(base), replace(PLAN, local_steps=40)
+    (free,), _ = trained(base, [start], [own], plan)
+    (held,), _ = trained(base, [start], [own], replace(plan, proximal_mu=100.0))
+    assert relative(held.adapter.tensors(), start.tensors()) < 0.5 * relative(free.adapter.tensors(), start.tensors())
+
+
+def test_dropout_draws_do_not_depend_on_the_cohort():
+    """Organizations of other row lengths and batch heights stand beside one another, and draw as they would alone."""
+    base, plan = base_of(gpt2()), replace(PLAN, dropout=0.3, local_epochs=1)
+    rows = [random_rows("a", 8, 1, 4, 9), random_rows("b", 5, 1, 20, 24), random_rows("c", 2, 1, 4, 24)]
+    start = random_adapter(base)
+    together, losses = trained(base, [start] * 3, rows, plan)
+    for index, own in enumerate(rows):
+        (alone,), own_losses = trained(base, [start], [own], plan)
+        assert losses[own.organization] == pytest.approx(own_losses[own.organization], abs=1e-5)
+        assert relative(together[index].adapter.tensors(), alone.adapter.tensors()) < 1e-5
+
+
+def test_dropout_drops_its_share_of_the_adapters_inputs_and_scales_the_rest():
+    base, own = base_of(gpt2()), random_rows("a", 8, 1)
+    start = random_adapter(base)
+    _, plain = trained(base, [start], [own], replace(PLAN, local_steps=1))
+    _, dropped = trained(base, [start], [own], replace(PLAN, local_steps=1, dropout=0.5))
+    _, again = trained(base, [start], [own], replace(PLAN, local_steps=1, dropout=0.5))
+    _, other_round = trained(base, [start], [own], replace(PLAN, local_steps=1, dropout=0.5, seed=8))
+    assert dropped["a"] != plain["a"]
+    assert dropped["a"] == again["a"]
+    assert dropped["a"] != other_round["a"]
+
+
+def test_dropout_keeps_the_mean_of_what_it_is_given():
+    generators = [torch.Generator().manual_seed(seed) for seed in (1, 2)]
+    given = torch.ones(2, 40, 20, 50)
+    kept = Dropout(0.25, generators, [(40, 20), (30, 20)]).apply(given)
+    assert float((kept[0] == 0).float().mean()) == pytest.approx(0.25, abs=0.01)
+    assert kept[0].unique().tolist() == [0.0, pytest.approx(4 / 3)]
+    assert float(kept[0].mean()) == pytest.approx(1.0, abs=0.02)
+    assert not torch.equal(kept[0, :30], kept[1, :30])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_measuring_is_the_loss_of_transformers(name):
+    base, own = base_of(MODELS[name]()), random_rows("a", 3, 1, holdout=21)
+    adapter = random_adapter(base)
+    model = peft_model(name, adapter)
+    with torch.no_grad():
+        expected = sum(plain_loss(model, [row]).item() * (len(row) - 1) for row in own.holdout)
+    passes = []
+    measured = measure(base, adapter, own, lambda: passes.append(1))
+    assert measured.tokens == own.holdout_tokens
+    assert measured.loss == pytest.approx(expected / own.holdout_tokens, abs=1e-5)
+    assert len(passes) == 2
+
+
+def test_measuring_without_an_adapter_is_the_base_alone_as_is_an_adapter_whose_b_is_zero():
+    base, own = base_of(gpt2()), random_rows("a", 3, 1)
+    with torch.no_grad():
+        expected = sum(plain_loss(base.model, [row]).item() * (len(row) - 1) for row in own.holdout)
+    alone = measure(base, None, own)
+    assert alone.loss == pytest.approx(expected / own.holdout_tokens, abs=1e-5)
+    assert measure(base, initial(base.targets, 3, 6.0, 1), own).loss == alone.loss
+    assert measure(base, random_adapter(base), own).loss != pytest.approx(alone.loss, abs=1e-3)
+
+
+def test_a_base_in_float64_still_trains_float32_adapters():
+    base, own = base_of(gpt2().double()), random_rows("a", 9, 1)
+    start = random_adapter(base)
+    (fine,), losses = trained(base, [start], [own], PLAN)
+    (plain,), expected = trained(base_of(gpt2()), [start], [own], PLAN)
+    assert losses["a"] == pytest.approx(expected["a"], abs=1e-5)
+    assert all(value.dtype == torch.float32 for value in fine.adapter.tensors().values())
+    assert relative(fine.adapter.tensors(), plain.adapter.tensors()) < 1e-4
+
+
+def test_named_target_modules_are_the_ones_that_train():
+    base = base_of(gpt2(), targets=("c_attn", "mlp.c_fc"))
+    names = [target.name for target in base.targets]
+    assert names == [f"transformer.h.{layer}.{end}" for layer in (0, 1) for end in ("attn.c_attn", "mlp.c_fc")]
+    start, own = random_adapter(base), random_rows("a", 9, 1)
+    (result,), _ = trained(base, [start], [own], PLAN)
+    _, _, tensors = train_alone("gpt2", start, own, PLAN)
+    assert relative(result.adapter.tensors(), tensors) < 1e-5
+
+
+def test_what_an_observer_raises_ends_the_training_and_leaves_no_hook():
+    class Enough(Exception):
+        pass
+
+    def observe(steps):
+        if steps[0].step == 2:
+            raise Enough
+
+    base, own = base_of(gpt2()), random_rows("a", 9, 1)
+    start = random_adapter(base)
+    before = content(start)
+    with pytest.raises(Enough):
+        train_cohort(base, [start], [own], PLAN, observe)
+    assert content(start) == before
+    assert not any(module._forward_hooks for module in base.model.modules())
+
+
+def test_no_organizations_and_no_rows_are_no_error():
+    base = base_of(gpt2())
+    assert train_cohort(base, [], [], PLAN) == []
+    nothing = measure(base, None, Rows("a", (), ()))
+    assert nothing.tokens == 0
+    assert nothing.loss != nothing.loss
+
+
+def test_the_size_of_a_cohort_is_as_asked_or_leaves_room_for_its_logits():
+    assert cohort_size(5, PLAN, 128, 50_000) == 5
+    one = 3 * 4 * PLAN.batch_size * 128 * 4_000
+    assert cohort_size("auto", PLAN, 128, 4_000) == LOGIT_BYTES // one > 1
+    assert cohort_size("auto", PLAN, 100_000, 200_000) == 1
+
+
+def test_scale_is_alpha_over_rank():
+    base, own = base_of(gpt2()), random_rows("a", 3, 1)
+    adapter = random_adapter(base, rank=2, alpha=6.0)
+    tripled = Adapter({name: Factors(f.a, 3 * f.b) for name, f in adapter.factors.items()}, 2, 2.0)
+    assert measure(base, adapter, own).loss == pytest.approx(measure(base, tripled, own).loss, abs=1e-6)

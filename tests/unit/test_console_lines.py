@@ -1,0 +1,64 @@
+"""Drawn lines: what changed between two of them, rows at fixed columns."""
+
+from __future__ import annotations
+
+import pytest
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
+
+from fedlora_tui.console.drawing.glyphs import UNICODE
+from fedlora_tui.console.look import colours_of
+from fedlora_tui.console.row import Row, rule
+from fedlora_tui.console.session import natural
+from fedlora_tui.console.widgets.lines import changed_span
+
+
+def strip(text: str, style: str = "") -> Strip:
+    return Strip([Segment(text, Style.parse(style) if style else None)])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "span"),
+    [
+        (strip("step 40/64"), strip("step 41/64"), (6, 7)),
+        (strip("same"), strip("same"), None),
+        (strip("a"), strip("a   "), None),
+        (strip("a"), strip("a  b"), (3, 4)),
+        (strip("abc"), strip("abc", "red"), (0, 3)),
+        (strip("銀行 1"), strip("銀行 2"), (5, 6)),
+    ],
+)
+def test_only_what_changed_is_sent(old: Strip, new: Strip, span: tuple[int, int] | None) -> None:
+    assert changed_span(old, new) == span
+
+
+def test_a_row_puts_words_at_columns_and_cuts_what_stands_out() -> None:
+    row = Row(20, UNICODE).at(2, "round").at(10, "organizations")
+    assert row.text().plain == "  round   organizat…"
+    assert Row(6, UNICODE).at(1, "ab").at(9, "cd").text().plain == " ab   "
+    assert Row(10, UNICODE).at(0, "long").to(9, "words").text().plain == "longwords "
+    assert Row(9, UNICODE).at(0, "longer").to(9, "words").text().plain == "longer   "
+
+
+def test_a_rule_leaves_out_its_right_end_when_narrow() -> None:
+    assert rule(20, UNICODE, "4 log", "by name").plain == "─ 4 log ── by name ─"
+    assert rule(14, UNICODE, "4 log", "by name").plain == "─ 4 log ──────"
+
+
+def test_names_sort_with_their_numbers_in_order() -> None:
+    assert sorted(["port-10", "bank", "port-2", "7th"], key=natural) == ["7th", "bank", "port-2", "port-10"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "colours"),
+    [
+        ({"NO_COLOR": "", "COLORTERM": "truecolor"}, 0),
+        ({"TERM": "linux"}, 16),
+        ({"TERM": "xterm-256color"}, 1 << 24),
+        ({"TERM": "xterm", "COLORTERM": "truecolor"}, 1 << 24),
+        ({"TERM": "dumb"}, 0),
+    ],
+)
+def test_colours(environment: dict[str, str], colours: int) -> None:
+    assert colours_of(environment) == colours

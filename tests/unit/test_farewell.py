@@ -1,0 +1,33 @@
+"""What is said on the ordinary screen after a run was left."""
+
+from __future__ import annotations
+
+from fedlora_tui.farewell import farewell
+from fedlora_tui.protocol import events as ev
+from fedlora_tui.protocol.events import Record
+from fedlora_tui.protocol.state import RunState, fold
+
+
+def test_farewell_names_run_losses_folder_and_the_way_back() -> None:
+    started = ev.RunStarted(
+        *("1122-1402", "gpt2", 124_000_000, 147_456, 4, 8.0, "fedit", ("a", "b"), "cpu", {}),
+        rounds=20,
+        folder="runs/1122-1402",
+    )
+    records = [
+        started,
+        ev.OrgEvaluated("a", 0, 3.412, 100),
+        ev.RoundFinished(6, 20, 2.868, 2.905, 1, 1, 9.0, 100, 0.04, ("a", "b")),
+        ev.CheckpointWritten(6, "checkpoints/round-0006", 1, 0.1),
+        ev.RunStopped(6, 12, "stopped by the operator"),
+    ]
+    state = fold(RunState(), [Record(seq, float(seq), event) for seq, event in enumerate(records, 1)])
+    assert farewell(state) == (
+        "  1122-1402 is stopped (stopped by the operator): round 6/20, hold-out 2.905, base 3.412\n"
+        "    files   runs/1122-1402   checkpoint round-0006\n"
+        "    export  fedlora-tui export 1122-1402\n"
+    )
+
+
+def test_farewell_of_a_run_that_never_began() -> None:
+    assert "nothing was written" in farewell(RunState())

@@ -1,0 +1,125 @@
+"""Text as rows of tokens: what each piece holds, how much of a hold-out is measured, what batches depend on."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedlora_tui.lora.rows import IGNORED, Rows, batches, generator_seed, padded, targets, tokenize
+
+END = 0
+
+
+class Letters:
+    """One token a letter: a is 1, b is 2, ..."""
+
+    eos_token_id = END
+
+    def __call__(self, texts, **kwargs):
+        assert kwargs["add_special_tokens"] is False
+        return {"input_ids": [[ord(letter) - 96 for letter in text] for text in texts]}
+
+
+texts = st.lists(st.text("abcdefg", min_size=1, max_size=40), min_size=1, max_size=6)
+lengths = st.integers(3, 17)
+
+
+def pieces(documents, max_length):
+    return tokenize(Letters(), "org", documents, (), max_length, 100).train
+
+
+@given(texts, lengths)
+def test_no_token_is_lost_and_pieces_are_consecutive(documents, max_length):
+    joined = [token for piece in pieces(documents, max_length) for token in piece]
+    assert joined == [token for text in documents for token in [*(ord(letter) - 96 for letter in text), END]]
+
+
+@given(texts, lengths)
+def test_each_document_ends_in_its_end_token_and_that_token_is_predicted(documents, max_length):
+    rows = pieces(documents, max_length)
+    ends = [piece for piece in rows if END in piece]
+    assert len(ends) == len(documents)
+    assert all(piece.index(END) == len(piece) - 1 > 0 for piece in ends)
+
+
+@given(texts, lengths)
+def test_pieces_hold_two_tokens_to_max_length_and_only_the_end_of_a_document_is_short(documents, max_length):
+    rows = pieces(documents, max_length)
+    assert all(2 <= len(piece) <= max_length for piece in rows)
+    for text in documents:
+        own = pieces([text], max_length)
+        assert len(own) == -(-(len(text) + 1) // max_length)
+        assert all(len(piece) == max_length for piece in own[:-2])
+        assert len(own) == 1 or len(own[-2]) >= max_length - 1
+
+
+def test_a_document_of_no_tokens_gives_no_row():
+    assert pieces([""], 8) == ()
+    assert tokenize(Letters(), "org", (), (), 8, 100) == Rows("org", (), ())
+
+
+@given(texts, lengths, st.integers(1, 60))
+def test_the_holdout_is_whole_rows_up_to_its_limit_and_one_at_least(documents, max_length, limit):
+    everything = tokenize(Letters(), "org", (), documents, max_length, 10**9).holdout
+    kept = tokenize(Letters(), "org", (), documents, max_length, limit).holdout
+    assert kept == everything[: len(kept)]
+    assert kept
+    assert targets(kept) <= limit or len(kept) == 1
+    if len(kept) < len(everything):
+        assert targets(everything[: len(kept) + 1]) > limit
+
+
+def test_counts_are_of_predicted_tokens():
+    rows = Rows("org", ((1, 2, 3, 0), (4, 0)), ((5, 6, 0),))
+    assert rows.train_tokens == 4
+    assert rows.holdout_tokens == 2
+
+
+ROWS = tuple((number, 0) for number in range(1, 12))
+
+
+def drawn(seed=1, name="org", round=1, steps=6, epochs=0, size=4):
+    return batches(ROWS, size, seed, name, round, steps, epochs)
+
+
+def test_batches_depend_on_seed_name_and_round_alone():
+    assert drawn() == drawn()
+    assert len({str(drawn(**change)) for change in ({}, {"seed": 2}, {"name": "other"}, {"round": 2})}) == 4
+
+
+@pytest.mark.parametrize("steps", [1, 3, 4, 10])
+def test_steps_are_counted_across_passes_and_each_pass_meets_every_row_once(steps):
+    given_batches = drawn(steps=steps)
+    assert len(given_batches) == steps
+    for start in range(0, steps - 2, 3):  # 11 rows of 4: a pass is 4, 4 and 3 rows
+        one_pass = given_batches[start : start + 3]
+        assert sorted(row for batch in one_pass for row in batch) == sorted(ROWS)
+    assert drawn(steps=10)[:steps] == given_batches
+
+
+def test_passes_are_in_different_orders():
+    given_batches = drawn(steps=6)
+    assert given_batches[:3] != given_batches[3:]
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_epochs_count_instead_of_steps(epochs):
+    given_batches = drawn(steps=1, epochs=epochs)
+    assert len(given_batches) == 3 * epochs
+    assert sorted(row for batch in given_batches for row in batch) == sorted(ROWS * epochs)
+
+
+def test_generator_seeds_differ_by_each_part_and_fit_in_63_bits():
+    parts = [("dropout", 1, "a", 1), ("other", 1, "a", 1), ("dropout", 2, "a", 1), ("dropout", 1, "b", 1)]
+    seeds = [generator_seed(*each) for each in [*parts, ("dropout", 1, "a", 2)]]
+    assert len(set(seeds)) == 5
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_padding_and_first_tokens_carry_no_label():
+    inputs, labels = padded([(5, 6, 7), (8, 9), ()], 3, torch.device("cpu"))
+    assert inputs.tolist() == [[5, 6, 7], [8, 9, 3], [3, 3, 3]]
+    assert labels.tolist() == [[IGNORED, 6, 7], [IGNORED, 9, IGNORED], [IGNORED] * 3]
+    assert (labels != IGNORED).sum() == targets([(5, 6, 7), (8, 9)])
