@@ -271,6 +271,7 @@ REGISTRY: tuple[Action, ...] = (
     ),
 )
 ACTIONS: Mapping[str, Action] = {action.id: action for action in REGISTRY}
+KEYS: Mapping[str, Action] = {key: action for action in REGISTRY for key in action.keys}
 
 PLACES: Mapping[str, tuple[str, ...]] = {
     "compact": ("pause", "add", "drop", "tune", "try", "export", "filter", "help", "leave"),

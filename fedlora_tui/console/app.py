@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable
 from typing import ClassVar
 
+from textual import events
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.theme import Theme
 
-from fedlora_tui.console.actions import ACTIONS
+from fedlora_tui.console.actions import ACTIONS, KEYS
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.drawing.roles import DARK_BACKGROUND, LIGHT_BACKGROUND
 from fedlora_tui.console.look import Look, look_for
@@ -209,10 +210,18 @@ class ConsoleApp(App[str], inherit_bindings=False):
         """Paint in the new size, or with the new focus."""
         self.paint()
 
-    def on_overview_unknown_key(self, message: Overview.UnknownKey) -> None:
-        """Answer a key that does nothing."""
-        self.session.refuse(f"{message.key} does nothing here: ? lists the keys")
-        self.paint()
+    def on_key(self, event: events.Key) -> None:
+        """Hand a key to the dialog that is open, and answer one that does nothing.
+
+        All keys pass here in the order in which they were typed, whichever screen was open when they came.
+        """
+        if isinstance(self.screen, Dialog):
+            event.prevent_default()
+            self.screen.press(event)
+        elif event.key not in KEYS:
+            name = event.character if event.is_printable and event.character else event.key
+            self.session.refuse(f"{name} does nothing here: ? lists the keys")
+            self.paint()
 
     def on_organization_table_pointed(self, message: OrganizationTable.Pointed) -> None:
         """Select what was pointed at."""

@@ -120,19 +120,15 @@ def test_drift_does_not_depend_on_how_a_product_is_factored():
     given_replies = [Reply(f"org-{i}", adapter({"h": (9, 6)}, 3, 6.0, rng), i + 1) for i in range(3)]
     following = adapter({"h": (9, 6)}, 3, 6.0, rng)
     turn = torch.linalg.qr(torch.tensor(rng.standard_normal((3, 3)))).Q
-    turned = [
-        Reply(
-            r.organization,
-            Adapter(
-                {"h": Factors(turn.T @ r.adapter.factors["h"].a.double(), r.adapter.factors["h"].b.double() @ turn)},
-                3,
-                6.0,
-            ),
-            r.weight,
-        )
-        for r in given_replies
-    ]
-    assert drift(turned, following) == pytest.approx(drift(given_replies, following), rel=1e-9)
+
+    def turned(reply):
+        factors = reply.adapter.factors["h"]
+        same = Adapter({"h": Factors(turn.T @ factors.a.double(), factors.b.double() @ turn)}, 3, 6.0)
+        return Reply(reply.organization, same, reply.weight)
+
+    assert drift([turned(reply) for reply in given_replies], following) == pytest.approx(
+        drift(given_replies, following), rel=1e-9
+    )
 
 
 def test_where_nothing_was_learned_nothing_is_lost_and_a_wholly_lost_nothing_is_no_number():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, TypeVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.screen import ModalScreen
@@ -44,13 +45,17 @@ class Dialog(ModalScreen[Result], inherit_bindings=False):
         width = min(BOX_WIDTH, view.layout.width)
         content = self.in_sight(self.content(view), max(1, view.layout.height - 2))
         lines = box(width, view.look.glyphs, self.TITLE_WORDS, content, right=self.RIGHT_WORDS)
-        dialog = self.query_one("#dialog", Lines)
-        dialog.styles.width, dialog.styles.height = width, len(lines)
-        dialog.show(lines)
+        for dialog in self.query("#dialog").results(Lines):
+            dialog.styles.width, dialog.styles.height = width, len(lines)
+            dialog.show(lines)
 
     def repaint(self) -> None:
         """Draw anew after a key."""
         self.paint(self._view)
+
+    def press(self, event: events.Key) -> None:
+        """Take a key. The application hands it over, so that keys typed ahead of the dialog's first paint count."""
+        raise NotImplementedError
 
     def content(self, view: View) -> list[list[Words]]:
         """Give the lines within the box."""

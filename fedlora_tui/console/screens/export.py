@@ -47,9 +47,8 @@ class ExportDialog(Dialog[Export | None]):
             ],
         ]
 
-    def on_key(self, event: events.Key) -> None:
+    def press(self, event: events.Key) -> None:
         """Move between the fields, change them, write or leave."""
-        event.stop()
         if event.key == "escape":
             self.dismiss(None)
         elif event.key == "enter":

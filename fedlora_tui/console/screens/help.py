@@ -61,9 +61,8 @@ class HelpDialog(Dialog[None]):
         self._top = max(0, min(self._top, len(content) - rows))
         return content[self._top : self._top + rows]
 
-    def on_key(self, event: events.Key) -> None:
+    def press(self, event: events.Key) -> None:
         """Scroll, or close."""
-        event.stop()
         steps = {
             "up": -1,
             "k": -1,

@@ -44,9 +44,8 @@ class LeaveDialog(Dialog[Choice]):
             [],
         ]
 
-    def on_key(self, event: events.Key) -> None:
+    def press(self, event: events.Key) -> None:
         """Take a choice by its letter, or the one under the cursor."""
-        event.stop()
         letters = {"f": "finish", "s": "stop", "escape": "cancel", "q": "cancel"}
         steps = {"up": -1, "k": -1, "shift+tab": -1, "down": 1, "j": 1, "tab": 1}
         if event.key in letters:

@@ -49,13 +49,6 @@ class Overview(Screen[None], inherit_bindings=False):
     class NeedsPaint(Message):
         """Something other than the run changed what is to be seen: the size or the focus."""
 
-    class UnknownKey(Message):
-        """A key was pressed that does nothing here."""
-
-        def __init__(self, key: str) -> None:
-            super().__init__()
-            self.key = key
-
     def __init__(self, look: Look) -> None:
         super().__init__()
         self._look = look
@@ -101,12 +94,6 @@ class Overview(Screen[None], inherit_bindings=False):
     def on_descendant_focus(self) -> None:
         """Ask for a paint: the focused pane's rule is heavy."""
         self.post_message(self.NeedsPaint())
-
-    def on_key(self, event: events.Key) -> None:
-        """Report a key that no binding took."""
-        if event.key in self._bindings.key_to_bindings:
-            return
-        self.post_message(self.UnknownKey(event.character if event.is_printable and event.character else event.key))
 
     @property
     def focused_pane(self) -> str:
