@@ -45,12 +45,12 @@ clean: ## remove .venv and what tools leave behind; runs stay
 
 # pip takes torch by itself first: asked for in exactly this way it is the build that suits the machine.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install $(TORCH)
+	$(PIP) install --constraint constraints.txt $(TORCH)
 	$(PIP) install --constraint constraints.txt --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) install --constraint constraints.txt --editable '.[dev,gguf]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev,gguf]'
 	@touch $@
 
 $(BIN)/python:

@@ -268,6 +268,8 @@ def _from_file(path: Path | None) -> Iterable[tuple[str, Any, str]]:
     for section, table in tables.items():
         place = f"{path}:{_line_of(text, section, None)}"
         if section not in SECTIONS:
+            if not isinstance(table, dict):
+                raise UserError(f"{place}: {section} is not a key of any section{_nearest(section, RULES)}")
             raise UserError(f"{place}: [{section}] is not a section{_nearest(section, SECTIONS)}")
         if not isinstance(table, dict):
             raise UserError(f"{place}: {section} = {_shown(table)}: {section} is a section, write [{section}]")
@@ -359,14 +361,15 @@ def _line_of(text: str, section: str, name: str | None) -> int:
 
 def _nearest(name: str, known: Iterable[str]) -> str:
     last = {full.rsplit(".", 1)[-1]: full for full in known}
-    close = difflib.get_close_matches(name, list(known), 1, 0.6)
+    word = name.rsplit(".", 1)[-1]
+    close = [last[word]] if word in last else difflib.get_close_matches(name, list(known), 1, 0.6)
     if not close:
-        close = [last[word] for word in difflib.get_close_matches(name.rsplit(".", 1)[-1], list(last), 1, 0.6)]
-    return (
-        f"; nearest is {close[0]}"
-        if close
-        else f"; known are {', '.join(dict.fromkeys(k.split('.')[0] for k in known))}"
-    )
+        close = [last[other] for other in difflib.get_close_matches(word, list(last), 1, 0.6)]
+    if close:
+        return f"; nearest is {close[0]}"
+    section = name.split(".")[0]
+    keys = [full for full in known if full.startswith(f"{section}.")]
+    return f"; known are {', '.join(keys or dict.fromkeys(full.split('.')[0] for full in known))}"
 
 
 def _shown(value: Any) -> str:

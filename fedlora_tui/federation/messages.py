@@ -63,7 +63,7 @@ def decode(record: ArrayRecord, spec: AdapterSpec) -> Adapter:
 
 def _values(name: str, array: Array, shape: tuple[int, int]) -> np.ndarray:
     if array.dtype != "float32" or tuple(array.shape) != shape:
-        raise Refused(f"{name} is {array.dtype} {list(array.shape)}, not float32 {list(shape)}")
+        raise Refused(f"{name} is not float32 {list(shape)}")
     header = _header(shape)
     if array.stype != SType.NUMPY or not array.data.startswith(header):
         raise Refused(f"{name} holds something else than the array that it declares")

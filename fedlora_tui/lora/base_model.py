@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 from collections.abc import Callable
@@ -151,39 +152,42 @@ def _from_hub(base: str, progress: Progress) -> str:
         raise UserError(f"{where}: the hub wants you to accept its terms and log in (hf auth login)") from None
     except RepositoryNotFoundError:
         raise UserError(f"{where}: no such model on the hub, or it is private; check the name or log in") from None
-    except Exception as error:
+    except (LocalEntryNotFoundError, OSError) as error:
+        # What huggingface_hub raises where it gets no answer, or one that is no hub's, is among these.
         logging.getLogger(__name__).warning("download of %s: %s", base, error)
         raise UserError(
             f"{where}: not here, and the hub cannot be reached; connect, or name a folder or a .gguf file"
         ) from None
+    except Exception as error:
+        logging.getLogger(__name__).exception("download of %s", base)
+        raise UserError(f"{where}: cannot be downloaded: {_one_line(error)}") from None
 
 
 def _reporting(progress: Progress) -> type:
-    """Make a tqdm class that draws nothing and adds up the bytes of all files at once."""
+    """Make a tqdm class that draws nothing and reports the bytes of the download's bar that has come farthest.
+
+    The hub's client counts the same bytes in two bars, as received and as written.
+    """
     from tqdm.auto import tqdm
 
-    sums = {"done": 0.0, "total": 0.0}
+    farthest = {"done": 0.0}
 
     class Reporting(tqdm):  # type: ignore[misc]
         """A bar that reports instead of drawing."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             kwargs.pop("name", None)
-            self._bytes = kwargs.get("unit") == "B"
-            kwargs["disable"] = False
-            kwargs["file"] = open(os.devnull, "w")  # noqa: SIM115
+            self._in_bytes = kwargs.get("unit") == "B"
+            # A disabled bar would not count, so it draws into nothing.
+            kwargs |= {"disable": False, "file": io.StringIO()}
             super().__init__(*args, **kwargs)
-            self._counted = float(self.total or 0) if self._bytes else 0.0
-            sums["total"] += self._counted
 
         def update(self, n: float | None = 1) -> bool | None:
-            if self._bytes:
-                grown = max(0.0, float(self.total or 0) - self._counted)
-                self._counted += grown
-                sums["total"] += grown
-                sums["done"] += n or 0
-                progress(sums["done"], max(sums["total"], sums["done"]))
-            return bool(super().update(n))
+            updated = bool(super().update(n))
+            if self._in_bytes and self.n >= farthest["done"]:
+                farthest["done"] = float(self.n)
+                progress(farthest["done"], max(float(self.total or 0), farthest["done"]))
+            return updated
 
     return Reporting
 
@@ -192,6 +196,7 @@ def _read(name: str, origin: str, gguf: str | None, dtype: torch.dtype) -> tuple
     files = {"gguf_file": gguf} if gguf else {}
     # Its warnings speak of padding that no loss sees, and its bars would draw over the screen.
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    os.environ.setdefault("TQDM_DISABLE", "1")
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model = AutoModelForCausalLM.from_pretrained(origin, dtype=dtype, local_files_only=True, **files)
@@ -207,10 +212,17 @@ def _read(name: str, origin: str, gguf: str | None, dtype: torch.dtype) -> tuple
         raise UserError(
             f'model.base = "{name}": cannot be loaded as a causal language model: {_one_line(error)}'
         ) from None
-    # A .gguf is marked as quantized though its weights are now plain ones, and would not save.
+    if gguf:
+        _mark_as_plain(model)
+    return model, tokenizer
+
+
+def _mark_as_plain(model: Any) -> None:
+    """Take off the marks of a quantized model: a .gguf is read into plain weights, which would not save with them."""
+    model.hf_quantizer = None
+    model.is_quantized = False
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
-    return model, tokenizer
 
 
 def _one_line(error: Exception) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textual import events
+
 from fedlora_tui.console.screens.leave import LeaveDialog
 from fedlora_tui.protocol import commands as cmd
 from tests.flows.opened import opened
@@ -74,3 +76,15 @@ async def test_a_start_can_be_stopped_but_not_finished() -> None:
 async def test_a_refusal_ends_the_console_at_once() -> None:
     async with opened(refusal="no such model: gtp2") as console:
         await console.until(lambda: console.app.return_value == "refused")
+
+
+async def test_keys_typed_ahead_reach_the_dialog() -> None:
+    async with opened() as console:
+        for key in ("e", "enter", "q", "s"):
+            console.app.post_message(_key(key))
+        await console.until(lambda: len(console.run.sent) == 2)
+        assert console.run.sent == [cmd.Export(), cmd.Stop()]
+
+
+def _key(name: str) -> events.Key:
+    return events.Key(name, name if len(name) == 1 else None)

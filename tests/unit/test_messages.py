@@ -148,11 +148,8 @@ def test_a_plan_travels_whole():
     assert read_round(content["config"]) == 3
     assert same(decode(content["arrays"], SPEC), adapter())
     assert "arrays" not in train_content(PLAN, 2, None)
-    assert set(content["config"]) == {
-        "adapter-version",
-        "server-round",
-        *(n.replace("_", "-") for n in asdict(PLAN)),
-    } - {"round"}
+    settings_of_plan = {name.replace("_", "-") for name in asdict(PLAN)} - {"round"}
+    assert set(content["config"]) == {"adapter-version", "server-round"} | settings_of_plan
 
 
 @pytest.mark.parametrize("name", ["server-round", "seed", "learning-rate", "batch-size"])
@@ -323,12 +320,10 @@ def test_every_changed_byte_is_refused_or_changes_a_value_alone(place, change):
     data[place] ^= change
     if place < 128:
         refusal(raw(bytes(data)))
-        return
-    try:
-        values = read_train_reply(raw(bytes(data)), SPEC).adapter.factors["h"].a.numpy()
-    except Refused as refused:
-        assert "nan or infinity" in str(refused)
+    elif not np.isfinite(np.frombuffer(data[128:], np.float32)).all():
+        assert "nan or infinity" in refusal(raw(bytes(data)))
     else:
+        values = read_train_reply(raw(bytes(data)), SPEC).adapter.factors["h"].a.numpy()
         assert values.tobytes() == bytes(data[128:])
 
 

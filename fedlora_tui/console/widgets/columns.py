@@ -77,7 +77,7 @@ class Placed:
         """Give the head as it stands over the cells."""
         words = self.column.head if self.column.cell is not None else ""
         if glyphs.ascii:
-            words = words.replace("↑↓", "sum").replace("↑", "up").replace("↓", "dn")
+            words = words.replace("↑↓ ", "").replace("↑", "up").replace("↓", "dn")
         return right(words, self.width, glyphs) if self.column.numeric else cut_end(words, self.width, glyphs)
 
     def cell(self, organization: OrganizationState, view: View) -> Words:
@@ -86,6 +86,8 @@ class Placed:
             return "", ""
         glyphs = view.look.glyphs
         words, style = self.column.cell(organization, view)
+        if words == glyphs.dash:
+            style = "quiet"
         if self.column.head == "organization":
             return cut_middle(words, self.width, glyphs), style
         if self.column.head == "step" and len(words) > self.width:

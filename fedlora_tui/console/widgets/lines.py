@@ -29,19 +29,24 @@ class Lines(Widget):
     def __init__(self, palette: Theme, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._drawing_console = Console(theme=palette, color_system="truecolor", force_terminal=True, width=1000)
+        self._lines: list[Text] = []
         self._strips: list[Strip] = []
 
     def show(self, lines: Sequence[Text]) -> None:
         """Replace what is shown; lines beyond the widget's height are kept and not seen."""
-        strips = [self._strip(line) for line in lines]
-        before, self._strips = self._strips, strips
         blank = Strip.blank(0)
-        for y in range(max(len(before), len(strips))):
-            old = before[y] if y < len(before) else blank
-            new = strips[y] if y < len(strips) else blank
+        for y in range(max(len(self._lines), len(lines))):
+            line = lines[y] if y < len(lines) else Text()
+            if y < len(self._lines) and line == self._lines[y]:
+                continue
+            old = self._strips[y] if y < len(self._strips) else blank
+            new = self._strip(line)
+            self._strips[y : y + 1] = [new]
             span = changed_span(old, new)
             if span is not None:
                 self.refresh(Region(span[0], y, span[1] - span[0], 1))
+        del self._strips[len(lines) :]
+        self._lines = list(lines)
 
     def render_line(self, y: int) -> Strip:
         """Give one line, as long as the widget is wide, on the colours of the screen."""

@@ -28,7 +28,7 @@ class Rounds(Part):
         title = rule(width, glyphs, "5 rounds", ("newest first", "quiet"), focused=view.focused == "rounds")
         head = Row(width, glyphs)
         for name, end in ENDS.items():
-            head.to(end, (name.replace("↑↓", "sum") if glyphs.ascii else name, "quiet"))
+            head.to(end, (name.replace("↑↓ ", "") if glyphs.ascii else name, "quiet"))
         below = _summary(view)
         history = view.state.history[::-1][: view.layout.chart - 2 - len(below)]
         lines = [_line(row, view) for row in history]

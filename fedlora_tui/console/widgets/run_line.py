@@ -103,16 +103,17 @@ def _put_right(row: Row, view: View) -> None:
     still = state.phase in AT_REST
     clock: Words = (numbers.clock(view.now, glyphs), "quiet" if still else "")
     gap = "  " if view.layout.columns == "compact" else "   "
-    choices: list[list[Words]] = [[name, clock], [cut_middle(name, 12, glyphs), clock], [name]]
+    short = cut_middle(name, 12, glyphs)
+    plain: list[list[Words]] = [[name, clock], [short, clock], [name], [short]]
+    full: list[list[Words]] = []
     if state.started is not None and view.layout.columns != "compact":
-        choices = [[name, (words, "quiet"), clock] for words in _configurations(state.started, view)] + choices
-    taken = max(row.end, TAIL_COLUMN + TAIL_WIDTH)
-    for choice in [*choices, *choices[-3:], [cut_middle(name, 12, glyphs)]]:
+        full = [[name, (words, "quiet"), clock] for words in _configurations(state.started, view)]
+    kept = max(row.end, TAIL_COLUMN + TAIL_WIDTH)
+    for taken, choice in [*((kept, c) for c in (*full, *plain)), *((row.end, c) for c in plain)]:
         words = _spaced([part for part in choice if part], gap)
         if taken + 2 + width_of(*words) <= view.layout.width - 1:
             row.to(view.layout.width - 1, *words)
             return
-        taken = row.end if choice is choices[-1] else taken
 
 
 def _spaced(parts: list[Words], gap: str) -> list[Words]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from statistics import median
 
 from rich.text import Text
 from textual import events
 from textual.message import Message
 
-from fedlora_tui.console.curves import Points, organization_points, rounds_so_far
+from fedlora_tui.console.curves import organization_points, rounds_so_far
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.drawing.trend import scale, trend
 from fedlora_tui.console.look import Look
@@ -23,6 +24,8 @@ STATES = (*("training", "testing", "waiting", "done", "late", "fault", "quaranti
 """The order in which the head counts them."""
 
 HEAD_ROWS = 2
+DRAWN_SCALE = 100
+"""Up to how many organizations the scale of trends is that of their drawn cells; above, that of their losses."""
 
 
 class OrganizationTable(Part):
@@ -42,17 +45,18 @@ class OrganizationTable(Part):
         super().__init__(look.palette, id=id)
         self._top = 0
         self._trends: dict[str, str] = {}
+        self._known_extremes: dict[str, tuple[object, tuple[float, ...]]] = {}
 
     def draw(self, view: View) -> list[Text]:
         """Give the rule, the head and the rows that are in sight."""
         width = view.layout.width
         columns = placed_columns(view.layout.columns, width)
-        if view.slow:
-            self._trends = _trends(view, columns)
         more_below = bool(view.layout.box) and len(view.order) > view.layout.table
         rows = view.layout.table - (1 if more_below else 0)
         self._keep_in_sight(view, rows)
         shown = view.order[self._top : self._top + rows]
+        if view.slow or any(name not in self._trends for name in shown):
+            self._trends = self._draw_trends(view, columns, shown)
         lines = [_title(view), _head(view, columns)]
         bar = scroll_bar(len(view.order), rows, self._top, view)
         for y, name in enumerate(shown):
@@ -79,6 +83,34 @@ class OrganizationTable(Part):
     def _keep_in_sight(self, view: View, rows: int) -> None:
         cursor = view.order.index(view.selected) if view.selected in view.order else 0
         self._top = max(min(self._top, cursor, max(0, len(view.order) - rows)), cursor - rows + 1, 0)
+
+    def _draw_trends(self, view: View, columns: list[Placed], names: Sequence[str]) -> dict[str, str]:
+        """Draw the trends in sight, on the one scale of all."""
+        width = next((placed.width for placed in columns if placed.column.head == "trend"), 0)
+        organizations = view.state.organizations
+        if not width:
+            return dict.fromkeys(names, "")
+        span = max(rounds_so_far(view.state), 1e-6)
+        points = {name: organization_points(organizations[name], view.state) for name in names}
+        if len(organizations) <= DRAWN_SCALE:
+            others = (organization_points(org, view.state) for name, org in organizations.items() if name not in points)
+            low, high = scale([*points.values(), *others], width, span)
+        else:
+            low, high = self._extremes(view)
+        return {name: trend(series, width, span, low, high, view.look.glyphs) for name, series in points.items()}
+
+    def _extremes(self, view: View) -> tuple[float, float]:
+        """Give the lowest and the highest loss of all; what is behind is looked at once a round."""
+        losses: list[float] = []
+        for name, org in view.state.organizations.items():
+            known = self._known_extremes.get(name)
+            if known is None or known[0] is not org.history:
+                curve = [loss for row in org.history for loss in row.curve]
+                known = org.history, (min(curve), max(curve)) if curve else ()
+                self._known_extremes[name] = known
+            losses += known[1]
+            losses += [total / count for total, count in org.round_curve if count]
+        return (min(losses), max(losses)) if losses else (0.0, 1.0)
 
     def _row(self, view: View, columns: list[Placed], name: str, bar: str) -> Text:
         organization = view.state.organizations[name]
@@ -110,19 +142,6 @@ def scroll_bar(total: int, rows: int, top: int, view: View) -> list[str]:
     start = round(top * (rows - length) / (total - rows))
     glyphs = view.look.glyphs
     return [glyphs.scroll_here if start <= y < start + length else glyphs.scroll_rest for y in range(rows)]
-
-
-def _trends(view: View, columns: list[Placed]) -> dict[str, str]:
-    """Draw all trends on the one scale of their column."""
-    width = next((placed.width for placed in columns if placed.column.head == "trend"), 0)
-    if not width:
-        return {}
-    span = max(rounds_so_far(view.state), 1e-6)
-    points: dict[str, Points] = {
-        name: organization_points(org, view.state) for name, org in view.state.organizations.items()
-    }
-    low, high = scale(points.values(), width, span)
-    return {name: trend(series, width, span, low, high, view.look.glyphs) for name, series in points.items()}
 
 
 def _title(view: View) -> Text:

@@ -1,0 +1,370 @@
+"""Flower's Grid in process: real Flower strategies and apps run on it, nodes come and go, errors are counted."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections import OrderedDict
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+
+from fedlora_tui.federation.client_app import ORGANIZATION, ClientSide, client_app, train_messages
+from fedlora_tui.federation.local_grid import HOLDS_FOR_FLOWER, RUN_ID, SERVER_NODE, LocalGrid, local_federation
+from fedlora_tui.federation.messages import (
+    AdapterSpec,
+    Refused,
+    decode,
+    encode,
+    evaluate_content,
+    read_evaluate_reply,
+    read_train_reply,
+    train_content,
+)
+from fedlora_tui.federation.server_app import Server, serve
+from fedlora_tui.lora.adapter import shapes
+from fedlora_tui.lora.cohort import LocalTraining, measure, train_cohort
+from tests.tiny_models import base_of, gpt2, random_adapter, random_rows
+
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict  # isort: skip
+from flwr.clientapp import ClientApp  # isort: skip
+from flwr.serverapp.strategy import FedAvg  # isort: skip
+from flwr.supercore.task_identity import TaskIdentity  # isort: skip
+
+
+def test_the_private_touches_hold_for_this_flower():
+    """A new Flower: check `_identify` and `_numbered` in local_grid.py, then raise HOLDS_FOR_FLOWER."""
+    installed = importlib.metadata.version("flwr")
+    assert installed.rpartition(".")[0] == HOLDS_FOR_FLOWER
+    LocalGrid(ClientApp())
+    assert (TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id) == (1, RUN_ID, SERVER_NODE)
+    message = Message(RecordDict(), 2, MessageType.TRAIN)
+    assert message.metadata.message_id == ""
+    message.metadata.__dict__["_message_id"] = "mine"
+    assert message.metadata.message_id == "mine"
+
+
+def adding_app(seen):
+    """An organization whose training adds its node's own number to every value; its weight is that number."""
+    app = ClientApp()
+
+    @app.train()
+    def train(message, context):
+        name = context.node_config[ORGANIZATION]
+        seen.append((message.content["config"]["server-round"], name))
+        if name.startswith("bad"):
+            raise RuntimeError("cannot")
+        number = int(name[1:])
+        record = message.content["arrays"]
+        moved = ArrayRecord(OrderedDict((key, Array(value.numpy() + number)) for key, value in record.items()))
+        metrics = MetricRecord({"num-examples": number, "loss": float(number)})
+        return Message(RecordDict({"arrays": moved, "metrics": metrics}), reply_to=message)
+
+    @app.evaluate()
+    def evaluate(message, context):
+        number = int(context.node_config[ORGANIZATION][1:])
+        value = float(message.content["arrays"]["x"].numpy()[0])
+        return Message(
+            RecordDict({"metrics": MetricRecord({"num-examples": number, "value": value})}), reply_to=message
+        )
+
+    return app
+
+
+def start_of_numbers():
+    return ArrayRecord(OrderedDict(x=Array(np.zeros(3, np.float32))))
+
+
+class ChangingFedAvg(FedAvg):
+    """Flower's own FedAvg, with something that happens to the federation before a round."""
+
+    def __init__(self, before, **settings):
+        super().__init__(**settings)
+        self.before = before
+
+    def configure_train(self, server_round, arrays, config, grid):
+        self.before(server_round)
+        return super().configure_train(server_round, arrays, config, grid)
+
+
+def test_flowers_fedavg_runs_its_rounds_on_the_grid():
+    seen = []
+    grid = LocalGrid(adding_app(seen))
+    for name in ("n1", "n3"):
+        grid.join(name)
+    result = FedAvg(min_available_nodes=2).start(grid, start_of_numbers(), num_rounds=3)
+    # The mean of 1 and 3, weighted by 1 and 3, is 2.5 a round.
+    np.testing.assert_allclose(result.arrays["x"].numpy(), [7.5] * 3)
+    assert sorted(set(seen)) == [(round, name) for round in (1, 2, 3) for name in ("n1", "n3")]
+    assert result.train_metrics_clientapp[2]["loss"] == pytest.approx(2.5)
+    assert result.evaluate_metrics_clientapp[3]["value"] == pytest.approx(7.5)
+
+
+def test_a_node_joins_and_another_leaves_between_rounds():
+    seen, nodes = [], {}
+    grid = LocalGrid(adding_app(seen))
+    for name in ("n1", "n2"):
+        nodes[name] = grid.join(name)
+
+    def before(round):
+        if round == 2:
+            nodes["n5"] = grid.join("n5")
+        if round == 3:
+            grid.leave(nodes["n1"])
+
+    ChangingFedAvg(before).start(grid, start_of_numbers(), num_rounds=3)
+    by_round = {round: sorted(name for r, name in seen if r == round) for round in (1, 2, 3)}
+    assert by_round == {1: ["n1", "n2"], 2: ["n1", "n2", "n5"], 3: ["n2", "n5"]}
+    assert len(set(nodes.values())) == 3
+
+
+def test_an_error_reply_is_counted_and_not_aggregated():
+    grid = LocalGrid(adding_app([]))
+    for name in ("n1", "n3", "bad"):
+        grid.join(name)
+    strategy = FedAvg(fraction_evaluate=0.0, min_available_nodes=3)
+    result = strategy.start(grid, start_of_numbers(), num_rounds=1)
+    np.testing.assert_allclose(result.arrays["x"].numpy(), [2.5] * 3)
+    content = RecordDict({"arrays": start_of_numbers(), "config": ConfigRecord({"server-round": 1})})
+    replies = list(
+        grid.send_and_receive([grid.create_message(content, "train", node, "1") for node in grid.get_node_ids()])
+    )
+    assert [reply.has_error() for reply in replies] == [False, False, True]
+    assert replies[2].error.reason == "RuntimeError"
+
+
+def test_a_node_that_is_gone_is_answered_by_an_error():
+    seen = []
+    grid = LocalGrid(adding_app(seen))
+    here, gone = grid.join("n1"), grid.join("n2")
+    grid.leave(gone)
+    grid.leave(12345)
+    content = RecordDict({"arrays": start_of_numbers(), "config": ConfigRecord({"server-round": 1})})
+    replies = list(grid.send_and_receive([grid.create_message(content, "train", node, "1") for node in (gone, here)]))
+    assert [reply.has_error() for reply in replies] == [True, False]
+    assert [reply.metadata.src_node_id for reply in replies] == [gone, here]
+    assert [name for _, name in seen] == ["n1"]
+    assert list(grid.get_node_ids()) == [here]
+
+
+def test_message_ids_are_unique_and_replies_name_what_they_answer():
+    grid = LocalGrid(adding_app([]))
+    nodes = [grid.join(f"n{number}") for number in range(1, 6)]
+    content = RecordDict({"arrays": start_of_numbers(), "config": ConfigRecord({"server-round": 1})})
+    sent = [grid.create_message(content, "train", node, "1") for node in nodes]
+    replies = list(grid.send_and_receive(sent))
+    assert [reply.metadata.reply_to_message_id for reply in replies] == [m.metadata.message_id for m in sent]
+    assert len({m.metadata.message_id for m in [*sent, *replies]} - {""}) == 10
+    assert [reply.metadata.src_node_id for reply in replies] == nodes
+
+
+def test_pushed_messages_are_answered_and_each_reply_is_pulled_once():
+    grid = LocalGrid(adding_app([]))
+    nodes = [grid.join("n1"), grid.join("n2")]
+    content = RecordDict({"arrays": start_of_numbers(), "config": ConfigRecord({"server-round": 1})})
+    ids = list(grid.push_messages(grid.create_message(content, "train", node, "1") for node in nodes))
+    (second,) = grid.pull_messages([ids[1]])
+    assert second.metadata.src_node_id == nodes[1]
+    assert [reply.metadata.src_node_id for reply in grid.pull_messages(ids)] == [nodes[0]]
+    assert list(grid.pull_messages([*ids, "unknown"])) == []
+
+
+def test_the_server_app_of_flower_runs_on_the_grid_and_lets_errors_through():
+    ran = []
+    serve(LocalGrid(adding_app([])), lambda: ran.append(1))
+    assert ran == [1]
+
+    class Broken(Exception):
+        pass
+
+    def broken():
+        raise Broken
+
+    with pytest.raises(Broken):
+        serve(LocalGrid(adding_app([])), broken)
+
+
+# --- our own organizations on the grid
+
+PLAN = LocalTraining(round=1, seed=7, local_steps=3, local_epochs=0, batch_size=2, learning_rate=5e-3)
+
+
+class Nobody:
+    """Watches nothing."""
+
+    def steps(self, round, done):
+        pass
+
+    def testing(self, round, organization):
+        pass
+
+    def between(self):
+        pass
+
+
+class Federation:
+    """Three organizations over a tiny base."""
+
+    def __init__(self, cohort=3, most=24):
+        self.base = base_of(gpt2())
+        self.start = random_adapter(self.base)
+        self.spec = AdapterSpec(shapes(self.base.targets, 3), 3, 6.0)
+        self.texts = {name: random_rows(name, 6, 1, least=most, most=most) for name in "abc"}
+        self.side = ClientSide(self.base, self.spec, self.texts.__getitem__, Nobody())
+        self.cohort = cohort
+        self.grid = local_federation(self.side, cohort)
+
+    def server(self):
+        server = Server(self.grid, self.spec)
+        for name in self.texts:
+            server.welcome(name, self.grid.join(name))
+        return server
+
+
+def content(adapter):
+    return {key: value.numpy().tobytes() for key, value in adapter.tensors().items()}
+
+
+def test_flowers_fedavg_trains_our_organizations():
+    world = Federation()
+    for name in world.texts:
+        world.grid.join(name)
+    config = train_content(PLAN, 0, None)["config"]
+    result = FedAvg(min_available_nodes=3).start(
+        world.grid, encode(world.start), num_rounds=1, train_config=config, evaluate_config=ConfigRecord(config)
+    )
+    trained = train_cohort(world.base, [world.start] * 3, list(world.texts.values()), PLAN)
+    shares = [own.train_tokens for own in world.texts.values()]
+    for key, value in decode(result.arrays, world.spec).tensors().items():
+        mean = sum(s * t.adapter.tensors()[key].double() for s, t in zip(shares, trained, strict=True)) / sum(shares)
+        assert torch.allclose(value.double(), mean, atol=1e-6)
+    assert result.train_metrics_clientapp[1]["tokens"] == pytest.approx(trained[0].tokens)
+    assert 0 < result.evaluate_metrics_clientapp[1]["loss"] < 20
+
+
+@pytest.mark.parametrize("cohort", [1, 2, 100])
+def test_a_cohort_and_one_by_one_give_equal_replies(cohort):
+    """Through train_messages in cohorts of any size, or through the ClientApp one by one: the same bytes."""
+    together = Federation(cohort)
+    alone = Federation()
+    alone.grid = LocalGrid(client_app(alone.side))
+    for ours, theirs in zip(
+        together.server().train(PLAN, 0, together.start, ["c", "a", "b"]),
+        alone.server().train(PLAN, 0, alone.start, ["a", "b", "c"]),
+        strict=True,
+    ):
+        assert ours.organization == theirs.organization
+        assert content(ours.reply.adapter) == content(theirs.reply.adapter)
+        assert (ours.reply.loss, ours.reply.tokens, ours.reply.steps, ours.reply.examples) == (
+            theirs.reply.loss,
+            theirs.reply.tokens,
+            theirs.reply.steps,
+            theirs.reply.examples,
+        )
+        assert (ours.bytes_up, ours.bytes_down) == (theirs.bytes_up, theirs.bytes_down)
+
+
+def test_a_reply_says_what_training_gave_and_weighs_by_the_organizations_tokens():
+    world = Federation()
+    (answer,) = world.server().train(PLAN, 0, world.start, ["b"])
+    (trained,) = train_cohort(world.base, [world.start], [world.texts["b"]], PLAN)
+    assert content(answer.reply.adapter) == content(trained.adapter)
+    assert answer.reply.loss == trained.loss
+    assert answer.reply.examples == world.texts["b"].train_tokens
+    assert answer.reply.tokens == trained.tokens
+
+
+def test_an_adapter_travels_only_where_it_is_not_held_already():
+    world = Federation()
+    server = world.server()
+    adapter_weight = sum(len(array.data) for array in encode(world.start).values())
+
+    def down(answers):
+        return [answer.bytes_down // adapter_weight for answer in answers]
+
+    assert down(server.evaluate(0, 0, world.start, ["a", "b"])) == [1, 1]
+    assert down(server.train(PLAN, 0, world.start, ["a", "b", "c"])) == [0, 0, 1]
+    following = random_adapter(world.base, seed=5)
+    assert down(server.evaluate(1, 1, following, ["a", "b", "c"])) == [1, 1, 1]
+    (held,) = server.evaluate(1, 1, following, ["a"])
+    assert held.bytes_down == 0
+    assert held.reply.loss == measure(world.base, following, world.texts["a"]).loss
+
+
+def test_an_organization_that_comes_back_as_another_node_holds_nothing():
+    world = Federation()
+    server = world.server()
+    server.evaluate(0, 0, world.start, ["a"])
+    world.grid.leave(server.dismiss("a"))
+    server.welcome("a", world.grid.join("a"))
+    (answer,) = server.train(PLAN, 0, world.start, ["a"])
+    assert answer.reply is not None
+    assert answer.bytes_down > 0
+
+
+def test_an_organization_that_lacks_the_adapter_answers_with_an_error_and_gets_it_next_time():
+    world = Federation()
+    server = world.server()
+    server._held = dict.fromkeys("abc", 0)
+    first = server.train(PLAN, 0, world.start, ["a", "b"])
+    assert all(answer.reply is None and answer.refusal.startswith("error") for answer in first)
+    assert all(answer.reply is not None for answer in server.train(PLAN, 0, world.start, ["a", "b"]))
+
+
+def test_a_refused_message_leaves_the_others_of_its_cohort_as_they_are():
+    world = Federation()
+    nodes = {name: world.grid.join(name) for name in "abc"}
+    messages = []
+    for name, node in nodes.items():
+        sent = train_content(PLAN, 0, encode(world.start))
+        if name == "b":
+            sent["config"]["local-steps"] = "many"
+        messages.append(world.grid.create_message(sent, "train", node, "1"))
+    replies = list(world.grid.send_and_receive(messages))
+    assert [reply.has_error() for reply in replies] == [False, True, False]
+    (alone,) = train_cohort(world.base, [world.start], [world.texts["c"]], PLAN)
+    assert content(read_train_reply(replies[2], world.spec).adapter) == content(alone.adapter)
+
+
+def test_organizations_with_different_plans_may_share_a_call():
+    world = Federation()
+    nodes = {name: world.grid.join(name) for name in "ab"}
+    messages = [
+        world.grid.create_message(
+            train_content(LocalTraining(**{**asdict(PLAN), "local_steps": steps}), 0, encode(world.start)),
+            "train",
+            nodes[name],
+            "1",
+        )
+        for name, steps in (("a", 1), ("b", 3))
+    ]
+    contexts = [world.grid._contexts[node] for node in nodes.values()]
+    replies = [read_train_reply(reply, world.spec) for reply in train_messages(world.side, messages, contexts)]
+    assert [reply.steps for reply in replies] == [1, 3]
+
+
+def test_a_message_with_a_wrong_adapter_is_refused_on_the_organizations_side():
+    world = Federation()
+    node = world.grid.join("a")
+    wrong = encode(random_adapter(world.base, rank=1))
+    (reply,) = world.grid.send_and_receive(
+        [world.grid.create_message(evaluate_content(1, 1, wrong), "evaluate", node, "1")]
+    )
+    assert reply.has_error()
+    with pytest.raises(Refused):
+        read_evaluate_reply(reply)
+
+
+def test_no_message_between_server_and_organizations_names_an_organization():
+    """Node ids stand for organizations; the name stays in the node's own configuration."""
+    world = Federation()
+    world.texts = {"marmalade": random_rows("marmalade", 6, 1)}
+    world.side = ClientSide(world.base, world.spec, world.texts.__getitem__, Nobody())
+    world.grid = local_federation(world.side, 1)
+    node = world.grid.join("marmalade")
+    message = world.grid.create_message(train_content(PLAN, 0, encode(world.start)), "train", node, "1")
+    (reply,) = world.grid.send_and_receive([message])
+    assert "marmalade" not in str(message)
+    assert "marmalade" not in str(reply)
+    assert reply.has_content()
