@@ -143,7 +143,13 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
     from fedlora_tui.doctor import print_report
 
-    print_report(Console(), str(_runs_dir(arguments)))
+    try:
+        runs = str(_runs_dir(arguments))
+    except UserError as error:
+        # The doctor is asked when something is broken; a broken configuration is no reason to stay silent.
+        print(f"{PROGRAM}: {error}", file=sys.stderr, flush=True)
+        runs = load(None).runs.dir
+    print_report(Console(), runs)
     return 0
 
 

@@ -200,7 +200,7 @@ class OrgLeft(Event):
 
 @dataclass(frozen=True)
 class OrgState(Event):
-    """What an organization does now: `state` is a word of `docs/console.md` (waiting, training, testing, done, ...)."""
+    """What an organization does now: `state` is waiting, training, testing, done, joining, leaving ...."""
 
     type: ClassVar[str] = "org_state"
     org: str

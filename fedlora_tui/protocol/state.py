@@ -349,7 +349,7 @@ def _train_step(state: RunState, event: ev.TrainStep, t: float) -> RunState:
     state = _organization(
         state,
         event.org,
-        state="training",
+        state=_working(org, "training"),
         step=event.step,
         steps=event.steps,
         loss_sum=org.loss_sum + total,
@@ -370,7 +370,7 @@ def _update_received(state: RunState, event: ev.UpdateReceived, t: float) -> Run
     return _organization(
         state,
         event.org,
-        state="done",
+        state=_working(org, "done"),
         bytes_up=org.bytes_up + event.bytes_up,
         bytes_down=org.bytes_down + event.bytes_down,
         history=(*org.history, OrganizationRound(event.round, event.loss, curve=means(org.round_curve))),
@@ -413,7 +413,15 @@ def _base_measured(state: RunState, event: ev.OrgEvaluated, t: float) -> RunStat
 
 
 def _org_state(state: RunState, event: ev.OrgState, t: float) -> RunState:
+    org = state.organizations.get(event.org) or OrganizationState(event.org)
+    if event.state in (*AT_WORK, "done"):
+        return _organization(state, event.org, state=_working(org, event.state), note=event.note or org.note)
     return _organization(state, event.org, state=event.state, note=event.note)
+
+
+def _working(org: OrganizationState, state: str) -> str:
+    """Give the state of one that works: one that leaves at the next round is shown to leave until it has left."""
+    return "leaving" if org.state == "leaving" else state
 
 
 def _no_longer_waiting(state: RunState, org: str) -> RunState:

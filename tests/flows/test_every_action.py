@@ -57,6 +57,8 @@ async def drop(console: Opened) -> None:
     assert console.run.sent == [cmd.DropOrganization("city-permits")]
     assert console.said == "city-permits leaves at round 8"
     assert "− city-permits" in console.text("last-rows")
+    await console.at(SHOWN_AT + 1)
+    assert "city-permits    − leaving    48/64" in console.text("table")
 
 
 async def move(console: Opened) -> None:

@@ -46,7 +46,7 @@ class Hub(BaseHTTPRequestHandler):
         else:
             self._answer(404, b"", {"X-Error-Code": "RepoNotFound"})
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815
 
     def _json(self, content: object) -> None:
         self._answer(200, json.dumps(content).encode(), {"Content-Type": "application/json"})

@@ -1,3 +1,5 @@
+"""Bars and meters: always exactly as wide as asked, whatever they are to show."""
+
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,3 +1,5 @@
+"""The loss chart: exactly as large as asked, its axes and series where the drawn screens have them."""
+
 import math
 import time
 from dataclasses import replace

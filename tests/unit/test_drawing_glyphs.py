@@ -1,3 +1,5 @@
+"""Glyphs: every state has one, none is an emoji, and ASCII has them all."""
+
 from dataclasses import fields
 
 import pytest

@@ -1,3 +1,5 @@
+"""Numbers as the console writes them: every form, and what stands where there is no number."""
+
 import math
 import time
 

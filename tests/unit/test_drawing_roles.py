@@ -1,3 +1,5 @@
+"""Colour roles: contrast on both backgrounds, and none where colour is off."""
+
 import colorsys
 
 import pytest

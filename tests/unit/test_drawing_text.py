@@ -1,3 +1,5 @@
+"""Text cut and padded to exactly its width."""
+
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len

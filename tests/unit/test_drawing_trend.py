@@ -1,3 +1,5 @@
+"""Trends: one cell a share of the run, one scale a column."""
+
 import math
 
 from hypothesis import given

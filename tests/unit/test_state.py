@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 from typing import get_type_hints
 
 import pytest
@@ -205,7 +206,7 @@ def test_progress_goes_from_0_to_1_without_a_step_back(tell):
                 seen.append(partial.state.progress)
     assert seen[0] == 0
     assert seen[-1] == 1
-    assert all(earlier <= later for earlier, later in zip(seen, seen[1:], strict=False))
+    assert all(earlier <= later for earlier, later in pairwise(seen))
 
 
 def test_seq_is_the_highest_seen_and_what_is_unrecorded_does_not_lower_it():
@@ -293,12 +294,11 @@ def test_no_events_make_it_raise_and_it_leaves_the_state_it_was_given_alone(sequ
         assert state == before
         assert apply(state, Record(seq, t, event)) == after
         state = after
-        assert 0 <= state.progress <= 1 or state.round < 1 or state.rounds < 1 or state.step > state.steps
-        for told in (state.train_loss, state.eval_loss, state.base_loss, state.gain, state.change, state.best):
-            assert told is None or told is not None
+        assert state.progress <= 1
+        # Asked for on every frame, so they may not raise either.
+        _ = (state.train_loss, state.eval_loss, state.base_loss, state.gain, state.change, state.best)
         left = state.seconds_left(t)
         assert left is None or left >= 0
-        assert (state.bytes_up, state.bytes_down) is not None
         for org in state.organizations.values():
             assert org.loss is None or isinstance(org.loss, float)
     records = [Record(seq, 1000.0, event) for seq, (event, _) in enumerate(sequence, 1)]
