@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 import threading
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 from fedlora_tui.config import Config, Setting, load
 from fedlora_tui.engine import journal
@@ -18,25 +20,26 @@ GUARD = 120.0
 """Seconds after which a run is thought to hang."""
 
 
-@pytest.fixture(scope="session")
-def base_folder(tmp_path_factory) -> Path:
-    """A tiny GPT-2 on disk."""
-    return write_base(tmp_path_factory.mktemp("base"))
+@cache
+def tiny_base() -> Path:
+    """A tiny GPT-2 on disk, made once."""
+    folder = Path(tempfile.mkdtemp(prefix="tiny-base-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return write_base(folder)
 
 
-@pytest.fixture
-def settings(base_folder, tmp_path) -> dict[str, object]:
-    """Settings of a small quick run over three files of text."""
+def small_settings(folder: Path) -> dict[str, object]:
+    """Settings of a small quick run in a folder: three files of text, and a base that all tests share."""
     return {
-        "model.base": str(base_folder),
+        "model.base": str(tiny_base()),
         "model.device": "cpu",
         "model.max_length": 24,
         "data.source": "folder",
-        "data.path": str(write_texts(tmp_path / "texts", ("alpha", "beta", "gamma"))),
+        "data.path": str(write_texts(folder / "texts", ("alpha", "beta", "gamma"))),
         "federation.rounds": 2,
         "federation.local_steps": 2,
         "federation.batch_size": 2,
-        "runs.dir": str(tmp_path / "runs"),
+        "runs.dir": str(folder / "runs"),
     }
 
 

@@ -17,13 +17,14 @@ from fedlora_tui.federation import client_app
 from fedlora_tui.federation.local_grid import LocalGrid
 from fedlora_tui.federation.messages import arrays_weight
 from fedlora_tui.lora.base_model import load as load_base
-from fedlora_tui.lora.cohort import measure
+from fedlora_tui.lora.cohort import measure, train_cohort
+from fedlora_tui.organizations.source import open_source
 from fedlora_tui.protocol import commands as ask
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.events import UNRECORDED
 from fedlora_tui.protocol.state import RunState, fold
 from tests.tiny_models import write_texts
-from tests.tiny_runs import WatchedRun, base_folder, configured, settings  # noqa: F401
+from tests.tiny_runs import WatchedRun, configured, small_settings
 
 IN_TIME = (ev.Telemetry,)
 
@@ -46,6 +47,11 @@ def is_step(round, step):
 
 def is_kind(kind, **values):
     return lambda event: isinstance(event, kind) and all(getattr(event, k) == v for k, v in values.items())
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return small_settings(tmp_path)
 
 
 @pytest.fixture
@@ -139,8 +145,6 @@ def test_a_checkpoint_holds_the_adapter_whose_loss_the_round_told(settings):
     config = configured(settings)
     watched = WatchedRun(config).go()
     base = load_base(config.model, config.lora)
-    from fedlora_tui.organizations.source import open_source
-
     texts = Texts(open_source("folder", config.data.path, 7, "text"), base, config)
     kept = checkpoint.read(watched.folder, 2)
     for name in ("alpha", "beta", "gamma"):
@@ -250,7 +254,7 @@ def test_an_organization_joins_from_the_current_adapter_at_the_next_round(settin
     (answer,) = watched.told(ev.CommandAcknowledged)
     assert (answer.command, answer.value, answer.takes_effect_round) == ("add", "gamma", 2)
     # Of round 2 it measured the base alone and got the adapter of round 1 to train from.
-    assert [(e.org, e.round) for e in watched.told(ev.OrgEvaluated) if e.org == "gamma"][0] == ("gamma", 0)
+    assert next(e.round for e in watched.told(ev.OrgEvaluated) if e.org == "gamma") == 0
     current = checkpoint.read(watched.folder, 1).adapter.tensors()
     trained = [s for s, _ in grid_traffic if (s.metadata.message_type, s.metadata.group_id) == ("train", "2")]
     (brought,) = [message.content["arrays"] for message in trained if "arrays" in message.content]
@@ -264,16 +268,16 @@ def test_a_joiner_trains_as_it_would_have_from_that_adapter(settings):
     watched = WatchedRun(config)
     watched.when(is_step(1, 1), lambda: watched.run.send(ask.AddOrganization()))
     watched.go()
-    from fedlora_tui.lora.cohort import train_cohort
-    from fedlora_tui.organizations.source import open_source
-
     base = load_base(config.model, config.lora)
     texts = Texts(open_source("folder", config.data.path, 7, "text"), base, config)
     texts.read("gamma")
     start = checkpoint.read(watched.folder, 1).adapter
-    (alone,) = train_cohort(base, [start], [texts.rows("gamma")], rounds.plan_of(config, 2))
-    told = next(e for e in watched.told(ev.UpdateReceived) if (e.org, e.round) == ("gamma", 2))
-    assert told.loss == pytest.approx(alone.loss, abs=1e-5)
+    steps = []
+    train_cohort(base, [start], [texts.rows("gamma")], rounds.plan_of(config, 2), steps.extend)
+    told = next(e for e in watched.told(ev.TrainStep) if (e.org, e.round) == ("gamma", 2))
+    # The first step: later ones differ by what Adam makes of rounding.
+    assert told.loss == pytest.approx(steps[0].loss, abs=1e-6)
+    assert told.tokens == steps[0].tokens
 
 
 def test_an_organization_is_dropped_at_the_next_round_and_undo_takes_a_change_back(settings):
@@ -307,7 +311,7 @@ def test_with_too_few_organizations_a_patient_run_pauses_says_so_and_goes_on(set
     watched.when(is_step(1, 1), steer)
     watched.run.start()
     paused = watched.wait_for(is_kind(ev.RunPaused))
-    assert paused == ev.RunPaused(2, 0, "needs 2 organizations, has 1") or "needs 2 organizations" in paused.reason
+    assert paused == ev.RunPaused(2, 0, "needs 2 organizations, has 1")
     assert any("gamma cannot join" in event.message for event in watched.told(ev.Warned))
     watched.run.send(ask.Resume())
     assert "add one first" in watched.told(ev.CommandRefused)[-1].reason
