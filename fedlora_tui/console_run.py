@@ -31,9 +31,11 @@ def run_with_console(config: Config, ascii_only: bool) -> int:
             raise UserError(result.refusal)
         if result.left == "abandoned":
             run.abandon("left by the operator")
+        if result.failure is not None:
+            sys.stderr.write(f"fedlora-tui: {result.failure}\n")
         sys.stderr.write(farewell(result.state, glyphs_for(os.environ, sys.stderr.encoding, ascii_only)))
         sys.stderr.flush()
-    status = 1 if result.state.phase == "failed" else 0
+    status = 1 if result.failure is not None or result.state.phase == "failed" else 0
     if not run.over:
         # A worker inside a native call cannot be joined, and the interpreter would crash under it.
         os._exit(status)

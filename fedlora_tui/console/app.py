@@ -29,6 +29,7 @@ from fedlora_tui.console.widgets.table import OrganizationTable
 from fedlora_tui.protocol.commands import Export, Finish, Stop
 from fedlora_tui.protocol.handle import RunHandle
 
+THEME = "fedlora"
 FEW_COLOURS = 16
 DRAIN_SECONDS = 0.1
 ANSWER_POLL_SECONDS = 0.03
@@ -72,9 +73,11 @@ class ConsoleApp(App[str], inherit_bindings=False):
 
     def on_mount(self) -> None:
         """Show the overview, and let the run begin once its first frame is on the terminal."""
-        theme = _theme(self.look)
-        self.register_theme(theme)
-        self.theme = theme.name
+        if self.look.colours <= FEW_COLOURS:
+            self.theme = "ansi-dark"
+        else:
+            self.register_theme(_theme(self.look))
+            self.theme = THEME
         self.call_after_refresh(lambda: self.set_timer(FIRST_FRAME_SECONDS, self._begin))
 
     def _begin(self) -> None:
@@ -256,17 +259,14 @@ class ConsoleApp(App[str], inherit_bindings=False):
 
 
 def _theme(look: Look) -> Theme:
-    """Give Textual the colours of the look: with few of them, none but the terminal's own."""
-    own = "ansi_default"
-    background = own if look.colours <= FEW_COLOURS else DARK_BACKGROUND if look.dark else LIGHT_BACKGROUND
-    roles = dict.fromkeys(look.roles, own) if look.colours <= FEW_COLOURS else look.roles
+    """Give Textual the true colours of the look."""
+    background = DARK_BACKGROUND if look.dark else LIGHT_BACKGROUND
     return Theme(
-        name="fedlora",
-        primary=roles["yours"],
-        foreground=roles["ink"],
+        name=THEME,
+        primary=look.roles["yours"],
+        foreground=look.roles["ink"],
         background=background,
         surface=background,
         panel=background,
         dark=look.dark,
-        ansi=look.colours <= FEW_COLOURS,
     )

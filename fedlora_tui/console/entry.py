@@ -21,12 +21,14 @@ class ConsoleResult:
     """How the console was left and how the run stood then.
 
     `left` is `over` (the run had ended), `finish` or `stop` (it was ended from here), `abandoned` (left without waiting
-    for a run that did not stop), or `refused` (it could not begin: `refusal` is the line that says why).
+    for a run that did not stop), or `refused` (it could not begin: `refusal` is the line that says why). `failure` is
+    a line about the console itself, when it broke down and left the run `abandoned`.
     """
 
     state: RunState
     left: str
     refusal: str | None = None
+    failure: str | None = None
 
 
 def run_console(handle: RunHandle, options: ConsoleOptions, log_file: Path) -> ConsoleResult:
@@ -47,4 +49,5 @@ def run_console(handle: RunHandle, options: ConsoleOptions, log_file: Path) -> C
         finally:
             sys.__stderr__.write("\x1b[23;0t")  # type: ignore[union-attr]
     app.session.poll()
-    return ConsoleResult(app.session.state, left, handle.refusal)
+    failure = None if app._exception is None else f"the console failed ({app._exception!r}): see {log_file.name}"
+    return ConsoleResult(app.session.state, left, handle.refusal, failure)

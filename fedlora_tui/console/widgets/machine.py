@@ -7,7 +7,7 @@ from rich.text import Text
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.drawing.bars import meter, share_bar
 from fedlora_tui.console.drawing.glyphs import Glyphs
-from fedlora_tui.console.drawing.text import left, right
+from fedlora_tui.console.drawing.text import right
 from fedlora_tui.console.row import Part as Words
 from fedlora_tui.console.row import Row, rule
 from fedlora_tui.console.view import View
@@ -38,8 +38,8 @@ class MachineLine(Part):
         else:
             _put_process(row, machine, view.look.glyphs)
             speed_column = 52
-        row.at(speed_column, f"{left(_speed(view), 4)} tok/s")
-        row.at(row.end + 3, (TEXT_SENT, "quiet"))
+        row.at(speed_column, f"{_speed(view):<4} tok/s")
+        row.at(speed_column + 13, (TEXT_SENT, "quiet"))
         return [row.text()]
 
 
