@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,7 @@ def test_the_hold_out_loss_of_the_embedded_base_falls_every_round(contract):
     first = sum(event["loss"] * event["tokens"] for event in base) / sum(event["tokens"] for event in base)
     seen = [first, *(event["eval_loss"] for event in finished)]
     assert len(seen) == 4
-    assert all(later < earlier for earlier, later in zip(seen, seen[1:], strict=False))
+    assert all(later < earlier for earlier, later in pairwise(seen))
     assert told[-1]["type"] == "run_finished"
     assert told[-1]["eval_loss"] == seen[-1]
 
