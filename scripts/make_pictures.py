@@ -37,13 +37,16 @@ def recorded_run(runs: str) -> list[Record]:
     settings = [Setting(name, value, "") for name, value in {**RUN, "runs.dir": runs, "runs.name": "demo"}.items()]
     run = Run(load(None, settings), Manner())
     said: list[Record] = []
+    arrived: set[str] = set()
     steered = False
 
     def watch(record: Record) -> None:
         nonlocal steered
         said.append(record)
         event = record.event
-        if isinstance(event, TrainStep) and (event.round, event.step) == STOPPED_AT and not steered:
+        if isinstance(event, TrainStep) and (event.round, event.step) == STOPPED_AT:
+            arrived.add(event.org)
+        if len(arrived) == int(RUN["federation.organizations"]) and not steered:
             steered = True
             run.send(AddOrganization())
             run.send(Stop())

@@ -6,7 +6,12 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import hypothesis
 import pytest
+
+# On a busy machine an example may take long; tests fail for what they say and not for how long they took.
+hypothesis.settings.register_profile("house", deadline=None)
+hypothesis.settings.load_profile("house")
 
 os.environ["TZ"] = "UTC"
 time.tzset()

@@ -492,6 +492,15 @@ def test_a_folder_that_is_no_model_is_refused(settings, tmp_path):
     assert "cannot be loaded" in WatchedRun(configured(settings, model__base=tmp_path / "model")).go().run.refusal
 
 
+@pytest.mark.parametrize(("offline", "told"), [("1", "no such model here"), ("0", "the hub cannot be reached")])
+def test_a_hub_id_without_a_network_is_refused(settings, monkeypatch, tmp_path, offline, told):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", offline)
+    watched = WatchedRun(configured(settings, model__base="nobody/nothing")).go()
+    assert told in watched.run.refusal
+    assert watched.run.folder is None
+
+
 def test_a_stop_before_the_start_is_over_leaves_no_folder(settings, tmp_path):
     watched = WatchedRun(configured(settings))
     watched.when(

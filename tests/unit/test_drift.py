@@ -66,14 +66,14 @@ def rounds(draw):
 
 
 @given(rounds())
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_drift_is_its_dense_definition(given_round):
     given_replies, following = given_round
     assert drift(given_replies, following) == pytest.approx(dense(given_replies, following), rel=1e-9)
 
 
 @given(st.integers(0, 10**6), st.integers(2, 5))
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 def test_drift_of_fedit_is_its_dense_definition(seed, count):
     rng = np.random.default_rng(seed)
     modules = {"h.0": (9, 4), "h.1": (3, 8)}

@@ -64,7 +64,7 @@ times = st.integers(0, 2 * 10**12).map(lambda thousandths: thousandths / 1000)
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_every_kind_comes_back_as_it_was(kind):
     @given(built(kind), st.integers(1, 10**9), times)
-    @settings(deadline=None, max_examples=25)
+    @settings(max_examples=25)
     def comes_back(event, seq, t):
         line = to_json(Record(seq, t, event))
         assert "\n" not in line

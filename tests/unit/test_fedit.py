@@ -8,7 +8,7 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import fedlora_tui.federation  # noqa: F401  (takes Flower's log handler away)
@@ -46,7 +46,6 @@ weights = st.lists(st.integers(0, 10**7), min_size=1, max_size=6).filter(any)
 
 
 @given(weights)
-@settings(deadline=None)
 def test_fedit_is_flowers_own_average_of_the_same_replies(given_weights):
     from flwr.app import Array, ArrayRecord, MetricRecord, RecordDict
     from flwr.serverapp.strategy.strategy_utils import aggregate_arrayrecords
@@ -70,7 +69,6 @@ def test_fedit_is_flowers_own_average_of_the_same_replies(given_weights):
 
 
 @given(weights)
-@settings(deadline=None)
 def test_fedit_is_the_mean_in_float64_rounded_once(given_weights):
     sent = replies(*given_weights)
     ours = fedit(sent).adapter
@@ -94,7 +92,6 @@ def test_an_organization_of_weight_zero_changes_no_byte():
 
 
 @given(st.lists(st.integers(1, 10**6), min_size=1, max_size=7))
-@settings(deadline=None)
 def test_equal_organizations_give_the_organization(given_weights):
     same = [Reply(f"org-{index}", adapter(5), weight) for index, weight in enumerate(given_weights)]
     assert content(fedit(same).adapter) == content(adapter(5))

@@ -312,6 +312,22 @@ def test_an_organization_that_lacks_the_adapter_answers_with_an_error_and_gets_i
     assert all(answer.reply is not None for answer in server.train(PLAN, 0, world.start, ["a", "b"]))
 
 
+def test_an_organization_does_not_take_an_older_adapter_for_the_one_that_is_meant():
+    world = Federation()
+    node = world.grid.join("a")
+
+    def asked(version, brought):
+        message = world.grid.create_message(evaluate_content(1, version, brought), "evaluate", node, "1")
+        (reply,) = world.grid.send_and_receive([message])
+        return reply.has_error()
+
+    assert not asked(1, encode(world.start))
+    assert not asked(1, None)
+    assert asked(2, None)
+    assert not asked(2, encode(random_adapter(world.base, seed=5)))
+    assert asked(1, None)
+
+
 def test_a_refused_message_leaves_the_others_of_its_cohort_as_they_are():
     world = Federation()
     nodes = {name: world.grid.join(name) for name in "abc"}

@@ -14,7 +14,7 @@ import pytest
 import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlora_tui.federation.local_grid import LocalGrid
@@ -306,14 +306,12 @@ def test_text_in_an_arrays_own_labels_is_refused():
 
 
 @given(st.binary(max_size=300))
-@settings(deadline=None)
 def test_no_bytes_make_the_check_raise_anything_else(data):
     with pytest.raises(Refused):
         read_train_reply(raw(data), SPEC)
 
 
 @given(st.integers(0, 167), st.integers(1, 255))
-@settings(deadline=None)
 def test_every_changed_byte_is_refused_or_changes_a_value_alone(place, change):
     data = bytearray(npy(VALUES))
     assert len(data) == 168
@@ -372,7 +370,6 @@ def test_numbers_that_are_not_the_named_ones_are_refused(numbers):
 
 
 @given(st.dictionaries(st.sampled_from([*RIGHT, "more"]), st.integers(-5, 5) | st.floats() | st.lists(st.floats())))
-@settings(deadline=None)
 def test_no_numbers_make_the_check_raise_anything_else(numbers):
     try:
         reply = read_train_reply(answered(metrics=numbers), SPEC)

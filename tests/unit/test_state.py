@@ -284,7 +284,7 @@ sequences = st.lists(st.tuples(events(), st.floats(0, 100)), max_size=25)
 
 
 @given(sequences)
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_no_events_make_it_raise_and_it_leaves_the_state_it_was_given_alone(sequence):
     state, t = RunState(), 1000.0
     for seq, (event, pause) in enumerate(sequence, 1):
