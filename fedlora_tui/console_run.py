@@ -31,6 +31,7 @@ def run_with_console(config: Config, ascii_only: bool) -> int:
             raise UserError(result.refusal)
         if result.left == "abandoned":
             run.abandon("left by the operator")
+        run.close()
         if result.failure is not None:
             sys.stderr.write(f"fedlora-tui: {result.failure}\n")
         sys.stderr.write(farewell(result.state, glyphs_for(os.environ, sys.stderr.encoding, ascii_only)))

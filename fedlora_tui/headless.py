@@ -50,7 +50,7 @@ class JsonLines:
         try:
             sys.stdout.write(to_json(record) + "\n")
             sys.stdout.flush()
-        except (BrokenPipeError, ValueError):
+        except (OSError, ValueError):
             # The reader has what it wanted; what is still in Python's buffer must not raise again at exit.
             self.closed = True
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -100,7 +100,8 @@ def run_headless(config: Config, json_lines: bool, patient: bool) -> int:
     run.start()
     with narration:
         _follow(run, narration, signals, lines)
-    return _ending(run, signals, lines)
+    run.close()
+    return _ending(run, signals)
 
 
 def _follow(run: Run, narration: Narration, signals: Signals, lines: JsonLines) -> None:
@@ -116,7 +117,7 @@ def _follow(run: Run, narration: Narration, signals: Signals, lines: JsonLines) 
     narration.tell(run.drain(), run.state)
 
 
-def _ending(run: Run, signals: Signals, lines: JsonLines) -> int:
+def _ending(run: Run, signals: Signals) -> int:
     if signals.caught is None and run.refusal is not None:
         raise UserError(run.refusal)
     sys.stderr.write(farewell(run.state))

@@ -314,6 +314,9 @@ def save(model: GPT2LMHeadModel, tokenizer: Tokenizer, folder: Path) -> None:
     # Not set before: the library takes the end-of-text tokens between documents for padding and warns of it.
     model.config.pad_token_id = model.generation_config.pad_token_id = 0
     model.half().save_pretrained(folder)
+    # Stored in half the bytes, computed with in float32: that is what plain `from_pretrained` takes from here.
+    described = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**described, "dtype": "float32"}, indent=2) + "\n")
 
 
 def write_card(folder: Path, corpus: Corpus, clock: Clock, options: argparse.Namespace) -> None:

@@ -101,7 +101,14 @@ class Run:
         if not self.over and self.folder is not None:
             state = self._stream.state
             self._stream.emit(ev.RunStopped(state.round, state.step, reason))
-            self._stream.close_journal()
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the journal and the log: nothing that happens from now on is written down."""
+        self._stream.close_journal()
+        if self._log is not None:
+            logging.getLogger().removeHandler(self._log)
+            self._log.close()
 
     def _work(self) -> None:
         try:

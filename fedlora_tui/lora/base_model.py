@@ -158,7 +158,7 @@ def _from_hub(base: str, progress: Progress) -> str:
         raise UserError(
             f"{where}: not here, and the hub cannot be reached; connect, or name a folder or a .gguf file"
         ) from None
-    except Exception as error:
+    except (ValueError, RuntimeError) as error:
         logging.getLogger(__name__).exception("download of %s", base)
         raise UserError(f"{where}: cannot be downloaded: {_one_line(error)}") from None
 

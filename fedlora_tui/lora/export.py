@@ -84,11 +84,13 @@ def _size(folder: Path) -> int:
 
 def _use_adapter(base: BaseModel) -> str:
     gguf = f', gguf_file="{base.gguf}"' if base.gguf else ""
+    # Stored weights may be shorter than those it was trained on, and transformers would compute in their format.
+    dtype = str(base.dtype).removeprefix("torch.")
     return f"""```python
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-base = AutoModelForCausalLM.from_pretrained("{base.origin}"{gguf})
+base = AutoModelForCausalLM.from_pretrained("{base.origin}"{gguf}, dtype="{dtype}")
 tokenizer = AutoTokenizer.from_pretrained("{base.origin}"{gguf})
 model = PeftModel.from_pretrained(base, "this folder")
 ```"""

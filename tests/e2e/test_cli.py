@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -115,29 +116,31 @@ def test_a_run_without_json_leaves_stdout_empty_and_tells_each_round_on_stderr(t
     ("sent", "status", "reason"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )
 def test_a_signal_ends_a_run_cleanly_and_at_once(tmp_path, sent, status, reason):
-    with subprocess.Popen(
-        [*PROGRAM, *small(tmp_path, rounds=100_000), "--json"],
-        cwd=tmp_path,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
-        text=True,
-    ) as process:
+    output, narration = tmp_path / "out.jsonl", tmp_path / "err.txt"
+    with (
+        output.open("w") as out,
+        narration.open("w") as err,
+        subprocess.Popen(
+            [*PROGRAM, *small(tmp_path, rounds=100_000), "--json"],
+            cwd=tmp_path,
+            env=ENVIRONMENT,
+            stdout=out,
+            stderr=err,
+            stdin=subprocess.DEVNULL,
+        ) as process,
+    ):
         try:
-            lines = []
-            for line in process.stdout:
-                lines.append(line)
-                if json.loads(line)["type"] == "train_step":
-                    break
+            until = time.monotonic() + GUARD
+            while '"train_step"' not in output.read_text() and time.monotonic() < until and process.poll() is None:
+                time.sleep(0.05)
             process.send_signal(sent)
-            rest, narration = process.communicate(timeout=60)
+            process.wait(60)
         finally:
             process.kill()
-    told = events("".join(lines) + rest)
+    told = events(output.read_text())
     assert process.returncode == status
     assert (told[-1]["type"], told[-1]["reason"]) == ("run_stopped", reason)
-    assert "Traceback" not in narration
+    assert "Traceback" not in narration.read_text()
     (folder,) = (tmp_path / "runs").iterdir()
     assert [record.seq for record in journal.read(folder)] == [event["seq"] for event in told]
 

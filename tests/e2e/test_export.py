@@ -128,11 +128,14 @@ def test_an_adapters_folder_is_pefts_own_with_a_card(told):
     assert (config["r"], config["lora_alpha"], config["peft_type"]) == (3, 7.5, "LORA")
     assert config["task_type"] == "CAUSAL_LM"
     assert config["inference_mode"] is True
+    assert config["fan_in_fan_out"] is True  # GPT-2's layers lie the other way; PEFT would warn and put it right
     card = (folder / "README.md").read_text()
     watched = runs["small"][0]
     assert f"{watched.told(ev.RoundFinished)[-1].eval_loss:.4f}" in card
     assert f"{watched.run.state.base_loss:.4f}" in card
     assert "alpha, beta, gamma" in card
+    # The plain process above loads the base as the card says.
+    assert f'AutoModelForCausalLM.from_pretrained("{jobs["small"]["base"]}", dtype="float32")' in card
     assert "round 2 of 2" in card
     size = watched.wait_for(lambda event: isinstance(event, ev.AdapterExported) and not event.merged).bytes
     assert size == sum(file.stat().st_size for file in folder.iterdir())

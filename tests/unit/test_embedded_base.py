@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -52,8 +53,10 @@ def test_all_files_together_are_under_ten_megabytes() -> None:
 
 
 def test_weights_are_stored_in_float16() -> None:
-    stored = AutoModelForCausalLM.from_pretrained(FOLDER, local_files_only=True, dtype="auto")
-    assert {parameter.dtype for parameter in stored.parameters()} == {torch.float16}
+    with safe_open(FOLDER / "model.safetensors", "pt") as stored:
+        assert {stored.get_tensor(name).dtype for name in stored.keys()} == {torch.float16}  # noqa: SIM118
+    plain = AutoModelForCausalLM.from_pretrained(FOLDER, local_files_only=True)
+    assert {parameter.dtype for parameter in plain.parameters()} == {torch.float32}
 
 
 def test_loading_gives_no_warning(

@@ -229,6 +229,12 @@ def test_the_log_is_bounded_and_holds_no_steps(tell):
     assert tell.state.log[-1].event == ev.Warned(str(LOG_LENGTH + 49))
 
 
+@pytest.mark.parametrize("number", [0, -1, -7])
+def test_a_step_before_the_first_counts_as_the_first(number):
+    state = apply(RunState(), Record(1, 1.0, ev.TrainStep("a", 1, number, 4, 2.5, 10)))
+    assert state.train_loss == 2.5
+
+
 def test_a_long_round_keeps_its_shape_in_few_points(tell):
     tell(ev.RoundStarted(1, 5, ("a",), 1000))
     for step in range(1, 1001):

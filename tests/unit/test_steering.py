@@ -202,6 +202,7 @@ def test_finish_lets_a_paused_worker_go_on_to_the_end_of_its_round_and_stays_fin
     assert helm.errors == []
     assert helm.steering.finish_asked
     assert (helm.stream.state.phase, helm.stream.state.reason) == ("finishing", "asked for")
+    assert [type(event) for event in helm.events[-3:]] == [ev.CommandAcknowledged, ev.RunResumed, ev.RunFinishing]
 
 
 def test_finish_is_taken_once_and_then_nothing_can_be_changed_or_paused():
