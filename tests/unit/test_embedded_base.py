@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors import safe_open
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
@@ -52,7 +52,7 @@ def test_all_files_together_are_under_ten_megabytes() -> None:
     assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 10_000_000
 
 
-def test_weights_are_stored_in_float16() -> None:
+def test_weights_are_stored_in_float16_and_read_in_float32() -> None:
     with safe_open(FOLDER / "model.safetensors", "pt") as stored:
         assert {stored.get_tensor(name).dtype for name in stored.keys()} == {torch.float16}  # noqa: SIM118
     plain = AutoModelForCausalLM.from_pretrained(FOLDER, local_files_only=True)
