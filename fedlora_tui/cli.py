@@ -23,6 +23,10 @@ CONSOLE = ""
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong with a command line in one line, without the usage above it."""
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        named["allow_abbrev"] = False
+        super().__init__(*arguments, **named)
+
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; see {self.prog} --help")
 

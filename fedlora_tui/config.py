@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -147,7 +148,7 @@ class FederationConfig:
     runtime: str = key("local", "where organizations run: all in this process", words=("local",))
     cohort: str | int = key(
         "auto",
-        "organizations trained in one pass; auto: as many as memory takes",
+        "organizations trained in one pass; auto: as many as 512 MiB of logits take",
         int,
         words=("auto",),
         least=1,
@@ -254,7 +255,7 @@ def load(path: Path | None, settings: Sequence[Setting] = ()) -> Config:
         where[name] = place
     config = _built(values)
     _check_together(config, where)
-    return config
+    return replace(config, runs=replace(config.runs, dir=os.path.expanduser(config.runs.dir)))
 
 
 def _from_file(path: Path | None) -> Iterable[tuple[str, Any, str]]:
@@ -305,7 +306,7 @@ def _from_settings(settings: Sequence[Setting]) -> Iterable[tuple[str, Any, str]
 def _checked(name: str, value: Any, place: str) -> Any:
     rule = RULES.get(name)
     if rule is None:
-        raise UserError(f"{place}: {name} is not a key{_nearest(name, RULES)}")
+        raise UserError(f"{place}: {name} = {_shown(value)}: {name} is not a key{_nearest(name, RULES)}")
     try:
         return rule.take(value)
     except ValueError:
@@ -327,6 +328,12 @@ def _check_together(config: Config, where: Mapping[str, str]) -> None:
     if data.source == "folder" and not data.path:
         place = where.get("data.source", "data.source")
         raise UserError(f'{place}: data.source = "folder" needs data.path, the folder of text files; set data.path')
+    if data.source == "synthetic" and data.path:
+        place = where.get("data.path", "data.path")
+        raise UserError(
+            f'{place}: data.path = {_shown(data.path)} is not read while data.source = "synthetic"; '
+            f'set data.source = "folder" too, or leave data.path out'
+        )
     count = config.organizations
     if count is not None and count < federation.min_organizations:
         place = where.get("federation.organizations") or where.get("federation.min_organizations", "defaults")
@@ -394,7 +401,7 @@ def to_literal(value: Any) -> str:
 
 def to_toml(config: Config, unset: Sequence[str] = ()) -> str:
     """Write a whole configuration with a comment a key; the keys in `unset` are written as comments."""
-    lines = []
+    lines = ["# Every key of fedlora-tui with its value; --set section.key=value overrides any of them.", ""]
     for section, kind in SECTIONS.items():
         lines += [f"# {(kind.__doc__ or '').strip()}", f"[{section}]"]
         for item in fields(kind):
@@ -413,7 +420,20 @@ def to_mapping(config: Config) -> dict[str, Any]:
     return tables
 
 
-def with_organizations(config: Config, count: int) -> Config:
-    """Give the configuration with the number of organizations that was found."""
-    federation = replace(config.federation, organizations=count)
-    return replace(config, federation=federation, given=config.given | {"federation.organizations"})
+def resolved(config: Config, organizations: int) -> Config:
+    """Give the configuration as it can be used from any folder: with the number found, and whole paths."""
+    given = config.given | {"federation.organizations"}
+    return replace(
+        config,
+        model=replace(config.model, base=_whole_path(config.model.base)),
+        data=replace(config.data, path=_whole_path(config.data.path)),
+        runs=replace(config.runs, dir=str(Path(config.runs.dir).absolute())),
+        federation=replace(config.federation, organizations=organizations),
+        given=given,
+    )
+
+
+def _whole_path(text: str) -> str:
+    """Make a path that is here whole; a hub id, "embedded" and nothing stay as they are."""
+    path = Path(text).expanduser()
+    return str(path.absolute()) if text not in ("", "embedded") and path.exists() else text

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
+from types import FrameType
 
 from fedlora_tui.config import Config
 from fedlora_tui.console.drawing.glyphs import glyphs_for
@@ -23,6 +25,7 @@ def run_with_console(config: Config, ascii_only: bool) -> int:
     if not has_terminal():
         raise UserError("no terminal here: the console needs one; fedlora-tui run does the same run without")
     log_to_files_alone()
+    terminated = _end_on_termination()
     with tempfile.TemporaryDirectory(prefix="fedlora-tui-") as waiting_room:
         early = Path(waiting_room) / LOG
         run = Run(config, Manner(on_folder=lambda folder: _move_output(early, folder / LOG)))
@@ -36,11 +39,27 @@ def run_with_console(config: Config, ascii_only: bool) -> int:
             sys.stderr.write(f"fedlora-tui: {result.failure}\n")
         sys.stderr.write(farewell(result.state, glyphs_for(os.environ, sys.stderr.encoding, ascii_only)))
         sys.stderr.flush()
-    status = 1 if result.failure is not None or result.state.phase == "failed" else 0
+    if terminated:
+        status = 128 + signal.SIGTERM
+    else:
+        status = 1 if result.failure is not None or result.state.phase == "failed" else 0
     if not run.over:
         # A worker inside a native call cannot be joined, and the interpreter would crash under it.
         os._exit(status)
     return status
+
+
+def _end_on_termination() -> list[int]:
+    """Let a termination signal leave the console as an interrupt does, the terminal restored, and be noted."""
+    noted: list[int] = []
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        noted.append(number)
+        # asyncio knows how to end its loop on an interrupt, and Textual to give the terminal back after it.
+        signal.raise_signal(signal.SIGINT)
+
+    signal.signal(signal.SIGTERM, terminate)
+    return noted
 
 
 def _options(config: Config, ascii_only: bool) -> ConsoleOptions:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
 from types import FrameType
 
 from rich.console import Console
@@ -31,22 +33,40 @@ from fedlora_tui.protocol.events import (
 from fedlora_tui.protocol.state import RunState
 
 LOOK_SECONDS = 0.1
-LAST_STEP_SECONDS = 2.0
-"""How long an interrupted run may take to end its local step before its process ends without it."""
+LAST_STEP_SECONDS, LAST_LINE_SECONDS = 2.0, 1.0
+"""How long an interrupted run may take to end its local step, and its journal to be closed, before its process ends."""
 
 EXIT_DONE, EXIT_FAILED, EXIT_REFUSED = 0, 1, 2
 REASONS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
 class JsonLines:
-    """Writes every recorded event on stdout as it happens, one flushed line each."""
+    """Writes every recorded event on stdout as it happens, one flushed line each.
+
+    A thread of its own writes, so that a reader of stdout that stalls never holds up the run or its end.
+    """
 
     def __init__(self) -> None:
         self.closed = False
+        self._records: SimpleQueue[Record | None] = SimpleQueue()
+        self._writer = threading.Thread(target=self._write, name="json lines", daemon=True)
+        self._writer.start()
 
     def __call__(self, record: Record) -> None:
-        if self.closed or record.seq == UNRECORDED:
-            return
+        if record.seq != UNRECORDED:
+            self._records.put(record)
+
+    def finish(self, given_up: Callable[[], bool]) -> None:
+        """Wait until all is written, or until the wait is given up."""
+        self._records.put(None)
+        while self._writer.is_alive() and not given_up():
+            self._writer.join(LOOK_SECONDS)
+
+    def _write(self) -> None:
+        while (record := self._records.get()) is not None and not self.closed:
+            self._write_one(record)
+
+    def _write_one(self, record: Record) -> None:
         try:
             sys.stdout.write(to_json(record) + "\n")
             sys.stdout.flush()
@@ -83,7 +103,11 @@ class Signals:
 
     def leave_now(self) -> None:
         """End the process without its worker, the journal's last line written."""
-        self._run.abandon(REASONS[self.caught] if self.caught else "interrupted")
+        # Written down by a thread of its own, for this may run while the main thread holds a lock that it needs.
+        reason = REASONS[self.caught] if self.caught else "interrupted"
+        last_line = threading.Thread(target=self._run.abandon, args=(reason,), daemon=True)
+        last_line.start()
+        last_line.join(LAST_LINE_SECONDS)
         sys.stderr.flush()
         os._exit(self.exit_status)
 
@@ -101,6 +125,7 @@ def run_headless(config: Config, json_lines: bool, patient: bool) -> int:
     with narration:
         _follow(run, narration, signals, lines)
     run.close()
+    lines.finish(lambda: signals.late)
     return _ending(run, signals)
 
 

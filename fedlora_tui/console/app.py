@@ -61,7 +61,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
     ) -> None:
         self._options = options or ConsoleOptions()
         self.look = look or look_for(self._options)
-        super().__init__()
+        super().__init__(ansi_color=self.look.colours <= FEW_COLOURS)
         self.title = "fedlora-tui"
         self.session = Session(handle, self.look.glyphs, clock)
         self._clock = clock
@@ -88,6 +88,9 @@ class ConsoleApp(App[str], inherit_bindings=False):
     def _tick(self) -> None:
         """Take in what the run said, and paint what is due."""
         answered = self.session.poll()
+        if self.session.ended and isinstance(self.screen, LeaveDialog):
+            # It speaks of a run that goes on, and offers what no longer can be done.
+            self.screen.dismiss(None)
         if self.session.handle.refusal is not None:
             self.exit("refused")
         elif self.session.leaving and self.session.ended:

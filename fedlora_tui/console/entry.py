@@ -38,6 +38,9 @@ def run_console(handle: RunHandle, options: ConsoleOptions, log_file: Path) -> C
     """
     if colours_of(os.environ) == ANSI_COLOURS:
         os.environ.setdefault("TEXTUAL_COLOR_SYSTEM", "standard")
+    # Where these are exported they are believed before the terminal, and no change of its size would be seen.
+    for name in ("COLUMNS", "LINES"):
+        os.environ.pop(name, None)
     with kept_terminal(log_file):
         # Textual reads its settings when it is imported, and draws on the descriptors that it finds then.
         from fedlora_tui.console.app import ConsoleApp

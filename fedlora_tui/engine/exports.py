@@ -9,7 +9,7 @@ from typing import Any
 from fedlora_tui.engine import checkpoint
 from fedlora_tui.errors import UserError
 from fedlora_tui.lora.base_model import BaseModel
-from fedlora_tui.lora.export import Origin, write_adapter, write_merged
+from fedlora_tui.lora.export import CARD, MADE_BY, Origin, write_adapter, write_merged
 from fedlora_tui.protocol.commands import Export
 from fedlora_tui.protocol.events import AdapterExported
 
@@ -47,6 +47,7 @@ def write(run: Path, command: Export, base: BaseModel, settings: dict[str, Any])
     kept = checkpoint.read(run, round)
     origin = _origin(run, kept.state, base, settings)
     folder = destination(run, round, command.merged, command.out)
+    _keep_what_is_there(folder)
     try:
         writer = write_merged if command.merged else write_adapter
         size = writer(folder, kept.adapter, base, origin)
@@ -57,6 +58,14 @@ def write(run: Path, command: Export, base: BaseModel, settings: dict[str, Any])
     return AdapterExported(round, str(folder), command.merged, size)
 
 
+def _keep_what_is_there(folder: Path) -> None:
+    """Refuse a folder that holds something other than an earlier export."""
+    card = folder / CARD
+    ours = card.is_file() and MADE_BY in card.read_text(encoding="utf-8", errors="replace")
+    if folder.exists() and not ours and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder}: is not empty, and nothing there is overwritten; name a new folder with --out")
+
+
 def _origin(run: Path, state: Any, base: BaseModel, settings: dict[str, Any]) -> Origin:
     first = checkpoint.read_state(run, 0)
     return Origin(
@@ -64,7 +73,7 @@ def _origin(run: Path, state: Any, base: BaseModel, settings: dict[str, Any]) ->
         round=state["round"],
         rounds=state["rounds"],
         aggregation=state["aggregation"],
-        organizations=tuple(state["organizations"]),
+        organizations=tuple(state["trained_by"]),
         base=base.name,
         base_loss=first["eval_loss"],
         eval_loss=state["eval_loss"],

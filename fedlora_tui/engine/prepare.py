@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fedlora_tui.config import Config, with_organizations
+from fedlora_tui.config import Config, resolved
 from fedlora_tui.errors import UserError
 from fedlora_tui.lora import base_model
 from fedlora_tui.lora.adapter import Adapter, initial
@@ -30,6 +30,7 @@ class Counts:
     documents: int
     tokens: int
     holdout_tokens: int
+    dropped: int = 0
 
 
 class Texts:
@@ -61,7 +62,8 @@ class Texts:
                 f"a batch takes {federation.batch_size}: give it more text, lower batch_size, or take it out"
             )
         self._rows[organization] = rows
-        self._counts[organization] = Counts(text.documents, rows.train_tokens, rows.holdout_tokens)
+        counts = Counts(text.documents, rows.train_tokens, rows.holdout_tokens, text.dropped)
+        self._counts[organization] = counts
         return self._counts[organization]
 
     def rows(self, organization: str) -> Rows:
@@ -100,7 +102,7 @@ def prepare(config: Config, roster: Roster, say: Say) -> Prepared:
     tokens = sum(texts.counts(name).tokens for name in names)
     say(Preparing("organizations", "done", f"{len(names)} of {config.data.source}, {tokens:,} tokens to train on"))
     adapter = initial(base.targets, config.lora.rank, config.lora.alpha, config.federation.seed)
-    return Prepared(with_organizations(config, len(names)), base, texts, names, adapter)
+    return Prepared(resolved(config, len(names)), base, texts, names, adapter)
 
 
 def _load_base(config: Config, say: Say) -> BaseModel:

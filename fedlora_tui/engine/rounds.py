@@ -24,9 +24,6 @@ from fedlora_tui.federation.server_app import Answer, Server
 from fedlora_tui.lora.cohort import LocalTraining, StepDone
 from fedlora_tui.protocol import events as ev
 
-UNTRAINED = -1
-"""The version of the first adapter when it stands for the base alone, and must not serve a training."""
-
 
 class RoundError(Exception):
     """A round that cannot be used: the run ends as failed, with this reason."""
@@ -92,6 +89,7 @@ class RoundLoop:
         self.folder = folder
         self.patient = patient
         self.version = 0
+        self.trained_by: set[str] = set()
 
     def run(self) -> None:
         """Measure the base, then go round by round until the last one or until an end is asked for."""
@@ -147,8 +145,7 @@ class RoundLoop:
         self.organizations.append(change.org)
         self._welcome(change.org, round)
         # A late joiner measures the base too, so that its gain can be told.
-        answers = self.server.evaluate(0, UNTRAINED, self.prepared.adapter, [change.org])
-        sums.bytes_down += self._report_losses(0, answers)
+        self._report_losses(0, self.server.evaluate_base([change.org]))
 
     def _welcome(self, name: str, round: int) -> None:
         counts = self.prepared.texts.counts(name)
@@ -158,6 +155,12 @@ class RoundLoop:
                 name, round, counts.documents, counts.tokens, counts.holdout_tokens, self.prepared.config.lora.rank
             )
         )
+        self._say_dropped(name, counts.dropped)
+
+    def _say_dropped(self, name: str, dropped: int) -> None:
+        if dropped:
+            what = "1 document is" if dropped == 1 else f"{dropped} documents are"
+            self.stream.emit(ev.Warned(f"{name}: {what} left out (empty, or not readable as text)", name))
 
     def _one_round(self, sums: _RoundSums) -> None:
         round, rounds = sums.round, self.config.federation.rounds
@@ -232,6 +235,7 @@ class RoundLoop:
         lost = drift(weighted, aggregated)
         self.adapter = step_toward(self.adapter, aggregated, self.config.federation.server_learning_rate)
         self.version = round
+        self.trained_by |= replies.keys()
         weights = {reply.organization: share for share, reply in shares(weighted)}
         seconds = time.monotonic() - started
         self.stream.emit(ev.RoundAggregated(round, tuple(sorted(replies)), weights, lost, seconds))
@@ -261,6 +265,7 @@ class RoundLoop:
             "rounds": self.config.federation.rounds,
             "aggregation": self.config.federation.aggregation,
             "organizations": self.organizations,
+            "trained_by": sorted(self.trained_by),
             "modules": list(self.adapter.factors),
             "train_loss": train_loss,
             "eval_loss": eval_loss,

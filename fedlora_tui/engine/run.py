@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -98,9 +99,10 @@ class Run:
 
     def abandon(self, reason: str) -> None:
         """Write down the end of a run whose worker does not come back in time, so that the journal is whole."""
-        if not self.over and self.folder is not None:
-            state = self._stream.state
-            self._stream.emit(ev.RunStopped(state.round, state.step, reason))
+        state = self._stream.state
+        if state.started is not None:
+            self._stream.end(ev.RunStopped(state.round, state.step, reason))
+        self._stream.silence()
         self.close()
 
     def close(self) -> None:
@@ -148,8 +150,8 @@ class Run:
         state = self._stream.state
         if state.started is None:
             self._refusal = f"cannot start: {_in_words(error)}"
-        elif not state.over:
-            self._stream.emit(ev.RunFailed(state.round, _in_words(error), state.step))
+        else:
+            self._stream.end(ev.RunFailed(state.round, _in_words(error), state.step))
 
     def _say(self, stage: ev.Preparing) -> None:
         if self._steering.stop_reason is not None:
@@ -163,10 +165,13 @@ class Run:
             self._refusal = str(refused)
             return
         self.config = prepared.config
-        self._keep_log(self.folder)
-        self.manner.on_folder(self.folder)
-        run_folder.write_config(self.folder, prepared.config)
-        self._stream.open_journal(self.folder)
+        try:
+            self._furnish(self.folder)
+        except OSError:
+            # Nothing but whole run folders lies in the runs folder.
+            self.close()
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
         began = time.monotonic()
         with self._telemetry(prepared):
             try:
@@ -174,11 +179,18 @@ class Run:
                 self._finished(time.monotonic() - began)
             except Stopped as stopped:
                 state = self._stream.state
-                self._stream.emit(ev.RunStopped(state.round, state.step, str(stopped)))
+                self._stream.end(ev.RunStopped(state.round, state.step, str(stopped)))
             except Exception as error:
                 logger.exception("the run failed")
                 state = self._stream.state
-                self._stream.emit(ev.RunFailed(state.round, _in_words(error), state.step))
+                self._stream.end(ev.RunFailed(state.round, _in_words(error), state.step))
+
+    def _furnish(self, folder: Path) -> None:
+        """Put into a new folder what a run needs before its first event."""
+        self._keep_log(folder)
+        self.manner.on_folder(folder)
+        run_folder.write_config(folder, self.config)
+        self._stream.open_journal(folder)
 
     def _through_the_rounds(self, prepared: Prepared) -> None:
         from fedlora_tui.federation.server_app import serve
@@ -241,7 +253,7 @@ class Run:
     def _finished(self, seconds: float) -> None:
         state = self._stream.state
         best = state.best
-        self._stream.emit(
+        self._stream.end(
             ev.RunFinished(
                 rounds=state.round,
                 train_loss=state.train_loss,
@@ -269,9 +281,12 @@ class Run:
         ended = threading.Event()
 
         def look() -> None:
-            while not ended.wait(TELEMETRY_SECONDS):
-                if self._stream.state.phase in AT_WORK:
-                    self._stream.emit(probe.look())
+            try:
+                while not ended.wait(TELEMETRY_SECONDS):
+                    self._stream.emit_while(AT_WORK, probe.look())
+            except Exception:
+                # A machine that cannot be looked at is no reason to end the run that it carries.
+                logger.exception("telemetry ends here")
 
         sampler = threading.Thread(target=look, name="telemetry", daemon=True)
         sampler.start()
@@ -287,6 +302,8 @@ def log_to_files_alone() -> None:
     root = logging.getLogger()
     root.setLevel(logging.INFO)
     root.addHandler(logging.NullHandler())
+    # A log that cannot be written (a full disk) must not put tracebacks on the operator's screen.
+    logging.raiseExceptions = False
     logging.captureWarnings(True)
 
 

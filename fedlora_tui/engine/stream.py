@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from fedlora_tui.engine.journal import Journal
-from fedlora_tui.protocol.events import UNRECORDED, Event, Record, TrainStep
+from fedlora_tui.protocol.events import UNRECORDED, Event, Record, TrainStep, finite
 from fedlora_tui.protocol.state import RunState, apply
 
 Reader = Callable[[Record], None]
@@ -43,10 +43,28 @@ class Stream:
             if journal is not None:
                 journal.close()
 
-    def emit(self, event: Event) -> Record:
-        """Number an event, journal it, and hand it out."""
+    def end(self, event: Event) -> None:
+        """Emit the event that ends the run, unless it has ended already: a run has one ending."""
         with self._lock:
-            record = Record(self._seq + 1, self.clock(), event)
+            if not self.state.over:
+                self.emit(event)
+
+    def emit_while(self, phases: Collection[str], event: Event) -> None:
+        """Emit an event only while the run is in one of these phases."""
+        with self._lock:
+            if self.state.phase in phases:
+                self.emit(event)
+
+    def silence(self) -> None:
+        """Close the journal and let go of every reader: what is emitted later is for nobody."""
+        with self._lock:
+            self.close_journal()
+            self._readers.clear()
+
+    def emit(self, event: Event) -> Record:
+        """Number an event, journal it, and hand it out; numbers that are not finite become None for every reader."""
+        with self._lock:
+            record = Record(self._seq + 1, self.clock(), finite(event))
             if self._journal is not None:
                 self._journal.append(record)
             self._seq = record.seq

@@ -18,6 +18,7 @@ from flwr.common.constant import ErrorCode
 
 from fedlora_tui.federation.messages import (
     ARRAYS,
+    BASE_ALONE,
     CONFIG,
     VERSION,
     AdapterSpec,
@@ -120,7 +121,8 @@ def evaluate_messages(side: ClientSide, messages: Sequence[Message], contexts: S
     replies = []
     for message, context in zip(messages, contexts, strict=True):
         try:
-            adapter = _received(side.spec, message, context)
+            base_alone = read_version(_config(message)) == BASE_ALONE
+            adapter = None if base_alone else _received(side.spec, message, context)
             side.observer.testing(read_round(_config(message)), organization(context))
             measured = measure(side.base, adapter, side.rows(organization(context)), side.observer.between)
             replies.append(evaluate_reply(message, measured))

@@ -25,10 +25,17 @@ ARRAYS, METRICS, CONFIG = "arrays", "metrics", "config"
 """Flower's own names of the three records, so that Flower's strategies can drive the same apps."""
 
 VERSION = "adapter-version"
+BASE_ALONE = -1
+"""The version in an evaluate message that asks for the base's own loss, with no adapter."""
+
 TRAIN_METRICS = {"num-examples": int, "loss": float, "tokens": int, "steps": int}
 EVALUATE_METRICS = {"num-examples": int, "loss": float}
 GONE = "the organization is not here"
 """Why there is no reply from a node that left."""
+
+
+LARGEST_NUMBER = 2**53
+"""No count or loss is larger; a larger integer could carry text. Up to here a float holds every integer."""
 
 
 class Refused(ValueError):
@@ -218,7 +225,7 @@ def _numbers(record: object, allowed: Mapping[str, type]) -> dict[str, float]:
     if set(record) != set(allowed):
         raise Refused(f"numbers are {', '.join(allowed)}; this reply has {len(record)} others or fewer")
     numbers = {name: _number(record, name, kind) for name, kind in allowed.items()}
-    bad = [name for name, value in numbers.items() if not math.isfinite(value) or (name != "loss" and value < 0)]
-    if bad:
-        raise Refused(f"{bad[0]} is {numbers[bad[0]]}")
+    for name, value in numbers.items():
+        if not 0 <= value <= LARGEST_NUMBER:
+            raise Refused(f"{name} is {'nan' if value != value else 'not a number from 0 to 2^53'}")
     return numbers

@@ -10,6 +10,7 @@ from flwr.app import ArrayRecord, Context, Message, MessageType, RecordDict
 from flwr.serverapp import Grid, ServerApp
 
 from fedlora_tui.federation.messages import (
+    BASE_ALONE,
     AdapterSpec,
     EvaluateReply,
     Refused,
@@ -92,6 +93,11 @@ class Server:
             name: evaluate_content(round, version, self._unless_held(name, version, record)) for name in organizations
         }
         return self._ask(contents, MessageType.EVALUATE, round, version, read_evaluate_reply)
+
+    def evaluate_base(self, organizations: Sequence[str]) -> list[Answer[EvaluateReply]]:
+        """Let organizations measure the base alone: no adapter travels, and none is held for it."""
+        contents = {name: evaluate_content(0, BASE_ALONE, None) for name in organizations}
+        return self._ask(contents, MessageType.EVALUATE, 0, BASE_ALONE, read_evaluate_reply)
 
     def _unless_held(self, organization: str, version: int, record: ArrayRecord) -> ArrayRecord | None:
         return None if self._held.get(organization) == version else record

@@ -135,7 +135,10 @@ def _from_hub(base: str, progress: Progress) -> str:
     where = f'model.base = "{base}"'
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
-        return str(snapshot_download(base, allow_patterns=list(DOWNLOADED), local_files_only=True))
+        cached = Path(snapshot_download(base, allow_patterns=list(DOWNLOADED), local_files_only=True))
+        # Reading a configuration or a tokenizer alone leaves a snapshot without weights.
+        if any(cached.glob("*.safetensors")):
+            return str(cached)
     except HFValidationError:
         raise UserError(
             f'{where}: no such model; name a folder, a .gguf file, a hub id like "gpt2", or "embedded"'

@@ -18,6 +18,9 @@ from fedlora_tui.lora.base_model import BaseModel
 PREFIX = "base_model.model."
 """What PEFT writes before a module's name."""
 
+CARD, MADE_BY = "README.md", "Made with fedlora-tui."
+"""The model card's file, and the words by which an earlier export is known."""
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -52,7 +55,7 @@ def write_adapter(folder: Path, adapter: Adapter, base: BaseModel, origin: Origi
     config.save_pretrained(str(folder))
     tensors = {PREFIX + name: tensor.contiguous() for name, tensor in adapter.tensors().items()}
     save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-    (folder / "README.md").write_text(_card(origin, _use_adapter(base), adapter), encoding="utf-8")
+    (folder / CARD).write_text(_card(origin, _use_adapter(base), adapter), encoding="utf-8")
     return _size(folder)
 
 
@@ -68,7 +71,7 @@ def write_merged(folder: Path, adapter: Adapter, base: BaseModel, origin: Origin
         merged[key] = (weight.float() + update).to(weight.dtype)
     base.model.save_pretrained(str(folder), state_dict=merged)
     base.tokenizer.save_pretrained(str(folder))
-    (folder / "README.md").write_text(_card(origin, _USE_MERGED, adapter), encoding="utf-8")
+    (folder / CARD).write_text(_card(origin, _USE_MERGED, adapter), encoding="utf-8")
     return _size(folder)
 
 
@@ -117,7 +120,7 @@ tags: [lora, federated-learning]
 
 A LoRA adapter (rank {adapter.rank}, alpha {adapter.alpha:g}, {adapter.parameters:,} parameters) for `{origin.base}`,
 trained by {len(origin.organizations)} organizations in a federation ({origin.aggregation}). Each organization's text
-stayed with it; only adapters were exchanged. Made with fedlora-tui.
+stayed with it; only adapters were exchanged. {MADE_BY}
 
 ## Losses
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 VERSION = 1
@@ -415,6 +415,16 @@ def _build(kind: type[Event], data: dict[str, Any]) -> Event:
 
 def _frozen(value: Any) -> Any:
     return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def finite(event: Event) -> Event:
+    """Give the event with None for its own numbers that are not finite, as a reader of the journal will find it."""
+    broken = {
+        f.name: None
+        for f in fields(event)
+        if isinstance(value := getattr(event, f.name), float) and not math.isfinite(value)
+    }
+    return replace(event, **broken) if broken else event
 
 
 def _finite(value: Any) -> Any:

@@ -44,7 +44,7 @@ class OrganizationState:
     """One organization as the table shows it.
 
     `loss` is the mean of its train loss over the round's steps so far, weighted by tokens; `holdout` is of the last
-    adapter that it measured, `base_holdout` of the base alone. `joins` and `leaves` name a coming round.
+    adapter that it measured, `base_holdout` of the base alone.
     """
 
     name: str
@@ -106,7 +106,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Answer:
-    """The engine's word on the last command: `record` is an acknowledgement or a refusal."""
+    """The engine's word on the last command: `event` is an acknowledgement or a refusal."""
 
     t: float
     event: ev.CommandAcknowledged | ev.CommandRefused
@@ -319,8 +319,10 @@ def _run_ended_early(state: RunState, event: ev.RunStopped | ev.RunFailed, t: fl
 
 
 def _round_started(state: RunState, event: ev.RoundStarted, t: float) -> RunState:
+    taking_part = frozenset(event.orgs)
+
     def begin(org: OrganizationState) -> OrganizationState:
-        if org.name in event.orgs:
+        if org.name in taking_part:
             return replace(org, state="waiting", step=0, steps=event.steps, loss_sum=0.0, loss_tokens=0, round_curve=())
         return org if org.state == "joining" else replace(org, state="absent", step=0, steps=0)
 

@@ -26,7 +26,8 @@ class Probe:
     def look(self) -> Telemetry:
         """Read everything once."""
         return Telemetry(
-            cpu=self._process.cpu_percent() / 100 / self._cpus,
+            # Over a short interval the two clocks behind it disagree, and the share can pass the whole.
+            cpu=min(1.0, self._process.cpu_percent() / 100 / self._cpus),
             cpus=self._cpus,
             memory_process=int(self._process.memory_info().rss),
             memory_total=int(psutil.virtual_memory().total),

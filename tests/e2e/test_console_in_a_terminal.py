@@ -20,6 +20,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "tests" / "flows" / "scripted_run.py"
 RGB = re.compile(rb"\x1b\[[0-9;]*[34]8;2;")
+COLOURED = re.compile(rb"\x1b\[(?:[0-9;]*;)?(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])[;m]")
 
 
 class Terminal:
@@ -31,6 +32,7 @@ class Terminal:
         self.mode = termios.tcgetattr(terminal)
         self.terminal = terminal
         self.written = b""
+        self.colourless = "NO_COLOR" in environment
         kept = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
         self.process = subprocess.Popen(
             [sys.executable, str(SCRIPT), "--cpu"],
@@ -103,3 +105,5 @@ def test_a_plain_terminal_gets_no_true_colours(terminal: Terminal) -> None:
     terminal.press("\x03\x03")
     terminal.read_until("left: stop")
     assert not RGB.search(terminal.written)
+    if terminal.colourless:
+        assert not COLOURED.search(terminal.written)

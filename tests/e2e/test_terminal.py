@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,3 +105,13 @@ def test_bad_data_gives_the_terminal_back_with_one_line(screen: Terminal, tmp_pa
     assert "put one in for each organization" in shown.replace("\n", " ")
     assert "Traceback" not in shown
     assert not list(runs.iterdir())
+
+
+def test_a_termination_signal_gives_the_terminal_back_and_a_whole_journal(screen: Terminal, tmp_path: Path) -> None:
+    runs = start(screen, tmp_path, "--rounds", "400", COLUMNS="80", LINES="24")
+    screen.wait_for(lambda shown: "round 1/400" in shown and "3 machine" in shown)
+    subprocess.run(["pkill", "-TERM", "-f", f"fedlora_tui --runs-dir {runs}"], check=True)
+    shown = screen.wait_for("left-with-143")
+    assert "─ 4 log" not in shown
+    assert str(runs) in shown
+    assert journal_of(runs)[-1] == "run_stopped"

@@ -16,10 +16,10 @@ from fedlora_tui.config import (
     Config,
     Setting,
     load,
+    resolved,
     to_literal,
     to_mapping,
     to_toml,
-    with_organizations,
 )
 from fedlora_tui.errors import UserError
 
@@ -212,7 +212,7 @@ def test_organizations_of_a_folder_count_only_where_they_were_set(file):
     assert load(file(folder)).organizations is None
     assert load(file(folder + "[federation]\norganizations = 3")).organizations == 3
     assert load(None).organizations == 8
-    found = with_organizations(load(file(folder)), 5)
+    found = resolved(load(file(folder)), 5)
     assert found.organizations == found.federation.organizations == 5
 
 
