@@ -152,7 +152,7 @@ def test_a_setting_is_toml_or_else_a_plain_string(file):
         settings_of(
             ("lora.rank", "8"),
             ("model.base", "gpt2"),
-            ("data.path", '"my texts"'),
+            ("data.text_field", '"my texts"'),
             ("lora.target_modules", '["q_proj", "v_proj"]'),
             ("federation.cohort", "auto"),
             ("console.bell", "false"),
@@ -160,7 +160,7 @@ def test_a_setting_is_toml_or_else_a_plain_string(file):
             ("runs.name", "007"),
         ),
     )
-    assert (config.lora.rank, config.model.base, config.data.path) == (8, "gpt2", "my texts")
+    assert (config.lora.rank, config.model.base, config.data.text_field) == (8, "gpt2", "my texts")
     assert config.lora.target_modules == ("q_proj", "v_proj")
     assert (config.federation.cohort, config.console.bell, config.federation.learning_rate) == ("auto", False, 2e-3)
     assert config.runs.name == "007"
