@@ -36,7 +36,7 @@ LOOK_SECONDS = 0.1
 LAST_STEP_SECONDS, LAST_LINE_SECONDS = 2.0, 1.0
 """How long an interrupted run may take to end its local step, and its journal to be closed, before its process ends."""
 
-EXIT_DONE, EXIT_FAILED, EXIT_REFUSED = 0, 1, 2
+EXIT_DONE, EXIT_FAILED = 0, 1
 REASONS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from safetensors.torch import load_file, save
 
-from fedlora_tui.lora.adapter import Adapter, from_tensors
+from fedlora_tui.lora.adapter import A_SUFFIX, B_SUFFIX, Adapter, from_tensors
 
 FOLDER = "checkpoints"
 ADAPTER, STATE = "adapter.safetensors", "state.json"
@@ -93,4 +93,4 @@ def _module_order(tensors: Mapping[str, Any], modules: list[str] | None) -> list
     """Safetensors sorts its names; the adapter keeps the order of the model's modules."""
     if not modules:
         return list(tensors)
-    return [f"{module}.{factor}.weight" for module in modules for factor in ("lora_A", "lora_B")]
+    return [module + suffix for module in modules for suffix in (A_SUFFIX, B_SUFFIX)]

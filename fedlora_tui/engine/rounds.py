@@ -97,39 +97,36 @@ class RoundLoop:
             self._welcome(name, 1)
         self._save(0, None, self._first_look())
         for round in range(1, self.config.federation.rounds + 1):
-            sums = _RoundSums(round)
-            if self.steering.finish_asked or not self._boundary(sums):
+            if self.steering.finish_asked or not self._boundary(round):
                 break
-            self._one_round(sums)
+            self._one_round(round)
 
     def _first_look(self) -> float | None:
         """Measure the base alone: the first adapter's B is zero, so it changes nothing, and it serves round 1."""
         self.stream.emit(ev.Preparing("first look", "working", "loss of the base on each hold-out"))
-        names = measured(self.organizations, self.config.federation.fraction_evaluate, self.config.federation.seed)
-        loss = self._evaluate(_RoundSums(0), names)
+        loss = self._evaluate(_RoundSums(0), self._measured())
         self.stream.emit(ev.Preparing("first look", "done", "loss of the base on each hold-out"))
         return loss
 
-    def _boundary(self, sums: _RoundSums) -> bool:
+    def _boundary(self, round: int) -> bool:
         """Let what waits take effect; wait here for the operator while organizations are too few.
 
         False where an early end was asked for meanwhile.
         """
         while True:
-            for change in self.steering.begin_round(sums.round):
-                self._apply(change, sums)
+            for change in self.steering.begin_round(round):
+                self._apply(change, round)
             self.steering.now_present(self.organizations)
             lack = self.steering.lack()
             if lack is None:
                 return True
             if not self.patient:
-                raise TooFewError(f"round {sums.round} {lack} (federation.min_organizations)")
-            self.steering.wait_for_organizations(sums.round, lack)
+                raise TooFewError(f"round {round} {lack} (federation.min_organizations)")
+            self.steering.wait_for_organizations(round, lack)
             if self.steering.finish_asked:
                 return False
 
-    def _apply(self, change: Change, sums: _RoundSums) -> None:
-        round = sums.round
+    def _apply(self, change: Change, round: int) -> None:
         if change.command == "drop":
             self.organizations.remove(change.org)
             self.grid.leave(self.server.dismiss(change.org))
@@ -151,9 +148,7 @@ class RoundLoop:
         counts = self.prepared.texts.counts(name)
         self.server.welcome(name, self.grid.join(name))
         self.stream.emit(
-            ev.OrgJoined(
-                name, round, counts.documents, counts.tokens, counts.holdout_tokens, self.prepared.config.lora.rank
-            )
+            ev.OrgJoined(name, round, counts.documents, counts.tokens, counts.holdout_tokens, self.config.lora.rank)
         )
         self._say_dropped(name, counts.dropped)
 
@@ -162,8 +157,8 @@ class RoundLoop:
             what = "1 document is" if dropped == 1 else f"{dropped} documents are"
             self.stream.emit(ev.Warned(f"{name}: {what} left out (empty, or not readable as text)", name))
 
-    def _one_round(self, sums: _RoundSums) -> None:
-        round, rounds = sums.round, self.config.federation.rounds
+    def _one_round(self, round: int) -> None:
+        sums, rounds = _RoundSums(round), self.config.federation.rounds
         started, paused = time.monotonic(), self.steering.paused_seconds
         plan = plan_of(self.config, round)
         names = self._sample(round)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fedlora_tui.lora.adapter import Adapter, Factors
+from fedlora_tui.lora.adapter import A_SUFFIX, B_SUFFIX, Adapter, from_tensors
 from fedlora_tui.lora.base_model import BaseModel
 from fedlora_tui.lora.injection import Dropout, StackedFactors, injected
 from fedlora_tui.lora.rows import IGNORED, Rows, batches, generator_seed, padded, targets
@@ -156,8 +156,8 @@ def _stacked(
 ) -> dict[str, StackedFactors]:
     return {
         target.name: StackedFactors(
-            torch.stack([own[f"{target.name}.lora_A.weight"] for own in parameters]),
-            torch.stack([own[f"{target.name}.lora_B.weight"] for own in parameters]),
+            torch.stack([own[target.name + A_SUFFIX] for own in parameters]),
+            torch.stack([own[target.name + B_SUFFIX] for own in parameters]),
             scale,
             dropout,
         )
@@ -175,9 +175,8 @@ def _row_losses(logits: Tensor, labels: Tensor) -> Tensor:
 
 def _trained(member: _Member, start: Adapter) -> Trained:
     tensors = {name: tensor.detach().cpu() for name, tensor in member.parameters.items()}
-    factors = {m: Factors(tensors[f"{m}.lora_A.weight"], tensors[f"{m}.lora_B.weight"]) for m in start.factors}
     loss = member.loss_sum / member.tokens if member.tokens else float("nan")
-    adapter = Adapter(factors, start.rank, start.alpha)
+    adapter = from_tensors(tensors, start.rank, start.alpha)
     return Trained(member.organization, adapter, loss, member.tokens, len(member.batches))
 
 
