@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,11 @@ def start(screen: Terminal, tmp_path: Path, *options: str, width: int = 120, hei
     return runs
 
 
+def in_round(least: int) -> Callable[[str], bool]:
+    """Whether a screen shows this round or a later one; a short round may end between two looks."""
+    return lambda shown: any(int(number) >= least for number in re.findall(r"round (\d+)/400", shown))
+
+
 def journal_of(runs: Path) -> list[str]:
     (folder,) = runs.iterdir()
     return [record.event.type for record in read(folder)]
@@ -67,18 +73,18 @@ def test_the_first_frame_and_the_first_answer_come_before_torch(screen: Terminal
 
 def test_a_run_is_paused_steered_resumed_and_left_from_the_keyboard(screen: Terminal, tmp_path: Path) -> None:
     runs = start(screen, tmp_path, "--rounds", "400")
-    screen.wait_for("round 1/400")
+    screen.wait_for(in_round(1))
     screen.press("Space")
     screen.wait_for("paused")
     screen.press("a")
     screen.wait_for("next round")
     screen.press("Space")
     screen.wait_for("running")
-    screen.wait_for("round 2/400")
+    screen.wait_for(in_round(2))
     screen.press("q")
     screen.wait_for("leave?")
     screen.press("s")
-    shown = screen.wait_for("left-with-")
+    shown = screen.wait_for("left-with-0")
     assert "is stopped" in shown
     assert str(runs) in shown
     kinds = journal_of(runs)
@@ -88,7 +94,7 @@ def test_a_run_is_paused_steered_resumed_and_left_from_the_keyboard(screen: Term
 
 def test_the_selection_and_the_run_survive_a_resize(screen: Terminal, tmp_path: Path) -> None:
     start(screen, tmp_path, "--rounds", "400")
-    screen.wait_for("round 1/400")
+    screen.wait_for(in_round(1))
     screen.press("j")
     screen.wait_for("› hospital-ward")
     screen.resize(80, 24)
@@ -109,7 +115,7 @@ def test_bad_data_gives_the_terminal_back_with_one_line(screen: Terminal, tmp_pa
 
 def test_a_termination_signal_gives_the_terminal_back_and_a_whole_journal(screen: Terminal, tmp_path: Path) -> None:
     runs = start(screen, tmp_path, "--rounds", "400", COLUMNS="80", LINES="24")
-    screen.wait_for(lambda shown: "round 1/400" in shown and "3 machine" in shown)
+    screen.wait_for(lambda shown: in_round(1)(shown) and "3 machine" in shown)
     subprocess.run(["pkill", "-TERM", "-f", f"fedlora_tui --runs-dir {runs}"], check=True)
     shown = screen.wait_for("left-with-143")
     assert "─ 4 log" not in shown
