@@ -151,13 +151,10 @@ class RoundLoop:
         sums.bytes_down += self._report_losses(0, answers)
 
     def _welcome(self, name: str, round: int) -> None:
-        counts = self.prepared.texts.counts(name)
+        counts, skew = self.prepared.texts.counts(name), self.prepared.texts.skew(name)
         self.server.welcome(name, self.grid.join(name))
-        self.stream.emit(
-            ev.OrgJoined(
-                name, round, counts.documents, counts.tokens, counts.holdout_tokens, self.prepared.config.lora.rank
-            )
-        )
+        rank = self.prepared.config.lora.rank
+        self.stream.emit(ev.OrgJoined(name, round, counts.documents, counts.tokens, counts.holdout_tokens, rank, skew))
 
     def _one_round(self, sums: _RoundSums) -> None:
         round, rounds = sums.round, self.config.federation.rounds

@@ -60,7 +60,7 @@ OUTAGE_REPORT = Form(
 
 POWER_GRID = Trade(
     name="power-grid",
-    documents=(2400, 3200),
+    documents=(1900, 2600),
     length=(36, 48),
     forms=(CONTROL_LOG, CONTROL_LOG, OUTAGE_REPORT),
     words=table("""

@@ -60,7 +60,7 @@ SHOP_NOTE = Form(
 
 RETAILER = Trade(
     name="retailer",
-    documents=(2000, 2800),
+    documents=(1800, 2500),
     length=(32, 46),
     forms=(REVIEW, SHOP_NOTE),
     words=table("""
