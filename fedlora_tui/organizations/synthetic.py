@@ -66,7 +66,8 @@ class SyntheticSource:
 
     def documents(self, name: str) -> Documents:
         """The organization's text, equal each time for one seed; none of it is ever dropped."""
-        return Documents(tuple(record.text for record in records(name, self.seed)), dropped=0)
+        texts = tuple(record.text for record in records(name, self.seed))
+        return Documents(texts, dropped=0, labels=(trade_of(name).name,) * len(texts))
 
     def names_left_reason(self) -> str:
         """There are always more names."""
