@@ -171,7 +171,18 @@ class DataConfig:
     )
     path: str = key("", "the folder: one .txt, .jsonl or .csv file an organization")
     text_field: str = key("text", "field or column of .jsonl and .csv that holds the text")
-    partition: str = key("natural", "natural: each organization keeps its own text", words=("natural",))
+    partition: str = key(
+        "natural",
+        "natural: each keeps its own text; the others deal all text out anew",
+        words=("natural", "iid", "dirichlet", "quantity"),
+    )
+    dirichlet_alpha: float = key(
+        0.5, "dirichlet: small gives each organization few labels, large makes all alike", above=0.0, most=1e6
+    )
+    quantity_skew: float = key(
+        1.0, "quantity: the n-th has a share of n to the minus this; 0: all equal", least=0.0, most=5.0
+    )
+    label_field: str = key("", "dirichlet: field or column that holds labels; left out: file or trade")
     holdout: float = key(0.1, "share of the documents that is kept from training, to measure on", above=0.0, most=0.9)
     holdout_tokens: int = key(4096, "most target tokens an organization measures on", least=16, most=10_000_000)
 

@@ -6,8 +6,10 @@ process ends with exit status 2 and nothing is left behind.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 
 from fedlora_tui.config import Config, resolved
 from fedlora_tui.errors import UserError
@@ -15,6 +17,7 @@ from fedlora_tui.lora import base_model
 from fedlora_tui.lora.adapter import Adapter, initial
 from fedlora_tui.lora.base_model import BaseModel
 from fedlora_tui.lora.rows import Rows, tokenize
+from fedlora_tui.organizations import skew
 from fedlora_tui.organizations.roster import Roster
 from fedlora_tui.organizations.source import Source
 from fedlora_tui.organizations.text import split
@@ -42,6 +45,8 @@ class Texts:
         self._config = config
         self._rows: dict[str, Rows] = {}
         self._counts: dict[str, Counts] = {}
+        self._unigrams: dict[str, Counter[int]] = {}
+        self._pooled: Counter[int] = Counter()
 
     def read(self, organization: str) -> Counts:
         """Read, split and tokenize one organization's text. Raises UserError where it is too little for one batch."""
@@ -62,6 +67,8 @@ class Texts:
                 f"a batch takes {federation.batch_size}: give it more text, lower batch_size, or take it out"
             )
         self._rows[organization] = rows
+        self._unigrams[organization] = Counter(chain.from_iterable(rows.train))
+        self._pooled.update(self._unigrams[organization])
         counts = Counts(text.documents, rows.train_tokens, rows.holdout_tokens, text.dropped)
         self._counts[organization] = counts
         return self._counts[organization]
@@ -74,10 +81,15 @@ class Texts:
         """Give the counts of an organization that takes part."""
         return self._counts[organization]
 
+    def skew(self, organization: str) -> float | None:
+        """Tell how far an organization's tokens are from those of all that take part, 0 to 1."""
+        return skew.distance(self._unigrams[organization], self._pooled)
+
     def forget(self, organization: str) -> None:
         """Let go of an organization's tokens."""
         self._rows.pop(organization, None)
         self._counts.pop(organization, None)
+        self._pooled.subtract(self._unigrams.pop(organization, {}))
 
 
 @dataclass(frozen=True)

@@ -145,11 +145,10 @@ class RoundLoop:
         self._report_losses(0, self.server.evaluate_base([change.org]))
 
     def _welcome(self, name: str, round: int) -> None:
-        counts = self.prepared.texts.counts(name)
+        counts, skew = self.prepared.texts.counts(name), self.prepared.texts.skew(name)
         self.server.welcome(name, self.grid.join(name))
-        self.stream.emit(
-            ev.OrgJoined(name, round, counts.documents, counts.tokens, counts.holdout_tokens, self.config.lora.rank)
-        )
+        rank = self.config.lora.rank
+        self.stream.emit(ev.OrgJoined(name, round, counts.documents, counts.tokens, counts.holdout_tokens, rank, skew))
         self._say_dropped(name, counts.dropped)
 
     def _say_dropped(self, name: str, dropped: int) -> None:

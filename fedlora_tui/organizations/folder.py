@@ -29,9 +29,10 @@ class FolderSource:
     folder: Path
     text_field: str
     files: dict[str, Path]
+    label_field: str = ""
 
     @classmethod
-    def open(cls, path: str, text_field: str) -> FolderSource:
+    def open(cls, path: str, text_field: str, label_field: str = "") -> FolderSource:
         """List the folder; one that is missing, is not a folder, or holds no such file is a UserError."""
         if not path.strip():
             raise UserError(
@@ -41,7 +42,7 @@ class FolderSource:
         files = list_files(folder)
         if not files:
             raise UserError(f"data.path: {str(folder)!r} holds no {KINDS} file; put one in for each organization")
-        return cls(folder, text_field, name_files(files))
+        return cls(folder, text_field, name_files(files), label_field)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -73,14 +74,16 @@ class FolderSource:
         if name not in self.files:
             raise UserError(f"no file in {str(self.folder)!r} belongs to an organization called {name!r}")
         texts: list[str] = []
+        labels: list[str] = []
         dropped = repaired = 0
         for passage in self._passages(self.files[name]):
             if passage.text is None:
                 dropped += 1
             else:
                 texts.append(passage.text)
+                labels.append(passage.label)
                 repaired += passage.repaired
-        return Documents(tuple(texts), dropped, repaired)
+        return Documents(tuple(texts), dropped, repaired, tuple(labels) if self.label_field else ())
 
     def names_left_reason(self) -> str:
         """Every file that holds text is an organization already."""
@@ -93,7 +96,7 @@ class FolderSource:
     def _passages(self, file: Path) -> Iterable[Passage]:
         """The file's passages one by one; a file that cannot be read is a UserError."""
         try:
-            yield from READERS[file.suffix.lower()](file, self.text_field)
+            yield from READERS[file.suffix.lower()](file, self.text_field, self.label_field)
         except OSError as error:
             raise UserError(
                 f"cannot read {file.name!r} in {str(self.folder)!r} ({error.strerror}); make it readable or take it out"

@@ -29,16 +29,17 @@ class Passage:
 
     text: str | None
     repaired: bool = False
+    label: str = ""
 
 
-def clean(raw: str) -> Passage:
+def clean(raw: str, label: str = "") -> Passage:
     """The document without NULs, with half surrogates replaced and the space around it taken off."""
     text = raw.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").strip()
     undecodable = text.count(UNDECODABLE)
     if not text or undecodable > MOST_UNDECODABLE * len("".join(text.split())):
         return Passage(None)
-    return Passage(text, repaired=undecodable > 0)
+    return Passage(text, repaired=undecodable > 0, label=label)
 
 
 def open_text(file: Path, newline: str | None = None) -> TextIO:
@@ -49,7 +50,7 @@ def open_text(file: Path, newline: str | None = None) -> TextIO:
     return file.open(encoding=encoding, errors="replace", newline=newline)
 
 
-def read_txt(file: Path, text_field: str) -> Iterator[Passage]:
+def read_txt(file: Path, text_field: str, label_field: str = "") -> Iterator[Passage]:
     """Documents with blank lines between them."""
     with open_text(file) as stream:
         block: list[str] = []
@@ -61,7 +62,7 @@ def read_txt(file: Path, text_field: str) -> Iterator[Passage]:
                 block = []
 
 
-def read_jsonl(file: Path, text_field: str) -> Iterator[Passage]:
+def read_jsonl(file: Path, text_field: str, label_field: str = "") -> Iterator[Passage]:
     """One JSON value a line: an object with the text in a field, or the text itself.
 
     Where no line has a usable field though some are objects, the file is a UserError: its field has another name.
@@ -81,7 +82,7 @@ def read_jsonl(file: Path, text_field: str) -> Iterator[Passage]:
             if raw is None and isinstance(value, dict):
                 unnamed += 1
                 first_unnamed = first_unnamed or number
-            passage = Passage(None) if raw is None else clean(raw)
+            passage = Passage(None) if raw is None else clean(raw, label_of(value, label_field))
             usable += raw is not None
             yield passage
     if unnamed and not usable:
@@ -104,14 +105,20 @@ def text_of(value: object, text_field: str) -> str | None:
     return strings[0] if len(strings) == 1 else None
 
 
-def read_csv(file: Path, text_field: str) -> Iterator[Passage]:
+def label_of(value: object, label_field: str) -> str:
+    """The label in a JSON value, a name or a number; empty where there is none."""
+    label = value.get(label_field) if isinstance(value, dict) else None
+    return str(label).strip() if isinstance(label, str | int | float) else ""
+
+
+def read_csv(file: Path, text_field: str, label_field: str = "") -> Iterator[Passage]:
     """The rows of a table, the text in the column that is named so or in the only column that reads like text."""
     csv.field_size_limit(max(csv.field_size_limit(), LARGEST_FIELD))
     with open_text(file, newline="") as stream:
-        yield from _rows_of_text(file, stream, text_field)
+        yield from _rows_of_text(file, stream, text_field, label_field)
 
 
-def _rows_of_text(file: Path, stream: TextIO, text_field: str) -> Iterator[Passage]:
+def _rows_of_text(file: Path, stream: TextIO, text_field: str, label_field: str) -> Iterator[Passage]:
     bare = (line.replace("\0", "") for line in stream)
     head = next((line for line in bare if line.strip()), "")
     separator = max(",;\t", key=head.count)
@@ -120,14 +127,17 @@ def _rows_of_text(file: Path, stream: TextIO, text_field: str) -> Iterator[Passa
     sample = list(islice(rows, ROWS_LOOKED_AT))
     if not any(sample):
         return
-    column = text_column(file, [name.strip() for name in header], sample, text_field)
+    names = [name.strip() for name in header]
+    column = text_column(file, names, sample, text_field)
+    labels = names.index(label_field) if label_field in names else len(header)
     last = column == len(header) - 1
     for row in chain(sample, rows):
         if row is None or len(row) <= column:
             yield Passage(None)
         else:
             # A surplus in the last column comes from separators in a text that nobody put in quotes.
-            yield clean(separator.join(row[column:]) if last else row[column])
+            label = row[labels].strip() if labels < len(row) else ""
+            yield clean(separator.join(row[column:]) if last else row[column], label)
 
 
 def _rows(reader: Iterator[list[str]]) -> Iterator[list[str] | None]:
@@ -164,7 +174,7 @@ def text_column(file: Path, header: list[str], sample: Iterable[list[str] | None
     return like_text[0]
 
 
-READERS: dict[str, Callable[[Path, str], Iterator[Passage]]] = {
+READERS: dict[str, Callable[[Path, str, str], Iterator[Passage]]] = {
     ".txt": read_txt,
     ".jsonl": read_jsonl,
     ".csv": read_csv,

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 @dataclass(frozen=True)
 class Slot:
-    """A place to fill: `{name}`, `{name argument}`, or `{name.part}` with the first or last word alone."""
+    """A place to fill: `{name}`, `{name argument}`, or `{name.part}`, the `first` or `last` word or `upper` case."""
 
     name: str
     argument: str = ""
@@ -36,23 +36,30 @@ Nodes: TypeAlias = tuple[Node, ...]
 
 @dataclass(frozen=True)
 class Form:
-    """One kind of record: a sentence to open it, some in the middle, one to close it."""
+    """One kind of record: a sentence to open it, some in the middle, one to close it unless `closing` is empty.
+
+    `length` is this form's own where it is not the trade's; `joint` stands between its sentences.
+    """
 
     opening: tuple[str, ...]
     middle: tuple[str, ...]
-    closing: tuple[str, ...]
+    closing: tuple[str, ...] = ()
+    length: tuple[int, int] | None = None
+    joint: str = " "
 
 
 @dataclass(frozen=True)
 class Trade:
     """What the organizations of one trade write.
 
-    `length` is the least and most words that a document aims at (it may end a sentence over). `cast` gives the slots
-    that keep their value in a document, with what fills them. `own` says of which word lists an organization uses only
-    a part, and how many words of it.
+    `documents` is how many an organization has, at least and at most. `length` is the least words that a document aims
+    at, and the most that it has unless its first sentences are longer already. `cast` gives the slots that keep their
+    value in a document, with what fills them. `own` says of which word lists an organization uses only a part, and how
+    many words of it.
     """
 
     name: str
+    documents: tuple[int, int]
     length: tuple[int, int]
     forms: tuple[Form, ...]
     words: Mapping[str, tuple[str, ...]]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from fedlora_tui.config import Config
 from fedlora_tui.errors import UserError
+from fedlora_tui.organizations.partition import PartitionedSource
 from fedlora_tui.organizations.source import Source, open_source
 
 
@@ -20,7 +21,9 @@ class Roster:
 def call_roster(config: Config) -> Roster:
     """Open the source and name the first organizations. Raises UserError where there are too few for a round."""
     data, federation = config.data, config.federation
-    source = open_source(data.source, data.path, federation.seed, data.text_field)
+    source = open_source(data.source, data.path, federation.seed, data.text_field, data.label_field)
+    if data.partition != "natural":
+        source = PartitionedSource(source, config)
     names = source.first(config.organizations)
     if len(names) < federation.min_organizations:
         raise UserError(

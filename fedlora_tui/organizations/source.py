@@ -29,15 +29,15 @@ class Source(Protocol):
         """Why `another` has none, in a few words: "all 12 files are here"."""
 
 
-SOURCES: dict[str, Callable[[str, int, str], Source]] = {
-    "synthetic": lambda path, seed, text_field: SyntheticSource(seed),
-    "folder": lambda path, seed, text_field: FolderSource.open(path, text_field),
+SOURCES: dict[str, Callable[[str, int, str, str], Source]] = {
+    "synthetic": lambda path, seed, text_field, label_field: SyntheticSource(seed),
+    "folder": lambda path, seed, text_field, label_field: FolderSource.open(path, text_field, label_field),
 }
 
 
-def open_source(kind: str, path: str, seed: int, text_field: str) -> Source:
+def open_source(kind: str, path: str, seed: int, text_field: str, label_field: str = "") -> Source:
     """The source of this kind; an unknown kind, or a folder that cannot be used, is a UserError."""
     if kind not in SOURCES:
         allowed = ", ".join(f'"{name}"' for name in SOURCES)
         raise UserError(f"data.source = {kind!r} is not known; it may be one of {allowed}")
-    return SOURCES[kind](path, seed, text_field)
+    return SOURCES[kind](path, seed, text_field, label_field)

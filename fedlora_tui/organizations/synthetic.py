@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from itertools import count, islice
 
 from fedlora_tui.errors import UserError
+from fedlora_tui.organizations.distinct import Distinct
 from fedlora_tui.organizations.draw import between, seeded
 from fedlora_tui.organizations.grammar import Trade
 from fedlora_tui.organizations.text import Documents
@@ -13,8 +14,8 @@ from fedlora_tui.organizations.trades import TRADES
 from fedlora_tui.organizations.voice import Record, Voice, write
 
 DEFAULT_ORGANIZATIONS = 8
-FEWEST_DOCUMENTS = 300
-MOST_DOCUMENTS = 420
+TRIES = 2
+"""Documents written for each that is taken, at most."""
 
 
 def organization_names() -> Iterator[str]:
@@ -39,11 +40,13 @@ def trade_of(organization: str) -> Trade:
 
 
 def records(organization: str, seed: int) -> Iterator[Record]:
-    """The organization's documents with the personal data marked, one after another."""
-    voice = Voice(trade_of(organization), organization, seed)
+    """The organization's documents with the personal data marked, one after another, no two nearly the same."""
+    trade = trade_of(organization)
+    voice, distinct = Voice(trade, organization, seed), Distinct()
     rng = seeded("documents", seed, organization)
-    for _ in range(between(rng, FEWEST_DOCUMENTS, MOST_DOCUMENTS)):
-        yield write(voice, rng)
+    amount = between(rng, *trade.documents)
+    written = (write(voice, rng) for _ in range(TRIES * amount))
+    yield from islice((record for record in written if distinct.takes(record.text)), amount)
 
 
 class SyntheticSource:
@@ -63,7 +66,8 @@ class SyntheticSource:
 
     def documents(self, name: str) -> Documents:
         """The organization's text, equal each time for one seed; none of it is ever dropped."""
-        return Documents(tuple(record.text for record in records(name, self.seed)), dropped=0)
+        texts = tuple(record.text for record in records(name, self.seed))
+        return Documents(texts, dropped=0, labels=(trade_of(name).name,) * len(texts))
 
     def names_left_reason(self) -> str:
         """There are always more names."""

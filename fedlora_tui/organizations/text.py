@@ -14,12 +14,14 @@ class Documents:
     """What a source holds for one organization.
 
     `dropped` counts what could not be used (empty, broken, undecodable); `repaired` counts the texts in which bytes
-    that could not be decoded stand as U+FFFD.
+    that could not be decoded stand as U+FFFD. `labels` has what each text is of, a trade or a value of the user's
+    label column, or is empty where the source knows none.
     """
 
     texts: tuple[str, ...]
     dropped: int
     repaired: int = 0
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

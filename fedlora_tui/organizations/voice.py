@@ -8,16 +8,19 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from fedlora_tui.organizations import names
 from fedlora_tui.organizations.draw import below, between, pick, seeded, shuffled
-from fedlora_tui.organizations.grammar import Choice, Form, Nodes, Slot, Trade, parse
+from fedlora_tui.organizations.grammar import Choice, Nodes, Slot, Trade, parse
 
 T = TypeVar("T")
 
 PERSONAL = frozenset({"person", "staff", "phone", "address", "account"})
 """The slots whose values stand for personal data; `Record.personal` carries what they were filled with."""
+
+Part: TypeAlias = "str | Callable[[Pen], str]"
+"""A piece of a compiled sentence: fixed text, or what writes itself when a pen comes by."""
 
 MOST_MIDDLES = 4
 MONTHS = (
@@ -29,12 +32,12 @@ LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
 DATE_STYLES = ("{day} {month}", "{month} {day}", "{weekday} {day} {month}", "{day} {month:.3}")
 TIME_STYLES = ("{hour:02d}:{minute:02d}", "{hour12}:{minute:02d} {half}", "{hour:02d}.{minute:02d}")
 MONEY_STYLES = ("${sum}", "{sum} euros", "{sum} pounds", "EUR {sum}")
-A_BEFORE_VOWEL = re.compile(r"\b([Aa]) (?=(?!uni|use|uti|one|eu)[aeiouAEIO])")
+A_BEFORE_VOWEL = re.compile(r"(?:(?<= )a|^A)(?= (?!uni|use|uti|one|eu)[aeiouAEIO])")
 
 
 @dataclass(frozen=True)
 class Record:
-    """One document, and the made-up personal data in it, so that an audit can look for it."""
+    """One document, and the made-up personal data in it as it stands there, so that an audit can look for it."""
 
     text: str
     personal: tuple[str, ...]
@@ -74,24 +77,86 @@ class Voice:
     """One organization of a trade: what it prefers, the same for every document it writes.
 
     Each preference has a generator of its own, from (seed, organization, what is preferred), so that a trade can be
-    given more words or sentences without another of its preferences moving.
+    given more words or sentences without another of its preferences moving. Sentences are compiled at their first use.
     """
 
     def __init__(self, trade: Trade, organization: str, seed: int) -> None:
         self.trade = trade
         self._home = (seed, organization)
-        self._orders: dict[str, tuple[Sequence[Any], list[int]]] = {}
+        self._sentences: dict[str, tuple[Part, ...]] = {}
+        self._words: dict[str, Preference[tuple[Part, ...]]] = {}
         self.house = found_house(seeded("house", *self._home))
+        forms = [
+            FormInUse(
+                form.length or trade.length,
+                form.joint,
+                self.preference(f"{place} opening", form.opening),
+                self.preference(f"{place} middle", form.middle),
+                self.preference(f"{place} closing", form.closing),
+            )
+            for place, form in enumerate(trade.forms)
+        ]
+        self.forms = self.preference("record form", forms)
 
-    def preferred(self, rng: random.Random, key: str, items: Sequence[T]) -> T:
-        """One of the items, the organization's favourites about four times as often as what it likes least."""
-        if key not in self._orders:
-            order = shuffled(seeded("order", *self._home, key), items)[: self.trade.own.get(key)]
-            weights = [12 + 120 // (rank + 2) for rank in range(len(order))]
-            self._orders[key] = (order, list(accumulate(weights)))
-        listed, sums = self._orders[key]
-        item: T = listed[bisect_right(sums, below(rng, sums[-1]))]
-        return item
+    def preference(self, key: str, items: Sequence[T]) -> Preference[T]:
+        """The items in the organization's own order of liking; of some lists it uses the first few only."""
+        return Preference(shuffled(seeded("order", *self._home, key), items)[: self.trade.own.get(key)])
+
+    def sentence(self, template: str) -> tuple[Part, ...]:
+        """The template, compiled."""
+        if template not in self._sentences:
+            self._sentences[template] = self._compiled(parse(template))
+        return self._sentences[template]
+
+    def _compiled(self, nodes: Nodes) -> tuple[Part, ...]:
+        return tuple(node if isinstance(node, str) else self._part(node) for node in nodes)
+
+    def _part(self, node: Slot | Choice) -> Callable[[Pen], str]:
+        if isinstance(node, Choice):
+            options = self.preference(node.key, [self._compiled(option) for option in node.options])
+            return lambda pen: pen.fill(options.drawn(pen.random))
+        kind, _, argument = self.trade.cast.get(node.name, f"{node.name} {node.argument}").partition(" ")
+        value = self._value(kind, argument)
+        if node.name in self.trade.cast:
+            value = _kept(node.name, value)
+        if node.part:
+            value = PARTS[node.part](value)
+        return _marked(value) if kind in PERSONAL else value
+
+    def _value(self, kind: str, argument: str) -> Callable[[Pen], str]:
+        if kind in self.trade.words:
+            return lambda pen: pen.fill(pen.fresh(kind, self._word_list(kind)))
+        if kind[0].isdigit():
+            return _number(kind)
+        return BUILT_IN[kind](self, argument)
+
+    def _word_list(self, kind: str) -> Preference[tuple[Part, ...]]:
+        if kind not in self._words:
+            self._words[kind] = self.preference(kind, [self._compiled(parse(w)) for w in self.trade.words[kind]])
+        return self._words[kind]
+
+
+class Preference(Generic[T]):
+    """Items that an organization likes differently well: its favourite about four times as well as the last."""
+
+    def __init__(self, items: Sequence[T]) -> None:
+        self.items = items
+        self._sums = list(accumulate(12 + 120 // (rank + 2) for rank in range(len(items))))
+
+    def drawn(self, random: Callable[[], float]) -> T:
+        """One of the items."""
+        return self.items[bisect_right(self._sums, int(random() * self._sums[-1]))]
+
+
+@dataclass(frozen=True)
+class FormInUse:
+    """A form of the trade with the organization's preferences among its sentences."""
+
+    length: tuple[int, int]
+    joint: str
+    opening: Preference[str]
+    middle: Preference[str]
+    closing: Preference[str]
 
 
 class Pen:
@@ -100,119 +165,165 @@ class Pen:
     def __init__(self, voice: Voice, rng: random.Random) -> None:
         self.voice = voice
         self.rng = rng
+        self.random = rng.random
         self.kept: dict[str, str] = {}
         self.personal: dict[str, None] = {}
-        self.drawn: set[tuple[str, str]] = set()
+        self._used: set[tuple[Part, ...]] = set()
 
     def sentence(self, template: str) -> str:
         """The template with every slot filled and every choice made."""
-        text = A_BEFORE_VOWEL.sub(r"\1n ", self._fill(parse(template)))
+        text = self.fill(self.voice.sentence(template))
+        if " a " in text or text.startswith("A "):
+            text = A_BEFORE_VOWEL.sub(r"\g<0>n", text)
         return text[0].upper() + text[1:]
 
-    def _fill(self, nodes: Nodes) -> str:
-        return "".join(node if isinstance(node, str) else self._node(node) for node in nodes)
+    def fill(self, parts: tuple[Part, ...]) -> str:
+        """The parts, written."""
+        return "".join([part if isinstance(part, str) else part(self) for part in parts])
 
-    def _node(self, node: Slot | Choice) -> str:
-        if isinstance(node, Choice):
-            return self._fill(self.voice.preferred(self.rng, node.key, node.options))
-        value = self._value(node)
-        return value.split()[-1 if node.part == "last" else 0] if node.part else value
-
-    def _value(self, slot: Slot) -> str:
-        if slot.name in self.kept:
-            return self.kept[slot.name]
-        kind, _, argument = self.voice.trade.cast.get(slot.name, f"{slot.name} {slot.argument}").partition(" ")
-        value = self._draw(kind, argument)
-        if kind in PERSONAL:
-            self.personal[value] = None
-        if slot.name in self.voice.trade.cast:
-            self.kept[slot.name] = value
-        return value
-
-    def _draw(self, kind: str, argument: str) -> str:
-        if kind in self.voice.trade.words:
-            return self._fill(parse(self._word(kind)))
-        if kind[0].isdigit():
-            low, _, high = kind.partition("-")
-            return str(between(self.rng, int(low), int(high)))
-        return BUILT_IN[kind](self, argument)
-
-    def _word(self, kind: str) -> str:
+    def fresh(self, kind: str, words: Preference[tuple[Part, ...]]) -> tuple[Part, ...]:
         """A word of the list, one that the document does not have yet if four draws find it."""
         for _ in range(4):
-            word = self.voice.preferred(self.rng, kind, self.voice.trade.words[kind])
-            if (kind, word) not in self.drawn:
+            word = words.drawn(self.random)
+            if word not in self._used:
                 break
-        self.drawn.add((kind, word))
+        self._used.add(word)
         return word
 
 
-def _date(pen: Pen, _: str) -> str:
-    month = pick(pen.rng, MONTHS)
-    return pen.voice.house.date.format(day=between(pen.rng, 1, 28), month=month, weekday=pick(pen.rng, WEEKDAYS))
+def _kept(name: str, value: Callable[[Pen], str]) -> Callable[[Pen], str]:
+    """The slot's first value in the document, each time."""
+
+    def keep(pen: Pen) -> str:
+        if name not in pen.kept:
+            pen.kept[name] = value(pen)
+        return pen.kept[name]
+
+    return keep
 
 
-def _time(pen: Pen, argument: str) -> str:
+PARTS: dict[str, Callable[[Callable[[Pen], str]], Callable[[Pen], str]]] = {
+    "first": lambda value: lambda pen: value(pen).split()[0],
+    "last": lambda value: lambda pen: value(pen).split()[-1],
+    "upper": lambda value: lambda pen: value(pen).upper(),
+}
+
+
+def _marked(value: Callable[[Pen], str]) -> Callable[[Pen], str]:
+    """The value, remembered as personal in the form in which it is written."""
+
+    def mark(pen: Pen) -> str:
+        text = value(pen)
+        pen.personal[text] = None
+        return text
+
+    return mark
+
+
+def _number(span: str) -> Callable[[Pen], str]:
+    low, _, high = span.partition("-")
+    least, count = int(low), int(high) - int(low) + 1
+    return lambda pen: str(least + int(pen.random() * count))
+
+
+def _date(voice: Voice, _: str) -> Callable[[Pen], str]:
+    form = voice.house.date.format
+    return lambda pen: form(day=between(pen.rng, 1, 28), month=pick(pen.rng, MONTHS), weekday=pick(pen.rng, WEEKDAYS))
+
+
+def _time(voice: Voice, argument: str) -> Callable[[Pen], str]:
     low, _, high = (argument or "8-18").partition("-")
-    hour = between(pen.rng, int(low), int(high))
-    minute = 5 * below(pen.rng, 12)
-    half = "am" if hour < 12 else "pm"
-    return pen.voice.house.time.format(hour=hour, minute=minute, hour12=(hour + 11) % 12 + 1, half=half)
+    least, most = int(low), int(high)
+    form = voice.house.time.format
+
+    def write_time(pen: Pen) -> str:
+        hour, minute = between(pen.rng, least, most), below(pen.rng, 60)
+        return form(hour=hour, minute=minute, hour12=(hour + 11) % 12 + 1, half="am" if hour < 12 else "pm")
+
+    return write_time
 
 
-def _money(pen: Pen, argument: str) -> str:
+def _money(voice: Voice, argument: str) -> Callable[[Pen], str]:
     low, _, high = argument.partition("-")
-    whole = between(pen.rng, int(low), int(high))
-    if whole >= 1000:
-        whole -= whole % 10
-        return pen.voice.house.money.format(sum=f"{whole:,}")
-    return pen.voice.house.money.format(sum=f"{whole}.{pick(pen.rng, ('00', '50', '20', '75', '99', '40'))}")
+    least, most = int(low), int(high)
+    form = voice.house.money.format
+
+    def write_money(pen: Pen) -> str:
+        whole = between(pen.rng, least, most)
+        if whole >= 1000:
+            return form(sum=f"{whole - whole % 10:,}")
+        return form(sum=f"{whole}.{pick(pen.rng, ('00', '50', '20', '75', '99', '40'))}")
+
+    return write_money
 
 
 def _digits(pen: Pen, count: int) -> str:
-    return "".join(str(below(pen.rng, 10)) for _ in range(count))
+    return str(int(pen.random() * 10**count)).zfill(count)
 
 
-def _own(owned: str) -> Callable[[Pen, str], str]:
+def _account(_: Voice, argument: str) -> Callable[[Pen], str]:
+    count = int(argument or 8)
+    return lambda pen: _digits(pen, count)
+
+
+def _own(owned: str) -> Callable[[Voice, str], Callable[[Pen], str]]:
     """A built-in slot for one of the things that a house owns."""
-    return lambda pen, _: pen.voice.preferred(pen.rng, f"house {owned}", getattr(pen.voice.house, owned))
+
+    def of_house(voice: Voice, _: str) -> Callable[[Pen], str]:
+        things: Preference[str] = voice.preference(f"house {owned}", getattr(voice.house, owned))
+        return lambda pen: things.drawn(pen.random)
+
+    return of_house
 
 
-BUILT_IN: dict[str, Callable[[Pen, str], str]] = {
-    "person": lambda pen, _: names.person(pen.rng),
+def _plain(value: Callable[[Pen], str]) -> Callable[[Voice, str], Callable[[Pen], str]]:
+    """A built-in slot that is the same for every organization."""
+    return lambda voice, argument: value
+
+
+BUILT_IN: dict[str, Callable[[Voice, str], Callable[[Pen], str]]] = {
+    "person": _plain(lambda pen: names.person(pen.rng)),
     "staff": _own("staff"),
     "town": _own("towns"),
     "place": _own("places"),
     "brand": _own("brands"),
     "street": _own("streets"),
-    "address": lambda pen, _: f"{between(pen.rng, 1, 140)} {pick(pen.rng, pen.voice.house.streets)}",
-    "phone": lambda pen, _: f"0{between(pen.rng, 200, 989)} {_digits(pen, 6)}",
-    "account": lambda pen, argument: _digits(pen, int(argument or 8)),
-    "reference": lambda pen, _: f"{pen.voice.house.prefix}-{between(pen.rng, 1000, 9999)}",
-    "letter": lambda pen, _: pick(pen.rng, LETTERS),
+    "address": _plain(lambda pen: f"{between(pen.rng, 1, 140)} {pick(pen.rng, pen.voice.house.streets)}"),
+    "phone": _plain(lambda pen: f"0{between(pen.rng, 200, 989)} {_digits(pen, 6)}"),
+    "account": _account,
+    "reference": _plain(lambda pen: f"{pen.voice.house.prefix}-{between(pen.rng, 1000, 9999)}"),
+    "letter": _plain(lambda pen: pick(pen.rng, LETTERS)),
     "date": _date,
     "time": _time,
     "money": _money,
-    "weekday": lambda pen, _: pick(pen.rng, WEEKDAYS),
-    "month": lambda pen, _: pick(pen.rng, MONTHS),
+    "weekday": _plain(lambda pen: pick(pen.rng, WEEKDAYS)),
+    "month": _plain(lambda pen: pick(pen.rng, MONTHS)),
 }
 
 
 def write(voice: Voice, rng: random.Random) -> Record:
-    """One document: an opening, sentences from the middle of the same form until it is long enough, a closing."""
-    trade, pen = voice.trade, Pen(voice, rng)
-    form: Form = voice.preferred(rng, "record form", trade.forms)
-    place = trade.forms.index(form)
-    aim = between(rng, *trade.length)
-    opening = pen.sentence(voice.preferred(rng, f"{place} opening", form.opening))
-    closing = pen.sentence(voice.preferred(rng, f"{place} closing", form.closing))
-    body = [opening]
-    words = len(opening.split()) + len(closing.split())
+    """One document: an opening, a sentence or more from the middle of the same form, and a closing if it has one.
+
+    Sentences are added while there are fewer words than the document aims at; one that would take it over the form's
+    most words is the end of it.
+    """
+    pen = Pen(voice, rng)
+    form = voice.forms.drawn(pen.random)
+    least, most = form.length
+    aim = between(rng, least, most)
+    body = [pen.sentence(form.opening.drawn(pen.random))]
+    closing = [pen.sentence(form.closing.drawn(pen.random))] if form.closing.items else []
+    words = sum(sentence.count(" ") + 1 for sentence in (*body, *closing))
     used: set[str] = set()
-    while words < aim and len(used) < min(MOST_MIDDLES, len(form.middle)):
-        template = voice.preferred(rng, f"{place} middle", form.middle)
-        if template not in used:
-            used.add(template)
-            body.append(pen.sentence(template))
-            words += len(body[-1].split())
-    return Record(" ".join([*body, closing]), tuple(pen.personal))
+    while words < aim and len(used) < min(MOST_MIDDLES, len(form.middle.items)):
+        template = form.middle.drawn(pen.random)
+        if template in used:
+            continue
+        used.add(template)
+        sentence = pen.sentence(template)
+        words += sentence.count(" ") + 1
+        if words > most and len(body) > 1:
+            break
+        body.append(sentence)
+    text = form.joint.join((*body, *closing))
+    return Record(text, tuple(value for value in pen.personal if value in text))

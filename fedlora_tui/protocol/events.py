@@ -177,7 +177,10 @@ class RoundFinished(Event):
 
 @dataclass(frozen=True)
 class OrgJoined(Event):
-    """An organization takes part from `round` on. Counts are of its text after duplicates are out, never the text."""
+    """An organization takes part from `round` on. Counts are of its text after duplicates are out, never the text.
+
+    `skew` is how far its tokens' distribution is from that of everybody who takes part, 0 to 1.
+    """
 
     type: ClassVar[str] = "org_joined"
     org: str
@@ -186,6 +189,7 @@ class OrgJoined(Event):
     tokens: int = 0
     holdout_tokens: int = 0
     rank: int = 0
+    skew: float | None = None
 
 
 @dataclass(frozen=True)

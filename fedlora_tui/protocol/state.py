@@ -60,6 +60,7 @@ class OrganizationState:
     documents: int = 0
     tokens: int = 0
     holdout_tokens: int = 0
+    skew: float | None = None
     rank: int = 0
     faults: int = 0
     note: str = ""
@@ -439,6 +440,7 @@ def _org_joined(state: RunState, event: ev.OrgJoined, t: float) -> RunState:
         documents=event.documents,
         tokens=event.tokens,
         holdout_tokens=event.holdout_tokens,
+        skew=event.skew,
         rank=event.rank or state.rank,
     )
 

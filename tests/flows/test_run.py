@@ -246,6 +246,8 @@ def test_an_organization_joins_from_the_current_adapter_at_the_next_round(settin
     assert watched.run.state.phase == "done"
     joined = watched.told(ev.OrgJoined)
     assert [(event.org, event.round) for event in joined] == [("alpha", 1), ("beta", 1), ("gamma", 2)]
+    assert all(0 < event.skew < 1 for event in joined)
+    assert {name: org.skew for name, org in watched.run.state.organizations.items()} == {e.org: e.skew for e in joined}
     assert [event.orgs for event in watched.told(ev.RoundFinished)] == [
         ("alpha", "beta"),
         ("alpha", "beta", "gamma"),

@@ -132,9 +132,10 @@ def test_a_change_waits_for_its_round_and_then_is_made(tell):
     state = tell(ev.CommandAcknowledged("add", "c", 2), ev.OrgState("c", "joining", 2, "joins at round 2"))
     assert [(w.command, w.value, w.round) for w in state.waiting] == [("add", "c", 2)]
     assert (state.organizations["c"].state, state.organizations["c"].note) == ("joining", "joins at round 2")
-    state = tell(ev.OrgJoined("c", 2, 9, 90, 9, 4), ev.RoundStarted(2, 5, ("a", "b", "c"), 2))
+    state = tell(ev.OrgJoined("c", 2, 9, 90, 9, 4, 0.25), ev.RoundStarted(2, 5, ("a", "b", "c"), 2))
     assert state.waiting == ()
     assert (state.organizations["c"].state, state.organizations["c"].tokens) == ("waiting", 90)
+    assert (state.organizations["c"].skew, state.organizations["a"].skew) == (0.25, None)
 
 
 def test_undo_takes_back_the_last_change_alone(tell):

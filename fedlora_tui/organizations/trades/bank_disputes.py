@@ -59,7 +59,8 @@ CASE_NOTE = Form(
 
 BANK_DISPUTES = Trade(
     name="bank-disputes",
-    length=(58, 88),
+    documents=(1600, 2200),
+    length=(36, 50),
     forms=(LETTER, CASE_NOTE),
     words=table("""
         merchant: {brand} Travel | {brand} Online | {brand} Fitness | {brand} Electronics | {brand} Hotels

@@ -57,7 +57,8 @@ INSPECTION = Form(
 
 CITY_PERMITS = Trade(
     name="city-permits",
-    length=(54, 84),
+    documents=(1200, 1800),
+    length=(36, 50),
     forms=(DECISION, INSPECTION),
     words=table("""
         applicant: {person} | {brand} Builders | {person} | {town} Housing Association | {brand} Cafe

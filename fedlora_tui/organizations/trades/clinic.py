@@ -59,7 +59,8 @@ REFERRAL = Form(
 
 CLINIC = Trade(
     name="clinic",
-    length=(50, 80),
+    documents=(1600, 2200),
+    length=(36, 50),
     forms=(CONSULTATION, CONSULTATION, REFERRAL),
     words=table("""
         symptom: low back pain | a persistent cough | tiredness | heartburn | palpitations | headaches | knee pain

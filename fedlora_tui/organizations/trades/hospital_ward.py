@@ -63,7 +63,8 @@ DISCHARGE_PLAN = Form(
 
 HOSPITAL_WARD = Trade(
     name="hospital-ward",
-    length=(48, 76),
+    documents=(1600, 2400),
+    length=(34, 50),
     forms=(NURSING_NOTE, NURSING_NOTE, DISCHARGE_PLAN),
     words=table("""
         ward: {place} Ward | {place} Ward | Ward {2-9}

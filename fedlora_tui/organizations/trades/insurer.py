@@ -57,7 +57,8 @@ LETTER = Form(
 
 INSURER = Trade(
     name="insurer",
-    length=(54, 84),
+    documents=(1500, 2100),
+    length=(34, 48),
     forms=(CLAIM_FILE, LETTER),
     words=table("""
         policy: home contents | motor | buildings | travel | landlord | small business | {brand} Home | {brand} Drive

@@ -59,7 +59,8 @@ ATTENDANCE = Form(
 
 LAW_FIRM = Trade(
     name="law-firm",
-    length=(62, 87),
+    documents=(300, 600),
+    length=(84, 112),
     forms=(ADVICE, ADVICE, ATTENDANCE),
     words=table("""
         client: {person} | {brand} Holdings | {brand} Properties | {person} | {brand} Engineering

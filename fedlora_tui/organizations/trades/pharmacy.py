@@ -60,7 +60,8 @@ PRESCRIBER_QUERY = Form(
 
 PHARMACY = Trade(
     name="pharmacy",
-    length=(46, 74),
+    documents=(1600, 2200),
+    length=(34, 48),
     forms=(COUNSELLING, COUNSELLING, PRESCRIBER_QUERY),
     words=table("""
         medicine: amlodipine | metformin | ramipril | sertraline | omeprazole | atorvastatin | levothyroxine

@@ -59,7 +59,8 @@ NOTICE = Form(
 
 PORT_AUTHORITY = Trade(
     name="port-authority",
-    length=(52, 84),
+    documents=(1800, 2600),
+    length=(34, 48),
     forms=(HARBOUR_LOG, HARBOUR_LOG, NOTICE),
     words=table("""
         vessel: {brand} Star | {brand} | {brand} Spirit | {brand} Express | Lady {brand} | {brand} Trader | {brand} Bay

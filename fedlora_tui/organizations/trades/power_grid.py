@@ -1,4 +1,4 @@
-"""A power grid's control room: log entries of switching and faults, and outage reports."""
+"""A power grid's control room: terse log entries of switching and faults, and outage reports."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ from fedlora_tui.organizations.grammar import Form, Trade, lines, table
 
 CONTROL_LOG = Form(
     opening=lines("""
-        At {time 0-23} circuit breaker {breaker} at {substation} tripped on {protection}, {circuit} lost.
-        {time 0-23} {substation}: {plant} out of service for {work}, permit {permit} issued to {staff}.
-        Control engineer {staff} took over the desk at {time 0-23}, system frequency 49.{90-99} hertz, load
-            {310-990} megawatts.
-        {time 0-23} alarm received from {substation}: {alarm} on {plant}.
-        Switching schedule {permit} started at {time 0-23} to release {plant} at {substation} for {work}.
+        {time 0-23} {substation}: breaker {breaker} tripped on {protection}, {circuit} lost.
+        {time 0-23} {substation}: {plant} out for {work}, permit {permit} to {staff}.
+        {time 0-23} desk taken over by {staff}, frequency 49.{90-99} hertz, load {310-990} megawatts.
+        {time 0-23} alarm {substation}: {alarm} on {plant}.
+        {time 0-23} switching schedule {permit} begun, {plant} at {substation}, {work}.
     """),
     middle=lines("""
-        Breaker {breaker} was opened and racked out, isolator locked, earths applied on both sides.
-        Auto-reclose was [successful after {2-9} seconds|not successful|blocked by the operator].
-        Load of {6-140} megawatts was transferred to {circuit} by closing the bus coupler at {substation}.
-        Flow on {circuit} rose to {71-112} per cent of its rating, and {generator} was asked to reduce output.
-        The fault recorder shows a {phase} fault at {2-47} kilometres from {substation}, cause thought to be {cause}.
-        Voltage on the {voltage} busbar fell to {88-97} per cent and was restored with tap changer step {3-17}.
-        About {2-98}00 customers were off supply for {4-170} minutes.
-        {generator} was instructed to run at {20-280} megawatts for reserve.
-        Line patrol sent out by {depot}, access along tower {11-190} to tower {191-320}.
-        Relay settings were compared with the protection schedule and found [correct|out of date|swapped].
+        Breaker {breaker} [open and racked out|open, isolator locked], earths on both sides {time 0-23}.
+        Auto-reclose {time 0-23} [successful after {2-9} seconds|not successful|blocked by the operator].
+        {6-140} megawatts moved to {circuit}, bus coupler closed {time 0-23}.
+        {circuit} at {71-112} per cent of rating, {generator} asked to reduce.
+        Recorder: {phase} fault {2-47} kilometres out, thought to be {cause}.
+        {voltage} busbar fell to {88-97} per cent, tap changer step {3-17}.
+        About {2-98}00 customers off for {4-170} minutes.
+        {generator} instructed to {20-280} megawatts for reserve.
+        Line patrol out from {depot}, tower {11-190} to tower {191-320}.
+        Relay settings checked by {staff.last}, [correct|out of date|swapped].
     """),
     closing=lines("""
-        Supply restored in full at {time 0-23}, permit {permit} cancelled.
-        Normal running arrangement resumed, all safety documents cleared.
-        Contingency analysis shows no overload for the loss of {circuit}.
-        Handed over to {staff} at {time 0-23}, one permit outstanding.
-        Report to the regulator to follow within {2-9} days.
+        Restored in full {time 0-23}.
+        Permit {permit} cancelled {time 0-23}.
+        Normal running, documents cleared.
+        Handed over to {staff} {time 0-23}.
+        Regulator told, report in {2-9} days.
     """),
+    length=(22, 34),
 )
 
 OUTAGE_REPORT = Form(
@@ -60,7 +60,8 @@ OUTAGE_REPORT = Form(
 
 POWER_GRID = Trade(
     name="power-grid",
-    length=(50, 80),
+    documents=(1900, 2600),
+    length=(36, 48),
     forms=(CONTROL_LOG, CONTROL_LOG, OUTAGE_REPORT),
     words=table("""
         substation: {place} substation | {place} grid | {place} switching station | {place} substation

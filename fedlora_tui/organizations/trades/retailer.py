@@ -60,7 +60,8 @@ SHOP_NOTE = Form(
 
 RETAILER = Trade(
     name="retailer",
-    length=(46, 72),
+    documents=(1800, 2500),
+    length=(32, 46),
     forms=(REVIEW, SHOP_NOTE),
     words=table("""
         stars: One star | Two stars | Three stars | Four stars | Five stars

@@ -60,7 +60,8 @@ LETTER_HOME = Form(
 
 SCHOOL = Trade(
     name="school",
-    length=(48, 78),
+    documents=(350, 700),
+    length=(40, 56),
     forms=(REPORT, LETTER_HOME),
     words=table("""
         term: autumn term | spring term | summer term | first half of term | start to the year

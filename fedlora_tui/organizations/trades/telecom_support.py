@@ -62,7 +62,8 @@ CHAT = Form(
 
 TELECOM_SUPPORT = Trade(
     name="telecom-support",
-    length=(50, 80),
+    documents=(1300, 1900),
+    length=(36, 50),
     forms=(TICKET, CHAT),
     words=table("""
         fault: no internet connection | slow speed in the evening | dropped calls | no dial tone
