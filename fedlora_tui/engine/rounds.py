@@ -139,13 +139,15 @@ class RoundLoop:
             self.stream.emit(ev.OrgLeft(change.org, round, "dropped by the operator"))
             return
         try:
-            self.prepared.texts.read(change.org)
+            said = self.prepared.texts.read(change.org).notice
         except UserError as error:
             self.stream.emit(ev.Warned(f"{change.org} cannot join: {error}", change.org))
             self.stream.emit(ev.OrgLeft(change.org, round, "cannot join"))
             return
         self.organizations.append(change.org)
         self._welcome(change.org, round)
+        if said:
+            self.stream.emit(ev.Warned(said, change.org))
         # A late joiner measures the base too, so that its gain can be told.
         answers = self.server.evaluate(0, UNTRAINED, self.prepared.adapter, [change.org])
         sums.bytes_down += self._report_losses(0, answers)

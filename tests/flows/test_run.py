@@ -145,7 +145,7 @@ def test_a_checkpoint_holds_the_adapter_whose_loss_the_round_told(settings):
     config = configured(settings)
     watched = WatchedRun(config).go()
     base = load_base(config.model, config.lora)
-    texts = Texts(open_source("folder", config.data.path, 7, "text"), base, config)
+    texts = Texts(open_source(config.data, 7), base, config)
     kept = checkpoint.read(watched.folder, 2)
     for name in ("alpha", "beta", "gamma"):
         texts.read(name)
@@ -269,7 +269,7 @@ def test_a_joiner_trains_as_it_would_have_from_that_adapter(settings):
     watched.when(is_step(1, 1), lambda: watched.run.send(ask.AddOrganization()))
     watched.go()
     base = load_base(config.model, config.lora)
-    texts = Texts(open_source("folder", config.data.path, 7, "text"), base, config)
+    texts = Texts(open_source(config.data, 7), base, config)
     texts.read("gamma")
     start = checkpoint.read(watched.folder, 1).adapter
     steps = []
