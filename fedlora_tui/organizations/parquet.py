@@ -10,7 +10,10 @@ from typing import IO, Any
 from fedlora_tui.errors import UserError
 from fedlora_tui.organizations.passages import BOMB, DAMAGED, Fields, Passage, of_row
 
-ROWS_AT_ONCE = 64
+MOST_ROWS = 64
+UNPACKED = 1 << 28
+"""Bytes that the rows held at once may take."""
+
 BUFFER = 1 << 16
 IN_MEMORY = 1 << 24
 EXPANDS_AT_LEAST = 1 << 26
@@ -45,21 +48,32 @@ def read_parquet(name: str, stream: IO[bytes], fields: Fields) -> Iterator[Passa
 
 
 def _rows(name: str, parquet: Any, source: Any, size: int, fields: Fields) -> Iterator[Passage]:
-    schema = parquet.ParquetFile(source).schema_arrow
-    columns = _columns(name, schema, fields)
-    source.seek(0)
-    # Equal values of a dictionary are held once, however many rows repeat them.
-    texts = [column for column in columns if _kind(schema.field(column).type) == "text"]
-    file = parquet.ParquetFile(source, buffer_size=BUFFER, pre_buffer=False, read_dictionary=texts)
-    if _expanded(file.metadata, columns) > max(EXPANDS_AT_LEAST, MOST_EXPANSION * size):
+    # Not with read_dictionary: pyarrow then keeps every value of a group of rows until its end.
+    file = parquet.ParquetFile(source, buffer_size=BUFFER, pre_buffer=False)
+    columns = _columns(name, file.schema_arrow, fields)
+    chunks = list(_chunks(file.metadata, columns))
+    if sum(chunk.total_uncompressed_size for chunk in chunks) > max(EXPANDS_AT_LEAST, MOST_EXPANSION * size):
         yield Passage(None, BOMB)
         return
-    for batch in file.iter_batches(ROWS_AT_ONCE, columns=columns, use_threads=False):
-        values = [batch.column(number) for number in range(batch.num_columns)]
+    for batch in file.iter_batches(_rows_at_once(chunks), columns=columns, use_threads=False):
+        values = {column: batch.column(column) for column in columns}
         for row in range(batch.num_rows):
-            yield from of_row(
-                {column: _value(value[row]) for column, value in zip(columns, values, strict=True)}, fields
-            )
+            yield from of_row({column: _value(value[row]) for column, value in values.items()}, fields)
+
+
+def _chunks(metadata: Any, columns: list[str]) -> Iterator[Any]:
+    """What the file says of each piece of the columns that are read."""
+    for group in range(metadata.num_row_groups):
+        for number in range(metadata.num_columns):
+            chunk = metadata.row_group(group).column(number)
+            if chunk.path_in_schema.split(".")[0] in columns:
+                yield chunk
+
+
+def _rows_at_once(chunks: list[Any]) -> int:
+    """Fewer rows where a dictionary could repeat one huge value in each of them."""
+    largest = max((chunk.total_uncompressed_size for chunk in chunks if chunk.has_dictionary_page), default=0)
+    return max(1, min(MOST_ROWS, UNPACKED // max(largest, 1)))
 
 
 def _value(scalar: Any) -> object:
@@ -96,14 +110,3 @@ def _kind(type_: Any) -> str:
     """Whether a column holds text, as far as its type says."""
     named = str(type_)
     return "text" if named in ("string", "large_string", "string_view") or "values=string" in named else "other"
-
-
-def _expanded(metadata: Any, columns: list[str]) -> int:
-    """Bytes that the columns' pages take when they are unpacked, as the file says."""
-    total = 0
-    for group in range(metadata.num_row_groups):
-        for number in range(metadata.num_columns):
-            chunk = metadata.row_group(group).column(number)
-            if chunk.path_in_schema.split(".")[0] in columns:
-                total += chunk.total_uncompressed_size
-    return total

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -167,6 +168,49 @@ def test_what_is_not_a_file_is_passed_over(folder):
     (folder / "a.txt").write_text("text")
     (folder / "within.txt").symlink_to("a.txt")
     assert opened(folder).first(None) == ("a", "within")
+
+
+def test_sub_folders_are_organizations_with_their_files_together(folder):
+    for name in ("bank/b.txt", "bank/a.jsonl", "bank/deep/er/c.md", "port/a.txt", ".hidden/a.txt", "none/a.pdf"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f'"{Path(name).stem} of it"')
+    (folder / "bank" / "again").symlink_to(folder / "bank")
+    (folder / "alone.txt").write_text("by itself")
+    (folder / "port.txt").write_text("not the folder")
+    source = opened(folder)
+    assert source.first(None) == ("alone", "bank", "port", "port.txt")
+    found = [document.text for document in source.documents("bank").texts]
+    assert found == ["a of it", '"b of it"', '"c of it"']
+    assert source.names_left_reason() == "all 4 folders are here"
+
+
+def test_a_link_out_of_a_sub_folder_is_refused(folder):
+    (folder.parent / "outside.txt").write_text(PLANTED)
+    (folder / "bank").mkdir()
+    (folder / "bank" / "x.txt").symlink_to(folder.parent / "outside.txt")
+    assert "leads out of the folder" in refusal(folder)
+    (folder / "bank" / "x.txt").unlink()
+    (folder / "bank" / "a.txt").write_text("text")
+    (folder / "port.txt").symlink_to(folder / "bank" / "a.txt")
+    assert opened(folder).first(None) == ("bank", "port")
+
+
+def test_a_sub_folder_with_a_name_that_cannot_be_shown_is_refused(folder):
+    (folder / "a\x1b[31m").mkdir()
+    (folder / "a\x1b[31m" / "a.txt").write_text(PLANTED)
+    assert "\x1b" not in refusal(folder)
+
+
+def test_files_without_text_are_told_apart_by_reason(folder):
+    (folder / "a.txt").write_text("text")
+    (folder / "empty.txt").write_text("")
+    (folder / "broken.jsonl").write_text(f"{{{PLANTED}\n{PLANTED}\n")
+    (folder / "cut.txt.gz").write_bytes(b"\x1f\x8b")
+    assert opened(folder).passed_over == {
+        "broken": {"broken": 2},
+        "cut": {"in a damaged file": 1},
+        "empty": {"empty": 1},
+    }
 
 
 @pytest.mark.parametrize("target", ["outside.txt", "outside"])

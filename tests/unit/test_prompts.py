@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,14 +67,14 @@ def test_text_without_a_prompt_stays_plain_beside_pairs(tokenizer):
 def test_documents_of_no_tokens_and_many_at_once():
     calls = []
 
-    def letters(texts, **kwargs):
-        calls.append(len(texts))
-        return {"input_ids": [[ord(letter) for letter in text] for text in texts]}
+    class Letters:
+        eos_token_id = 0
 
-    fake = SimpleNamespace(eos_token_id=0)
-    stub = type("Stub", (), {"eos_token_id": 0, "__call__": lambda self, texts, **more: letters(texts, **more)})()
-    assert fake.eos_token_id == stub.eos_token_id
-    rows = list(encoded(stub, [Document("ab"), Document("")] * 300))
+        def __call__(self, texts, **kwargs):
+            calls.append(len(texts))
+            return {"input_ids": [[ord(letter) for letter in text] for text in texts]}
+
+    rows = list(encoded(Letters(), [Document("ab"), Document("")] * 300))
     assert rows == [Row((97, 98, 0))] * 300
     assert max(calls) <= 256
 
