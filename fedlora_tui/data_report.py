@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -43,6 +44,8 @@ class TextCounts:
 
 def print_data_report(console: Console, config: Config) -> None:
     """Write a table with a line an organization. Raises UserError where a run of it would be refused."""
+    # Without a handler Python writes what libraries log on stderr, where only the refusal belongs.
+    logging.getLogger().addHandler(logging.NullHandler())
     with console.status("reading", spinner="line"):
         roster = call_roster(config)
         found = list(counted(config, roster))

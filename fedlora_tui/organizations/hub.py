@@ -101,4 +101,4 @@ def _refusal(where: str, split: str, error: Exception) -> UserError:
         return UserError(f"{where}: it has no split {split!r}; set data.split to one that it has")
     if isinstance(error, ValueError) and "onfig" in str(error):
         return UserError(f"{where}: it has several subsets, or not the one asked for; set data.subset to one of them")
-    return UserError(f"{where}: cannot be loaded ({type(error).__name__}); engine.log of a run that loads it says more")
+    return UserError(f"{where}: cannot be loaded ({type(error).__name__}); check its files, or name another")
