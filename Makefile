@@ -50,7 +50,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev,gguf,partitions]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev,gguf,hub,parquet,partitions]'
 	@touch $@
 
 $(BIN)/python:

@@ -102,7 +102,8 @@ def _export_parser() -> _Parser:
 
 def _doctor_parser() -> _Parser:
     parser = _Parser(f"{PROGRAM} doctor", description="What this machine has, what would be slow, what is missing.")
-    parser.add_argument("--runs-dir", default=None, metavar="DIR", help="folder of run folders")
+    parser.add_argument("--data", action="store_true", help="instead, count the text that a run here would train on")
+    _with_configuration(parser)
     return parser
 
 
@@ -145,14 +146,20 @@ def _export(arguments: argparse.Namespace) -> int:
 def _doctor(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
+    if arguments.data:
+        from fedlora_tui.data_report import print_data_report
+
+        print_data_report(Console(), _configuration(arguments))
+        return 0
+
     from fedlora_tui.doctor import print_report
 
     try:
-        runs = str(_runs_dir(arguments))
+        runs = _configuration(arguments).runs.dir
     except UserError as error:
         # The doctor is asked when something is broken; a broken configuration is no reason to stay silent.
         print(f"{PROGRAM}: {error}", file=sys.stderr, flush=True)
-        runs = load(None).runs.dir
+        runs = next((setting.text for setting in arguments.settings[::-1] if setting.name == "runs.dir"), "runs")
     print_report(Console(), runs)
     return 0
 
@@ -163,7 +170,7 @@ COMMANDS: dict[str, Command] = {
     CONSOLE: (_console_parser, _console, "console and run, starting at once"),
     "run": (_run_parser, _run, "the same run with no terminal; --json puts every event on stdout"),
     "export": (_export_parser, _export, "write a finished round's adapter, or a merged model"),
-    "doctor": (_doctor_parser, _doctor, "what this machine has and what is missing"),
+    "doctor": (_doctor_parser, _doctor, "what this machine has and what is missing; --data: your text in counts"),
 }
 
 

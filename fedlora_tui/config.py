@@ -126,7 +126,7 @@ class FederationConfig:
     """Who trains how long, and how replies become one adapter."""
 
     organizations: int = key(
-        8, "how many take part; left out: 8 synthetic ones, or every file of a folder", least=1, most=100_000
+        8, "how many take part; left out: 8 synthetic ones, or all that a source has", least=1, most=100_000
     )
     rounds: int = key(20, "rounds of the whole run", least=1, most=1_000_000)
     fraction: float = key(1.0, "share of the organizations that trains in a round", above=0.0, most=1.0)
@@ -167,10 +167,20 @@ class DataConfig:
     """Where the organizations' private text comes from."""
 
     source: str = key(
-        "synthetic", "invented records of different trades, or a folder of files", words=("synthetic", "folder")
+        "synthetic",
+        "invented records of different trades, a folder, one table, or a Hugging Face dataset",
+        words=("synthetic", "folder", "table", "hub"),
     )
-    path: str = key("", "the folder: one .txt, .jsonl or .csv file an organization")
-    text_field: str = key("text", "field or column of .jsonl and .csv that holds the text")
+    path: str = key("", "folder: a file or sub-folder an organization; table: one file; hub: a dataset's id or folder")
+    text_field: str = key("text", "field or column of .jsonl, .csv, .parquet and datasets that holds the text")
+    prompt_field: str = key("", "field that asks; with response_field, instead of text_field")
+    response_field: str = key("", "field that answers; the loss is on it alone")
+    organization_field: str = key("organization", "column of a table or dataset that says whose row it is")
+    subset: str = key("", "of a dataset on the hub that has several")
+    split: str = key("train", "of a dataset on the hub")
+    max_megabytes: int = key(
+        64, "most MiB of text an organization keeps; what comes after is not read", least=1, most=1_000_000
+    )
     partition: str = key(
         "natural",
         "natural: each keeps its own text; the others deal all text out anew",
@@ -228,8 +238,8 @@ class Config:
 
     @property
     def organizations(self) -> int | None:
-        """How many organizations were asked for, None where every file of a folder is one."""
-        if self.data.source == "folder" and "federation.organizations" not in self.given:
+        """How many organizations were asked for, None where all that a source has take part."""
+        if self.data.source != "synthetic" and "federation.organizations" not in self.given:
             return None
         return self.federation.organizations
 
@@ -336,15 +346,22 @@ def _built(values: Mapping[str, Any]) -> Config:
 
 def _check_together(config: Config, where: Mapping[str, str]) -> None:
     federation, data = config.federation, config.data
-    if data.source == "folder" and not data.path:
+    needed = {"folder": "the folder of text files", "table": "the file", "hub": "the dataset's id or folder"}
+    if data.source in needed and not data.path:
         place = where.get("data.source", "data.source")
-        raise UserError(f'{place}: data.source = "folder" needs data.path, the folder of text files; set data.path')
+        raise UserError(f'{place}: data.source = "{data.source}" needs data.path, {needed[data.source]}; set data.path')
     if data.source == "synthetic" and data.path:
         place = where.get("data.path", "data.path")
         raise UserError(
             f'{place}: data.path = {_shown(data.path)} is not read while data.source = "synthetic"; '
-            f'set data.source = "folder" too, or leave data.path out'
+            f'set data.source = "folder", "table" or "hub" too, or leave data.path out'
         )
+    if bool(data.prompt_field) != bool(data.response_field):
+        place = where.get("data.prompt_field") or where["data.response_field"]
+        raise UserError(f"{place}: data.prompt_field and data.response_field go together; set both or neither")
+    if data.source in ("table", "hub") and not data.organization_field:
+        place = where["data.organization_field"]
+        raise UserError(f'{place}: data.source = "{data.source}" needs data.organization_field, the column of names')
     count = config.organizations
     if count is not None and count < federation.min_organizations:
         place = where.get("federation.organizations") or where.get("federation.min_organizations", "defaults")

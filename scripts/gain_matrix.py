@@ -79,7 +79,7 @@ def arguments() -> argparse.Namespace:
 def read(base: BaseModel, name: str, seed: int, holdout_tokens: int) -> Rows:
     """Give one organization's rows, split as a run splits them."""
     data, model = Config().data, Config().model
-    text = split(name, open_source("synthetic", "", seed, "text").documents(name).texts, data.holdout, seed)
+    text = split(name, open_source(data, seed).documents(name), data.holdout, seed)
     return tokenize(base.tokenizer, name, text.train, text.holdout, model.max_length, holdout_tokens)
 
 

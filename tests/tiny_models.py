@@ -11,7 +11,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from fedlora_tui.lora.adapter import Adapter, Factors
 from fedlora_tui.lora.base_model import BaseModel
-from fedlora_tui.lora.rows import Rows
+from fedlora_tui.lora.rows import Row, Rows
 from fedlora_tui.lora.target_modules import find_targets
 
 VOCABULARY = 61
@@ -86,8 +86,8 @@ def random_rows(name: str, count: int, seed: int, least: int = 4, most: int = LE
     """An organization's rows of random tokens and of random lengths, each ending in token 0."""
     rng = random.Random(f"{name}|{seed}")
 
-    def row() -> tuple[int, ...]:
-        return (*(rng.randrange(1, VOCABULARY) for _ in range(rng.randint(least, most) - 1)), 0)
+    def row() -> Row:
+        return Row((*(rng.randrange(1, VOCABULARY) for _ in range(rng.randint(least, most) - 1)), 0))
 
     return Rows(name, tuple(row() for _ in range(count)), tuple(row() for _ in range(holdout)))
 

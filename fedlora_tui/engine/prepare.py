@@ -7,33 +7,34 @@ process ends with exit status 2 and nothing is left behind.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from fedlora_tui.config import Config, resolved
-from fedlora_tui.errors import UserError
 from fedlora_tui.lora import base_model
 from fedlora_tui.lora.adapter import Adapter, initial
 from fedlora_tui.lora.base_model import BaseModel
-from fedlora_tui.lora.rows import Rows, tokenize
+from fedlora_tui.lora.rows import Rows, check_enough, tokenize
 from fedlora_tui.organizations import skew
 from fedlora_tui.organizations.roster import Roster
 from fedlora_tui.organizations.source import Source
-from fedlora_tui.organizations.text import split
-from fedlora_tui.protocol.events import Preparing
+from fedlora_tui.organizations.text import in_words, notice, split
+from fedlora_tui.protocol.events import Preparing, Warned
 
 Say = Callable[[Preparing], None]
+
+MOST_WARNINGS = 8
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What may be told of an organization's text: how much there is of it."""
+    """What may be told of an organization's text: how much there is of it, and what of it could not be used."""
 
     documents: int
     tokens: int
     holdout_tokens: int
-    dropped: int = 0
+    notice: str = ""
 
 
 class Texts:
@@ -52,7 +53,7 @@ class Texts:
         """Read, split and tokenize one organization's text. Raises UserError where it is too little for one batch."""
         data, federation = self._config.data, self._config.federation
         documents = self.source.documents(organization)
-        text = split(organization, documents.texts, data.holdout, federation.seed, documents.dropped)
+        text = split(organization, documents, data.holdout, federation.seed)
         rows = tokenize(
             self._base.tokenizer,
             organization,
@@ -61,16 +62,12 @@ class Texts:
             self._config.model.max_length,
             data.holdout_tokens,
         )
-        if len(rows.train) < federation.batch_size or not rows.holdout:
-            raise UserError(
-                f"organization {organization}: {len(rows.train)} rows to train on, {len(rows.holdout)} to measure on, "
-                f"a batch takes {federation.batch_size}: give it more text, lower batch_size, or take it out"
-            )
+        check_enough(rows, federation.batch_size)
         self._rows[organization] = rows
-        self._unigrams[organization] = Counter(chain.from_iterable(rows.train))
+        self._unigrams[organization] = Counter(chain.from_iterable(row.tokens for row in rows.train))
         self._pooled.update(self._unigrams[organization])
-        counts = Counts(text.documents, rows.train_tokens, rows.holdout_tokens, text.dropped)
-        self._counts[organization] = counts
+        told = notice(organization, replace(documents, dropped=text.dropped), data.max_megabytes)
+        self._counts[organization] = Counts(text.documents, rows.train_tokens, rows.holdout_tokens, told)
         return self._counts[organization]
 
     def rows(self, organization: str) -> Rows:
@@ -101,6 +98,7 @@ class Prepared:
     texts: Texts
     organizations: tuple[str, ...]
     adapter: Adapter
+    warnings: tuple[Warned, ...] = ()
 
 
 def prepare(config: Config, roster: Roster, say: Say) -> Prepared:
@@ -114,7 +112,23 @@ def prepare(config: Config, roster: Roster, say: Say) -> Prepared:
     tokens = sum(texts.counts(name).tokens for name in names)
     say(Preparing("organizations", "done", f"{len(names)} of {config.data.source}, {tokens:,} tokens to train on"))
     adapter = initial(base.targets, config.lora.rank, config.lora.alpha, config.federation.seed)
-    return Prepared(resolved(config, len(names)), base, texts, names, adapter)
+    warnings = tuple(_warnings(texts, names))
+    return Prepared(resolved(config, len(names)), base, texts, names, adapter, warnings)
+
+
+def _warnings(texts: Texts, names: tuple[str, ...]) -> Iterator[Warned]:
+    """Tell what could not be used, of the first organizations in full and of the rest how many there are."""
+    told = [(name, texts.counts(name).notice) for name in names if texts.counts(name).notice]
+    for name, said in told[:MOST_WARNINGS]:
+        yield Warned(said, name)
+    if len(told) > MOST_WARNINGS:
+        rest = len(told) - MOST_WARNINGS
+        yield Warned(f"text of {rest} more organizations was dropped too; fedlora-tui doctor --data lists all")
+    over = texts.source.passed_over
+    for name, dropped in list(over.items())[:MOST_WARNINGS]:
+        yield Warned(f"{name} gave no text: {in_words(dropped)}")
+    if len(over) > MOST_WARNINGS:
+        yield Warned(f"{len(over) - MOST_WARNINGS} more gave no text; fedlora-tui doctor --data lists all")
 
 
 def _load_base(config: Config, say: Say) -> BaseModel:

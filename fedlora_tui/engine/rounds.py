@@ -134,13 +134,15 @@ class RoundLoop:
             self.stream.emit(ev.OrgLeft(change.org, round, "dropped by the operator"))
             return
         try:
-            self.prepared.texts.read(change.org)
+            said = self.prepared.texts.read(change.org).notice
         except UserError as error:
             self.stream.emit(ev.Warned(f"{change.org} cannot join: {error}", change.org))
             self.stream.emit(ev.OrgLeft(change.org, round, "cannot join"))
             return
         self.organizations.append(change.org)
         self._welcome(change.org, round)
+        if said:
+            self.stream.emit(ev.Warned(said, change.org))
         # A late joiner measures the base too, so that its gain can be told.
         self._report_losses(0, self.server.evaluate_base([change.org]))
 
@@ -149,12 +151,6 @@ class RoundLoop:
         self.server.welcome(name, self.grid.join(name))
         rank = self.config.lora.rank
         self.stream.emit(ev.OrgJoined(name, round, counts.documents, counts.tokens, counts.holdout_tokens, rank, skew))
-        self._say_dropped(name, counts.dropped)
-
-    def _say_dropped(self, name: str, dropped: int) -> None:
-        if dropped:
-            what = "1 document is" if dropped == 1 else f"{dropped} documents are"
-            self.stream.emit(ev.Warned(f"{name}: {what} left out (empty, or not readable as text)", name))
 
     def _one_round(self, round: int) -> None:
         sums, rounds = _RoundSums(round), self.config.federation.rounds

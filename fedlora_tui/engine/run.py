@@ -197,6 +197,8 @@ class Run:
 
         assert self.folder is not None
         self._stream.emit(_run_started(prepared, self.folder))
+        for warning in prepared.warnings:
+            self._stream.emit(warning)
         self._steering.open(self._terms(prepared), prepared.organizations, prepared.config.federation.rounds)
         loop = self._loop(prepared, self.folder)
         serve(loop.grid, loop.run)

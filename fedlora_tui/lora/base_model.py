@@ -75,6 +75,21 @@ def load(model: ModelConfig, lora: LoraConfig, progress: Progress = lambda done,
     return BaseModel(loaded, tokenizer, model.base, origin, gguf, device, dtype, targets)
 
 
+def load_tokenizer(model: ModelConfig, progress: Progress = lambda done, total: None) -> Any:
+    """Load the base's tokenizer alone. Raises UserError where there is none that ends documents."""
+    origin, gguf = _locate(model.base, progress)
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    try:
+        files = {"gguf_file": gguf} if gguf else {}
+        tokenizer = AutoTokenizer.from_pretrained(origin, local_files_only=True, **files)
+    except Exception as error:
+        logging.getLogger(__name__).exception("loading the tokenizer of %s", model.base)
+        raise UserError(f'model.base = "{model.base}": its tokenizer cannot be loaded: {_one_line(error)}') from None
+    if tokenizer.eos_token_id is None:
+        raise UserError(f"model.base = {model.base!r}: its tokenizer has no end-of-text token; choose another base")
+    return tokenizer
+
+
 def find_device(name: str) -> torch.device:
     """Give the device by name; auto takes a GPU where there is one."""
     if name == "auto":

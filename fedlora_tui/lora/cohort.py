@@ -17,12 +17,15 @@ from torch.nn import functional
 from fedlora_tui.lora.adapter import A_SUFFIX, B_SUFFIX, Adapter, from_tensors
 from fedlora_tui.lora.base_model import BaseModel
 from fedlora_tui.lora.injection import Dropout, StackedFactors, injected
-from fedlora_tui.lora.rows import IGNORED, Rows, batches, generator_seed, padded, targets
+from fedlora_tui.lora.rows import IGNORED, Row, Rows, batches, generator_seed, padded, targets
 
 LOGIT_BYTES = 512 * 2**20
 """What the logits of one pass may weigh when the cohort is sized by itself."""
 
 MEASURED_ROWS = 16
+
+NO_ROW = Row(())
+"""Fills a batch that has fewer rows than the others of its pass."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ def _pass(
     """Carry one batch of every active organization forward and back; give each one's mean loss and target tokens."""
     own = [member.batches[step] for member in active]
     height = max(len(batch) for batch in own)
-    rows = [row for batch in own for row in [*batch, *[()] * (height - len(batch))]]
+    rows = [row for batch in own for row in [*batch, *[NO_ROW] * (height - len(batch))]]
     inputs, labels = padded(rows, base.end_of_text, base.device)
     counts = [targets(batch) for batch in own]
     sizes = [(len(batch), max(len(row) for row in batch)) for batch in own]

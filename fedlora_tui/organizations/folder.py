@@ -1,4 +1,4 @@
-"""A folder of the user's own text: one .txt, .jsonl or .csv file an organization, found, named and checked.
+"""A folder of the user's own text: each file or sub-folder an organization, found, named and checked.
 
 No message here quotes any text, not even a header of a table: only file names, line numbers and counts.
 """
@@ -7,54 +7,64 @@ from __future__ import annotations
 
 import stat
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from fedlora_tui.errors import UserError
-from fedlora_tui.organizations.formats import READERS, Passage
-from fedlora_tui.organizations.text import Documents
+from fedlora_tui.organizations.formats import READERS, kind_of, read_file, stem_of
+from fedlora_tui.organizations.passages import Fields, Passage, gather
+from fedlora_tui.organizations.text import EMPTY, Documents
 
 KINDS = ", ".join(READERS)
 
 
 @dataclass(frozen=True)
 class FolderSource:
-    """The source "folder": its organizations are the files that hold text, in the order of their names.
+    """The source "folder": its organizations are the files and sub-folders that hold text, in the order of their names.
 
-    The folder is listed once, so that a file that appears during a run renames nothing.
+    The folder is listed once, so that a file that appears during a run renames nothing. An organization keeps `most`
+    bytes of text.
     """
 
     folder: Path
-    text_field: str
-    files: dict[str, Path]
-    label_field: str = ""
+    fields: Fields
+    files: Mapping[str, tuple[Path, ...]]
+    most: int
 
     @classmethod
-    def open(cls, path: str, text_field: str, label_field: str = "") -> FolderSource:
+    def open(cls, path: str, fields: Fields, most: int) -> FolderSource:
         """List the folder; one that is missing, is not a folder, or holds no such file is a UserError."""
         if not path.strip():
             raise UserError(
                 f'data.path is empty, and data.source = "folder" needs one: name a folder with {KINDS} files'
             )
         folder = find_folder(path)
-        files = list_files(folder)
-        if not files:
+        entries: dict[Path, tuple[Path, ...]] = {file: (file,) for file in list_files(folder, folder.resolve())}
+        entries |= {place: files for place in list_folders(folder) if (files := files_below(place, folder.resolve()))}
+        if not entries:
             raise UserError(f"data.path: {str(folder)!r} holds no {KINDS} file; put one in for each organization")
-        return cls(folder, text_field, name_files(files), label_field)
+        return cls(folder, fields, name_organizations(entries), most)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The organizations whose files hold any text; no such file is a UserError."""
-        names = tuple(name for name, file in self.files.items() if self._holds_text(file))
+        names = tuple(name for name in self.files if name not in self.passed_over)
         if not names:
+            count = sum(map(len, self.files.values()))
             raise UserError(
-                f"data.path: no usable text in the {len(self.files)} file(s) of {str(self.folder)!r}; .txt has "
-                f"documents between blank lines, .jsonl and .csv have them in "
-                f"the field {self.text_field!r} (data.text_field)"
+                f"data.path: no usable text in the {count} file(s) of {str(self.folder)!r}; .txt and .md have "
+                f"documents between blank lines, .jsonl, .csv and .parquet have them in {self.fields.wanted} "
+                f"({'data.prompt_field, data.response_field' if self.fields.prompt else 'data.text_field'})"
             )
         return names
+
+    @cached_property
+    def passed_over(self) -> Mapping[str, Mapping[str, int]]:
+        """What is no organization for it holds no text, with the counts of what was dropped there by reason."""
+        found = {name: self._without_text(files) for name, files in self.files.items()}
+        return {name: dropped for name, dropped in found.items() if dropped is not None}
 
     def first(self, count: int | None) -> tuple[str, ...]:
         """All organizations, or the first `count` by name; fewer than that are a UserError."""
@@ -70,37 +80,29 @@ class FolderSource:
         return next((name for name in self.names if name not in taken), None)
 
     def documents(self, name: str) -> Documents:
-        """All text of one organization's file."""
+        """The text of one organization's files, up to what it may keep."""
         if name not in self.files:
             raise UserError(f"no file in {str(self.folder)!r} belongs to an organization called {name!r}")
-        texts: list[str] = []
-        labels: list[str] = []
-        dropped = repaired = 0
-        for passage in self._passages(self.files[name]):
-            if passage.text is None:
-                dropped += 1
-            else:
-                texts.append(passage.text)
-                labels.append(passage.label)
-                repaired += passage.repaired
-        return Documents(tuple(texts), dropped, repaired, tuple(labels) if self.label_field else ())
+        return gather(self._passages(self.files[name]), self.most)
 
     def names_left_reason(self) -> str:
         """Every file that holds text is an organization already."""
         count = len(self.names)
-        return "the only file is here" if count == 1 else f"all {count} files are here"
+        kind = "folder" if any(len(self.files[name]) > 1 for name in self.names) else "file"
+        return f"the only {kind} is here" if count == 1 else f"all {count} {kind}s are here"
 
-    def _holds_text(self, file: Path) -> bool:
-        return any(passage.text is not None for passage in self._passages(file))
+    def _without_text(self, files: tuple[Path, ...]) -> Mapping[str, int] | None:
+        """Counts of what was dropped where nothing else is there, None where a text is."""
+        dropped: Counter[str] = Counter()
+        for passage in self._passages(files):
+            if passage.document is not None:
+                return None
+            dropped[passage.reason] += 1
+        return dropped or {EMPTY: len(files)}
 
-    def _passages(self, file: Path) -> Iterable[Passage]:
-        """The file's passages one by one; a file that cannot be read is a UserError."""
-        try:
-            yield from READERS[file.suffix.lower()](file, self.text_field, self.label_field)
-        except OSError as error:
-            raise UserError(
-                f"cannot read {file.name!r} in {str(self.folder)!r} ({error.strerror}); make it readable or take it out"
-            ) from None
+    def _passages(self, files: tuple[Path, ...]) -> Iterator[Passage]:
+        for file in files:
+            yield from read_file(file, self.fields)
 
 
 def find_folder(path: str) -> Path:
@@ -118,44 +120,77 @@ def find_folder(path: str) -> Path:
     return folder
 
 
-def list_files(folder: Path) -> list[Path]:
+def list_files(folder: Path, root: Path) -> list[Path]:
     """The regular files of the folder that a reader exists for.
 
-    Hidden files, directories, pipes and dangling links are passed over. A link that leads out of the folder is refused,
-    for it would bring in text that nobody put there.
+    Hidden files, pipes and dangling links are passed over. A link that leads out of `root` is refused, for it would
+    bring in text that nobody put there.
     """
-    root = folder.resolve()
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise UserError(f"data.path: cannot list {str(folder)!r} ({error.strerror}); make it readable") from None
     files = []
-    for entry in entries:
-        if entry.name.startswith(".") or entry.suffix.lower() not in READERS:
-            continue
-        try:
-            target = entry.resolve(strict=True)
-            mode = target.stat().st_mode
-        except (OSError, RuntimeError):  # dangling, or a loop of links
-            continue
-        if root not in target.parents:
-            raise UserError(
-                f"data.path: {entry.name!r} in {str(folder)!r} is a link that leads out of the folder; put the "
-                "file itself there or take the link out"
-            )
-        if not stat.S_ISREG(mode):
-            continue
-        if not entry.name.isprintable():
-            raise UserError(
-                f"data.path: the file {entry.name!a} in {str(folder)!r} has a name that cannot be shown; rename it"
-            )
-        files.append(entry)
+    for entry in _entries(folder):
+        if kind_of(entry) is not None:
+            mode = _mode_within(entry, root)
+            if mode is not None and stat.S_ISREG(mode):
+                files.append(_shown(entry))
     return files
 
 
-def name_files(files: list[Path]) -> dict[str, Path]:
-    """Organizations' names, sorted: a file's stem, or its full name where another file could claim the stem too."""
-    stems = Counter(file.stem for file in files)
-    full = {file.name for file in files}
-    named = {file.name if stems[file.stem] > 1 or file.stem in full else file.stem: file for file in files}
+def list_folders(folder: Path) -> list[Path]:
+    """The sub-folders of the folder that are no links: through those, what lies in it would be found twice."""
+    return [entry for entry in _entries(folder) if not entry.is_symlink() and entry.is_dir()]
+
+
+def files_below(folder: Path, root: Path) -> tuple[Path, ...]:
+    """All files of a sub-folder, however deep, that a reader exists for."""
+    found: list[Path] = []
+    todo = [folder]
+    while todo:
+        place = todo.pop()
+        found += list_files(place, root)
+        todo += list_folders(place)
+    if found:
+        _shown(folder)
+    return tuple(sorted(found))
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        raise UserError(f"data.path: cannot list {str(folder)!a} ({error.strerror}); make it readable") from None
+
+
+def _mode_within(entry: Path, root: Path) -> int | None:
+    """What kind of thing an entry is, None where it leads nowhere; out of `root` is a UserError."""
+    try:
+        target = entry.resolve(strict=True)
+        mode = target.stat().st_mode
+    except (OSError, RuntimeError):  # dangling, or a loop of links
+        return None
+    if root not in target.parents:
+        raise UserError(
+            f"data.path: {entry.name!a} in {str(entry.parent)!a} is a link that leads out of the folder; put the "
+            "file itself there or take the link out"
+        )
+    return mode
+
+
+def _shown(entry: Path) -> Path:
+    if not entry.name.isprintable():
+        kind = "folder" if entry.is_dir() else "file"
+        raise UserError(
+            f"data.path: the {kind} {entry.name!a} in {str(entry.parent)!a} has a name that cannot be shown; rename it"
+        )
+    return entry
+
+
+def name_organizations(entries: Mapping[Path, tuple[Path, ...]]) -> dict[str, tuple[Path, ...]]:
+    """Organizations' names, sorted: a folder's name, a file's stem, or its full name where another claims the stem."""
+    stems = {entry: entry.name if entry.is_dir() else stem_of(entry) for entry in entries}
+    claims = Counter(stems.values())
+    full = Counter(entry.name for entry in entries)
+    named = {
+        entry.name if claims[stem] > 1 or full[stem] > (stem == entry.name) else stem: entries[entry]
+        for entry, stem in stems.items()
+    }
     return dict(sorted(named.items()))

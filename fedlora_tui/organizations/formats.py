@@ -1,181 +1,291 @@
-"""How .txt, .jsonl and .csv files are read: streaming, one passage at a time, broken ones counted and never quoted."""
+"""How .txt, .md, .jsonl, .csv and .parquet files are read, each also as .gz: one passage at a time, nothing quoted."""
 
 from __future__ import annotations
 
-import codecs
 import csv
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from itertools import chain, islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
-from typing import TextIO
+from typing import IO
 
 from fedlora_tui.errors import UserError
-
-UNDECODABLE = "\ufffd"
-MOST_UNDECODABLE = 1 / 3
-"""A document with a greater share of undecodable characters is not text in any encoding read here, and is dropped."""
+from fedlora_tui.organizations.parquet import read_parquet
+from fedlora_tui.organizations.passages import (
+    BROKEN,
+    LONGEST_TEXT,
+    NO_TEXT,
+    TOO_LONG,
+    Fields,
+    Passage,
+    clean,
+    cleaned,
+    of_row,
+)
+from fedlora_tui.organizations.streams import LONGEST_LINE, Lines, TooLong, as_text, opened
 
 ROWS_LOOKED_AT = 50
-LARGEST_FIELD = 1 << 24
+CHARACTERS_LOOKED_AT = 1 << 20
 TWO_WORDS = re.compile(r"[^\W\d_]{2,}\W+(?:\w+\W+)*?[^\W\d_]{2,}")
+HEADING = re.compile(r" {0,3}#{1,6}(\s|$)")
+FENCE = re.compile(r" {0,3}(```|~~~)")
+BLANK = " \t\r\n\v\f\0"
 
 
-@dataclass(frozen=True)
-class Passage:
-    """One document as a file gives it; `text` is None where it was empty, broken or undecodable."""
-
-    text: str | None
-    repaired: bool = False
-    label: str = ""
+def kind_of(file: Path) -> str | None:
+    """The suffix that says how a file is read, without .gz; None where nothing here reads it."""
+    suffix = Path(_bare(file.name)).suffix.lower()
+    return suffix if suffix in READERS else None
 
 
-def clean(raw: str, label: str = "") -> Passage:
-    """The document without NULs, with half surrogates replaced and the space around it taken off."""
-    text = raw.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
-    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").strip()
-    undecodable = text.count(UNDECODABLE)
-    if not text or undecodable > MOST_UNDECODABLE * len("".join(text.split())):
-        return Passage(None)
-    return Passage(text, repaired=undecodable > 0, label=label)
+def stem_of(file: Path) -> str:
+    """The file's name without what says how it is read."""
+    return Path(_bare(file.name)).stem
 
 
-def open_text(file: Path, newline: str | None = None) -> TextIO:
-    """The file as UTF-8, or as UTF-16 where its byte order mark says so; bytes that cannot be decoded are replaced."""
-    with file.open("rb") as raw:
-        mark = raw.read(2)
-    encoding = "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
-    return file.open(encoding=encoding, errors="replace", newline=newline)
+def _bare(name: str) -> str:
+    return name[:-3] if name.lower().endswith(".gz") else name
 
 
-def read_txt(file: Path, text_field: str, label_field: str = "") -> Iterator[Passage]:
+def read_file(file: Path, fields: Fields) -> Iterator[Passage]:
+    """The file's passages one by one; a file that cannot be read is a UserError, a damaged .gz ends in a drop."""
+    reader = READERS[kind_of(file) or ".txt"]
+    try:
+        with opened(file) as (stream, inflated):
+            yield from reader(file.name, stream, fields)
+            if inflated is not None and inflated.fault:
+                yield Passage(None, inflated.fault)
+    except OSError as error:
+        raise UserError(
+            f"cannot read {file.name!r} in {str(file.parent)!r} ({error.strerror or type(error).__name__}); make it "
+            "readable or take it out"
+        ) from None
+
+
+def read_txt(name: str, stream: IO[bytes], fields: Fields) -> Iterator[Passage]:
     """Documents with blank lines between them."""
-    with open_text(file) as stream:
-        block: list[str] = []
-        for line in chain(stream, ("",)):
-            if line.strip(" \t\r\n\v\f\0"):
-                block.append(line)
-            elif block:
-                yield clean("".join(block))
-                block = []
+    yield from _blocks(as_text(stream).readline, lambda line: False)
 
 
-def read_jsonl(file: Path, text_field: str, label_field: str = "") -> Iterator[Passage]:
+def read_md(name: str, stream: IO[bytes], fields: Fields) -> Iterator[Passage]:
+    """Documents between blank lines up to the first heading, from there on one a heading with all that is under it."""
+    fence = ""
+
+    def heads(line: str) -> bool:
+        nonlocal fence
+        mark = FENCE.match(line)
+        if mark and fence in ("", mark.group(1)):
+            fence = "" if fence else mark.group(1)
+        return not fence and HEADING.match(line) is not None
+
+    yield from _blocks(as_text(stream).readline, heads)
+
+
+def _blocks(readline: Callable[[int], str], heads: Callable[[str], bool]) -> Iterator[Passage]:
+    """Blocks of lines: each ends at a blank line, or after the first heading at the next one, or where it is too long.
+
+    A block too long to be held is cut between two lines where it has any.
+    """
+    block: list[str] = []
+    held = 0
+    headed = cut = False
+    for line in chain(iter(lambda: readline(LONGEST_TEXT), ""), ("",)):
+        heading = heads(line)
+        blank = not line.strip(BLANK)
+        over = held + len(line) > LONGEST_TEXT
+        if block and (heading or over or not line or (blank and not headed)):
+            yield clean("".join(block), cut)
+            block, held = [], 0
+            cut = over and not heading and not blank
+        headed = headed or heading
+        if not blank or (headed and block):
+            block.append(line)
+            held += len(line)
+
+
+def read_jsonl(name: str, stream: IO[bytes], fields: Fields) -> Iterator[Passage]:
     """One JSON value a line: an object with the text in a field, or the text itself.
 
     Where no line has a usable field though some are objects, the file is a UserError: its field has another name.
     """
     usable = unnamed = first_unnamed = 0
-    with open_text(file) as stream:
-        for number, line in enumerate(stream, 1):
-            bare = line.replace("\0", "").strip()
-            if not bare:
-                continue
-            try:
-                value = json.loads(bare)
-            except (ValueError, RecursionError):
-                yield Passage(None)
-                continue
-            raw = text_of(value, text_field)
-            if raw is None and isinstance(value, dict):
+    for number, line in enumerate(_whole(Lines(as_text(stream))), 1):
+        bare = "" if line is None else line.strip()
+        if line is None or not bare:
+            if line is None:
+                yield Passage(None, TOO_LONG)
+            continue
+        try:
+            value = json.loads(bare)
+        except (ValueError, RecursionError):
+            yield Passage(None, BROKEN)
+            continue
+        for passage in of_row(value, fields):
+            if passage.reason != NO_TEXT:
+                usable += 1
+            elif isinstance(value, dict):
                 unnamed += 1
                 first_unnamed = first_unnamed or number
-            passage = Passage(None) if raw is None else clean(raw, label_of(value, label_field))
-            usable += raw is not None
             yield passage
     if unnamed and not usable:
+        alone = "" if fields.prompt else " and not just one other field with text"
         raise UserError(
-            f"{file.name!r}: {unnamed} line(s), the first of them line {first_unnamed}, have no text in a field "
-            f"{text_field!r} and not just one other field with text; set data.text_field to the field's name"
+            f"{name!r}: {unnamed} line(s), the first of them line {first_unnamed}, have no text in "
+            f"{fields.wanted}{alone}; {fields.remedy}"
         )
 
 
-def text_of(value: object, text_field: str) -> str | None:
-    """The text in a JSON value, None where there is none or where it could be in more than one field."""
-    if isinstance(value, str):
-        return value
-    if not isinstance(value, dict):
-        return None
-    if text_field in value:
-        named = value[text_field]
-        return named if isinstance(named, str) else None
-    strings = [field for field in value.values() if isinstance(field, str)]
-    return strings[0] if len(strings) == 1 else None
+def _whole(lines: Lines) -> Iterator[str | None]:
+    """The lines, None for one that is too long."""
+    while True:
+        lines.begin_row()
+        try:
+            yield next(lines)
+        except StopIteration:
+            return
+        except TooLong:
+            yield None
 
 
-def label_of(value: object, label_field: str) -> str:
-    """The label in a JSON value, a name or a number; empty where there is none."""
-    label = value.get(label_field) if isinstance(value, dict) else None
-    return str(label).strip() if isinstance(label, str | int | float) else ""
+Row = list[str] | str
+"""A row's values, or the reason why it has none."""
 
 
-def read_csv(file: Path, text_field: str, label_field: str = "") -> Iterator[Passage]:
+def read_csv(name: str, stream: IO[bytes], fields: Fields) -> Iterator[Passage]:
     """The rows of a table, the text in the column that is named so or in the only column that reads like text."""
-    csv.field_size_limit(max(csv.field_size_limit(), LARGEST_FIELD))
-    with open_text(file, newline="") as stream:
-        yield from _rows_of_text(file, stream, text_field, label_field)
-
-
-def _rows_of_text(file: Path, stream: TextIO, text_field: str, label_field: str) -> Iterator[Passage]:
-    bare = (line.replace("\0", "") for line in stream)
-    head = next((line for line in bare if line.strip()), "")
-    separator = max(",;\t", key=head.count)
-    rows = _rows(csv.reader(chain((head,), bare), delimiter=separator))
-    header = next(rows, None) or []
-    sample = list(islice(rows, ROWS_LOOKED_AT))
-    if not any(sample):
+    csv.field_size_limit(LONGEST_LINE)
+    lines = Lines(as_text(stream, newline=""))
+    head = next((line for line in _whole(lines) if line is None or line.strip()), "")
+    if head is None:
+        yield Passage(None, TOO_LONG)
         return
-    names = [name.strip() for name in header]
-    column = text_column(file, names, sample, text_field)
-    labels = names.index(label_field) if label_field in names else len(header)
-    last = column == len(header) - 1
+    separator = max(",;\t", key=head.count)
+    rows = _rows(lines, head, separator)
+    header = next(rows, [])
+    if isinstance(header, str):
+        yield Passage(None, header)
+        return
+    names = [column.strip() for column in header]
+    sample = _sample(rows)
+    if not sample:
+        return
+    if fields.prompt or fields.organization:
+        yield from _named_columns(name, names, chain(sample, rows), fields, sample)
+        return
+    column = text_column(name, names, sample, fields)
+    labels = names.index(fields.label) if fields.label in names else len(names)
+    last = column == len(names) - 1
     for row in chain(sample, rows):
-        if row is None or len(row) <= column:
-            yield Passage(None)
+        if isinstance(row, str) or len(row) <= column:
+            yield Passage(None, row if isinstance(row, str) else NO_TEXT)
         else:
             # A surplus in the last column comes from separators in a text that nobody put in quotes.
             label = row[labels].strip() if labels < len(row) else ""
-            yield clean(separator.join(row[column:]) if last else row[column], label)
+            yield from cleaned(separator.join(row[column:]) if last else row[column], label)
 
 
-def _rows(reader: Iterator[list[str]]) -> Iterator[list[str] | None]:
-    """The rows that are not empty; None for one that the csv module refuses."""
+def _named_columns(
+    name: str, header: list[str], rows: Iterable[Row], fields: Fields, sample: Sequence[Row]
+) -> Iterator[Passage]:
+    """The rows of a table of which more than one column is used."""
+    wanted = [fields.prompt, fields.response] if fields.prompt else []
+    if not fields.prompt:
+        others = [column for column in header if column != fields.organization]
+        rest = [
+            [v for c, v in zip(header, row, strict=False) if c != fields.organization] for row in _whole_rows(sample)
+        ]
+        text = fields.text if fields.text in others else others[text_column(name, others, rest, fields)]
+        fields = replace(fields, text=text)
+        wanted = [text]
+    wanted += [fields.organization] if fields.organization else []
+    missing = [column for column in wanted if column not in header]
+    if missing:
+        raise UserError(
+            f"{name!r}, line 1: none of the {len(header)} columns is called {' or '.join(map(repr, missing))}; "
+            "set data.prompt_field, data.response_field and data.organization_field to the columns' names"
+        )
+    for row in rows:
+        if isinstance(row, str):
+            yield Passage(None, row)
+        else:
+            yield from of_row({column: row[i] for i, column in enumerate(header) if i < len(row)}, fields)
+
+
+def _whole_rows(rows: Iterable[Row]) -> list[list[str]]:
+    return [row for row in rows if not isinstance(row, str)]
+
+
+def _sample(rows: Iterator[Row]) -> list[Row]:
+    """The first rows, enough to tell which column holds text."""
+    sample: list[Row] = []
+    characters = 0
+    while len(sample) < ROWS_LOOKED_AT and characters < CHARACTERS_LOOKED_AT:
+        row = next(rows, None)
+        if row is None:
+            break
+        sample.append(row)
+        characters += sum(map(len, row))
+    return sample
+
+
+def _rows(lines: Lines, head: str, separator: str) -> Iterator[Row]:
+    """The rows that are not empty, and the reason for each that cannot be used."""
+
+    # Not a generator: one that raised would be at its end, and reading goes on after a row that is too long.
+    class Headed:
+        first: str | None = head
+
+        def __iter__(self) -> Headed:
+            return self
+
+        def __next__(self) -> str:
+            first, self.first = self.first, None
+            return next(lines) if first is None else first
+
+    reader = csv.reader(Headed(), delimiter=separator)
     while True:
+        lines.begin_row()
         try:
             row = next(reader)
         except StopIteration:
             return
+        except TooLong:
+            yield TOO_LONG
         except csv.Error:
-            yield None
-            continue
-        if row:
-            yield row
+            yield BROKEN
+        else:
+            if row:
+                yield row
 
 
-def text_column(file: Path, header: list[str], sample: Iterable[list[str] | None], text_field: str) -> int:
+def text_column(name: str, header: list[str], sample: Iterable[Row], fields: Fields) -> int:
     """Which column holds the text; a table where that is not clear is a UserError."""
-    if text_field in header:
-        return header.index(text_field)
+    if fields.text in header:
+        return header.index(fields.text)
     if len(header) == 1:
         return 0
-    rows = [row for row in sample if row is not None]
+    rows = _whole_rows(sample)
     like_text = []
-    for column in range(len(header)):
+    for column, title in enumerate(header):
+        if title == fields.label:
+            continue
         values = [row[column] for row in rows if len(row) > column and row[column].strip()]
-        if values and 2 * sum(bool(TWO_WORDS.search(value)) for value in values) > len(values):
+        if values and 2 * sum(bool(TWO_WORDS.search(value[:1000])) for value in values) > len(values):
             like_text.append(column)
     if len(like_text) != 1:
         raise UserError(
-            f"{file.name!r}, line 1: {len(header)} columns, none of them called {text_field!r}, and {len(like_text)} "
+            f"{name!r}, line 1: {len(header)} columns, none of them called {fields.text!r}, and {len(like_text)} "
             "read like text; set data.text_field to the column's name"
         )
     return like_text[0]
 
 
-READERS: dict[str, Callable[[Path, str, str], Iterator[Passage]]] = {
+READERS: dict[str, Callable[[str, IO[bytes], Fields], Iterator[Passage]]] = {
     ".txt": read_txt,
+    ".md": read_md,
     ".jsonl": read_jsonl,
     ".csv": read_csv,
+    ".parquet": read_parquet,
 }

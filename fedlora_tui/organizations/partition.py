@@ -11,7 +11,9 @@ from __future__ import annotations
 import importlib.util
 import math
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Any
@@ -21,7 +23,7 @@ from fedlora_tui.errors import UserError
 from fedlora_tui.organizations.draw import seeded, shuffled
 from fedlora_tui.organizations.source import Source
 from fedlora_tui.organizations.synthetic import SyntheticSource
-from fedlora_tui.organizations.text import Documents
+from fedlora_tui.organizations.text import DUPLICATE, Document, Documents
 
 
 class PartitionedSource:
@@ -59,6 +61,11 @@ class PartitionedSource:
             raise UserError(f"no organization is called {name!r}: {self.names_left_reason()}")
         return self._dealt[self.names.index(name)]
 
+    @property
+    def passed_over(self) -> Mapping[str, Mapping[str, int]]:
+        """What gave no text to be dealt out."""
+        return self._source.passed_over
+
     def names_left_reason(self) -> str:
         """One more would take text from those that are there."""
         return (
@@ -71,23 +78,28 @@ class PartitionedSource:
         """Each organization's documents, every document in one place; what could not be used counts at the first."""
         read = [self._source.documents(name) for name in self._pooled]
         # A copy in another organization could be trained on in one place and measured in the other.
-        labels: dict[str, str] = {}
+        distinct: dict[tuple[str, str], Document] = {}
         for name, documents in zip(self._pooled, read, strict=True):
-            for text, label in zip(documents.texts, documents.labels or [name] * len(documents.texts), strict=True):
-                labels.setdefault(text, label)
-        texts = tuple(labels)
-        parts = deal(tuple(labels.values()), len(self.names), self._config)
-        dropped = sum(len(documents.texts) + documents.dropped for documents in read) - len(texts)
-        repaired = sum(documents.repaired for documents in read)
-        return tuple(
-            Documents(
-                tuple(texts[place] for place in part),
-                0 if number else dropped,
-                0 if number else repaired,
-                tuple(labels[texts[place]] for place in part),
-            )
-            for number, part in enumerate(parts)
-        )
+            for document in documents.texts:
+                labelled = document if document.label else replace(document, label=name)
+                distinct.setdefault((document.prompt, document.text), labelled)
+        texts = tuple(distinct.values())
+        parts = deal([document.label for document in texts], len(self.names), self._config)
+        first, *others = (tuple(texts[place] for place in part) for part in parts)
+        return pooled(first, read, len(texts)), *map(Documents, others)
+
+
+def pooled(first: tuple[Document, ...], read: Sequence[Documents], distinct: int) -> Documents:
+    """The documents of the first organization, with what was counted in reading those of all."""
+    dropped = sum((Counter(documents.dropped) for documents in read), Counter[str]())
+    dropped[DUPLICATE] += sum(len(documents.texts) for documents in read) - distinct
+    return Documents(
+        first,
+        +dropped,
+        sum(documents.repaired for documents in read),
+        sum(documents.cut for documents in read),
+        any(documents.full for documents in read),
+    )
 
 
 def partition_names(count: int) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ class Roster:
 def call_roster(config: Config) -> Roster:
     """Open the source and name the first organizations. Raises UserError where there are too few for a round."""
     data, federation = config.data, config.federation
-    source = open_source(data.source, data.path, federation.seed, data.text_field, data.label_field)
+    source = open_source(data, federation.seed)
     if data.partition != "natural":
         source = PartitionedSource(source, config)
     names = source.first(config.organizations)

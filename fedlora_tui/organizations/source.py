@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
+from fedlora_tui.config import DataConfig
 from fedlora_tui.errors import UserError
 from fedlora_tui.organizations.folder import FolderSource
+from fedlora_tui.organizations.hub import open_hub
+from fedlora_tui.organizations.passages import Fields
 from fedlora_tui.organizations.synthetic import SyntheticSource
+from fedlora_tui.organizations.table import TableSource
 from fedlora_tui.organizations.text import Documents
 
 __all__ = ["SOURCES", "Documents", "Source", "open_source"]
@@ -28,16 +32,32 @@ class Source(Protocol):
     def names_left_reason(self) -> str:
         """Why `another` has none, in a few words: "all 12 files are here"."""
 
+    @property
+    def passed_over(self) -> Mapping[str, Mapping[str, int]]:
+        """What is no organization for it gave no text, and what was dropped there, counted by reason."""
 
-SOURCES: dict[str, Callable[[str, int, str, str], Source]] = {
-    "synthetic": lambda path, seed, text_field, label_field: SyntheticSource(seed),
-    "folder": lambda path, seed, text_field, label_field: FolderSource.open(path, text_field, label_field),
+
+SOURCES: dict[str, Callable[[DataConfig, int], Source]] = {
+    "synthetic": lambda data, seed: SyntheticSource(seed),
+    "folder": lambda data, seed: FolderSource.open(data.path, _fields(data), _most(data)),
+    "table": lambda data, seed: TableSource.open(data.path, _fields(data, data.organization_field), _most(data)),
+    "hub": lambda data, seed: open_hub(
+        data.path, data.subset, data.split, _fields(data, data.organization_field), _most(data)
+    ),
 }
 
 
-def open_source(kind: str, path: str, seed: int, text_field: str, label_field: str = "") -> Source:
-    """The source of this kind; an unknown kind, or a folder that cannot be used, is a UserError."""
-    if kind not in SOURCES:
+def open_source(data: DataConfig, seed: int) -> Source:
+    """The source that is asked for; an unknown kind, or one that cannot be used, is a UserError."""
+    if data.source not in SOURCES:
         allowed = ", ".join(f'"{name}"' for name in SOURCES)
-        raise UserError(f"data.source = {kind!r} is not known; it may be one of {allowed}")
-    return SOURCES[kind](path, seed, text_field, label_field)
+        raise UserError(f"data.source = {data.source!r} is not known; it may be one of {allowed}")
+    return SOURCES[data.source](data, seed)
+
+
+def _fields(data: DataConfig, organization: str = "") -> Fields:
+    return Fields(data.text_field, data.prompt_field, data.response_field, organization, data.label_field)
+
+
+def _most(data: DataConfig) -> int:
+    return data.max_megabytes << 20

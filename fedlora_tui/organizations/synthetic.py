@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from itertools import count, islice
 
 from fedlora_tui.errors import UserError
 from fedlora_tui.organizations.distinct import Distinct
 from fedlora_tui.organizations.draw import between, seeded
 from fedlora_tui.organizations.grammar import Trade
-from fedlora_tui.organizations.text import Documents
+from fedlora_tui.organizations.text import Document, Documents
 from fedlora_tui.organizations.trades import TRADES
 from fedlora_tui.organizations.voice import Record, Voice, write
 
@@ -66,8 +66,13 @@ class SyntheticSource:
 
     def documents(self, name: str) -> Documents:
         """The organization's text, equal each time for one seed; none of it is ever dropped."""
-        texts = tuple(record.text for record in records(name, self.seed))
-        return Documents(texts, dropped=0, labels=(trade_of(name).name,) * len(texts))
+        trade = trade_of(name).name
+        return Documents(tuple(Document(record.text, label=trade) for record in records(name, self.seed)))
+
+    @property
+    def passed_over(self) -> Mapping[str, Mapping[str, int]]:
+        """Nothing ever is."""
+        return {}
 
     def names_left_reason(self) -> str:
         """There are always more names."""

@@ -2,40 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from fedlora_tui.errors import UserError
 from fedlora_tui.organizations.draw import seeded, shuffled
+
+EMPTY, DUPLICATE = "empty", "duplicate"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document; where it has a prompt, `text` is the response, and only the response is learned.
+
+    `label` says what it is of, a trade or a value of the user's label column; empty where nobody knows.
+    """
+
+    text: str
+    prompt: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True)
 class Documents:
     """What a source holds for one organization.
 
-    `dropped` counts what could not be used (empty, broken, undecodable); `repaired` counts the texts in which bytes
-    that could not be decoded stand as U+FFFD. `labels` has what each text is of, a trade or a value of the user's
-    label column, or is empty where the source knows none.
+    `dropped` counts what could not be used, by reason; `repaired` the documents in which bytes that could not be
+    decoded stand as U+FFFD; `cut` the pieces, beyond the first, of documents too long to hold. `full`: as much text as
+    an organization may keep was found, and the rest was not read.
     """
 
-    texts: tuple[str, ...]
-    dropped: int
+    texts: tuple[Document, ...]
+    dropped: Mapping[str, int] = field(default_factory=dict)
     repaired: int = 0
-    labels: tuple[str, ...] = ()
+    cut: int = 0
+    full: bool = False
 
 
 @dataclass(frozen=True)
 class PrivateText:
     """One organization's documents, already split; nothing of them may leave the organization but counts.
 
-    `duplicates` were taken out before the split; `dropped` could not be used.
+    `dropped` counts by reason what is on neither side, duplicates among them.
     """
 
     organization: str
-    train: tuple[str, ...]
-    holdout: tuple[str, ...]
-    duplicates: int
-    dropped: int
+    train: tuple[Document, ...]
+    holdout: tuple[Document, ...]
+    dropped: Mapping[str, int]
 
     @property
     def documents(self) -> int:
@@ -43,27 +58,28 @@ class PrivateText:
         return len(self.train) + len(self.holdout)
 
 
-def split(organization: str, documents: Iterable[str], holdout: float, seed: int, dropped: int = 0) -> PrivateText:
+def split(organization: str, documents: Documents, holdout: float, seed: int) -> PrivateText:
     """Take exact duplicates out, then split by document; both sides keep the order in which the documents came.
 
     The draw depends on the seed and the organization's own name alone, so no other organization can change it. Each
     side gets one document at least; fewer than two distinct documents are a UserError.
     """
-    distinct: dict[str, str] = {}
-    duplicates = 0
-    for document in documents:
-        key = document.strip()
-        if not key:
-            dropped += 1
+    distinct: dict[tuple[str, str], Document] = {}
+    dropped = Counter(documents.dropped)
+    for document in documents.texts:
+        key = document.prompt.strip(), document.text.strip()
+        if not key[1]:
+            dropped[EMPTY] += 1
         elif key in distinct:
-            duplicates += 1
+            dropped[DUPLICATE] += 1
         else:
             distinct[key] = document
     texts = tuple(distinct.values())
     if len(texts) < 2:
         raise UserError(
-            f"organization {organization!r} has {len(texts)} distinct document(s); 2 are needed, one to train on "
-            "and one to hold out: give it more text (a .txt file has blank lines between documents) or leave it out"
+            f"organization {organization!r} has {len(texts)} distinct document(s){_of_dropped(dropped)}; 2 are needed, "
+            "one to train on and one to hold out: give it more text (a .txt file has blank lines between documents) or "
+            "leave it out"
         )
     share = min(max(round(holdout * len(texts)), 1), len(texts) - 1)
     held = set(shuffled(seeded("hold-out", seed, organization), range(len(texts)))[:share])
@@ -71,6 +87,29 @@ def split(organization: str, documents: Iterable[str], holdout: float, seed: int
         organization=organization,
         train=tuple(text for index, text in enumerate(texts) if index not in held),
         holdout=tuple(text for index, text in enumerate(texts) if index in held),
-        duplicates=duplicates,
         dropped=dropped,
     )
+
+
+def in_words(dropped: Mapping[str, int]) -> str:
+    """Counts by reason, the largest first: "9 broken, 3 empty"."""
+    ordered = sorted(dropped.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{count:,} {reason}" for reason, count in ordered if count)
+
+
+def notice(organization: str, documents: Documents, megabytes: int) -> str:
+    """What an operator should know of how an organization's text was read; nothing where all of it was used."""
+    parts = []
+    if sum(documents.dropped.values()):
+        parts.append(f"{sum(documents.dropped.values()):,} dropped ({in_words(documents.dropped)})")
+    if documents.repaired:
+        parts.append(f"{documents.repaired:,} with undecodable bytes")
+    if documents.cut:
+        parts.append(f"{documents.cut:,} cut off documents that were too long for one")
+    if documents.full:
+        parts.append(f"the rest not read after {megabytes} MiB (data.max_megabytes)")
+    return f"documents of {organization}: {', '.join(parts)}" if parts else ""
+
+
+def _of_dropped(dropped: Mapping[str, int]) -> str:
+    return f", dropped were {in_words(dropped)}" if sum(dropped.values()) else ""

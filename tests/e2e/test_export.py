@@ -57,12 +57,12 @@ def exported(config, folder: Path):
         watched.run.send(ask.Export(merged=merged, out=str(folder / f"merged-{merged}")))
         watched.wait_for(lambda event, merged=merged: isinstance(event, ev.AdapterExported) and event.merged is merged)
     base = load_base(config.model, config.lora)
-    texts = Texts(open_source(config.data.source, config.data.path, config.federation.seed, "text"), base, config)
+    texts = Texts(open_source(config.data, config.federation.seed), base, config)
     rows, text = [], ""
     for name in watched.told(ev.RunStarted)[0].orgs:
         texts.read(name)
         rows += texts.rows(name).holdout
-        text = texts.source.documents(name).texts[0]
+        text = texts.source.documents(name).texts[0].text
     job = {
         "base": base.origin,
         "adapter": str(folder / "merged-False"),

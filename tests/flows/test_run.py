@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 import threading
 from dataclasses import replace
@@ -145,7 +144,7 @@ def test_a_checkpoint_holds_the_adapter_whose_loss_the_round_told(settings):
     config = configured(settings)
     watched = WatchedRun(config).go()
     base = load_base(config.model, config.lora)
-    texts = Texts(open_source("folder", config.data.path, 7, "text"), base, config)
+    texts = Texts(open_source(config.data, 7), base, config)
     kept = checkpoint.read(watched.folder, 2)
     for name in ("alpha", "beta", "gamma"):
         texts.read(name)
@@ -271,7 +270,7 @@ def test_a_joiner_trains_as_it_would_have_from_that_adapter(settings):
     watched.when(is_step(1, 1), lambda: watched.run.send(ask.AddOrganization()))
     watched.go()
     base = load_base(config.model, config.lora)
-    texts = Texts(open_source("folder", config.data.path, 7, "text"), base, config)
+    texts = Texts(open_source(config.data, 7), base, config)
     texts.read("gamma")
     start = checkpoint.read(watched.folder, 1).adapter
     steps = []
@@ -537,15 +536,6 @@ def test_the_size_of_a_cohort_changes_no_loss_that_is_told(settings):
         assert ours[3] == pytest.approx(theirs[3], abs=1e-5)
 
 
-def test_organizations_of_invented_text_train_too(settings):
-    config = configured(
-        settings, data__source="synthetic", data__path="", federation__organizations=3, federation__rounds=1
-    )
-    watched = WatchedRun(config).go()
-    assert watched.run.state.phase == "done", watched.run.refusal
-    assert len(watched.told(ev.RunStarted)[0].orgs) == 3
-
-
 def test_a_run_leaves_no_thread_behind(settings):
     before = set(threading.enumerate())
     WatchedRun(configured(settings)).go()
@@ -561,13 +551,3 @@ def test_training_lowers_the_loss_on_the_hold_outs(settings):
     told = [row.eval_loss for row in state.history]
     assert told == sorted(told, reverse=True)
     assert state.gain > 0.05
-
-
-@pytest.fixture(autouse=True)
-def no_logs_are_kept():
-    """Each run adds its engine.log to the root logger."""
-    before = list(logging.getLogger().handlers)
-    yield
-    for handler in set(logging.getLogger().handlers) - set(before):
-        logging.getLogger().removeHandler(handler)
-        handler.close()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fedlora_tui.config import DataConfig
 from fedlora_tui.errors import UserError
 from fedlora_tui.organizations.source import open_source
 
@@ -23,8 +25,8 @@ def folder(tmp_path):
     return place
 
 
-def opened(folder, text_field="text"):
-    return open_source("folder", str(folder), 7, text_field)
+def opened(folder, text_field="text", **more):
+    return open_source(DataConfig(source="folder", path=str(folder), text_field=text_field, **more), 7)
 
 
 def refusal(folder, text_field="text", count=None):
@@ -39,7 +41,7 @@ def read(folder, name, content, text_field="text"):
     """What one file gives, as (texts, dropped, repaired)."""
     (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     documents = opened(folder, text_field).documents(name.rpartition(".")[0])
-    return list(documents.texts), documents.dropped, documents.repaired
+    return [document.text for document in documents.texts], sum(documents.dropped.values()), documents.repaired
 
 
 def test_txt_has_documents_between_blank_lines(folder):
@@ -130,7 +132,7 @@ def test_csv_without_a_header_is_refused_without_quoting_it(folder):
 
 
 def test_organizations_are_the_files_with_text_by_name(folder):
-    for name in ("b.txt", "a.jsonl", "C.TXT", ".hidden.txt", "notes.md"):
+    for name in ("b.txt", "a.jsonl", "C.TXT", ".hidden.txt", "notes.pdf"):
         (folder / name).write_text('"some text"')
     (folder / "empty.txt").write_text("\n\n")
     (folder / "only_a_header.csv").write_text("text\n")
@@ -166,6 +168,49 @@ def test_what_is_not_a_file_is_passed_over(folder):
     (folder / "a.txt").write_text("text")
     (folder / "within.txt").symlink_to("a.txt")
     assert opened(folder).first(None) == ("a", "within")
+
+
+def test_sub_folders_are_organizations_with_their_files_together(folder):
+    for name in ("bank/b.txt", "bank/a.jsonl", "bank/deep/er/c.md", "port/a.txt", ".hidden/a.txt", "none/a.pdf"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f'"{Path(name).stem} of it"')
+    (folder / "bank" / "again").symlink_to(folder / "bank")
+    (folder / "alone.txt").write_text("by itself")
+    (folder / "port.txt").write_text("not the folder")
+    source = opened(folder)
+    assert source.first(None) == ("alone", "bank", "port", "port.txt")
+    found = [document.text for document in source.documents("bank").texts]
+    assert found == ["a of it", '"b of it"', '"c of it"']
+    assert source.names_left_reason() == "all 4 folders are here"
+
+
+def test_a_link_out_of_a_sub_folder_is_refused(folder):
+    (folder.parent / "outside.txt").write_text(PLANTED)
+    (folder / "bank").mkdir()
+    (folder / "bank" / "x.txt").symlink_to(folder.parent / "outside.txt")
+    assert "leads out of the folder" in refusal(folder)
+    (folder / "bank" / "x.txt").unlink()
+    (folder / "bank" / "a.txt").write_text("text")
+    (folder / "port.txt").symlink_to(folder / "bank" / "a.txt")
+    assert opened(folder).first(None) == ("bank", "port")
+
+
+def test_a_sub_folder_with_a_name_that_cannot_be_shown_is_refused(folder):
+    (folder / "a\x1b[31m").mkdir()
+    (folder / "a\x1b[31m" / "a.txt").write_text(PLANTED)
+    assert "\x1b" not in refusal(folder)
+
+
+def test_files_without_text_are_told_apart_by_reason(folder):
+    (folder / "a.txt").write_text("text")
+    (folder / "empty.txt").write_text("")
+    (folder / "broken.jsonl").write_text(f"{{{PLANTED}\n{PLANTED}\n")
+    (folder / "cut.txt.gz").write_bytes(b"\x1f\x8b")
+    assert opened(folder).passed_over == {
+        "broken": {"broken": 2},
+        "cut": {"in a damaged file": 1},
+        "empty": {"empty": 1},
+    }
 
 
 @pytest.mark.parametrize("target", ["outside.txt", "outside"])
@@ -206,18 +251,18 @@ def test_no_folder_no_files_and_no_text_each_say_what_to_do(folder):
     assert "no usable text in the 1 file(s)" in refusal(folder)
     assert "not a folder" in refusal(folder / "a.txt")
     with pytest.raises(UserError, match=r"data\.path is empty"):
-        open_source("folder", "", 7, "text")
+        open_source(DataConfig(source="folder"), 7)
 
 
 @pytest.mark.parametrize("path", ["~nobody-of-that-name/data", "x" * 5000, "a\0b"])
 def test_a_path_that_cannot_be_looked_at_is_refused(path):
     with pytest.raises(UserError, match=r"data\.path"):
-        open_source("folder", path, 7, "text")
+        open_source(DataConfig(source="folder", path=path), 7)
 
 
 def test_an_unknown_source_names_the_known_ones():
     with pytest.raises(UserError, match='"synthetic", "folder"'):
-        open_source("database", "", 7, "text")
+        open_source(DataConfig(source="database"), 7)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
@@ -227,9 +272,9 @@ def test_any_bytes_are_read_or_refused_in_one_line_without_a_quote(folder, conte
         old.unlink()
     planted = f"the {PLANTED} was here\n".encode()
     (folder / f"x.{suffix}").write_bytes(planted + content + b"\n" + planted)
-    message, texts = "", ()
+    message, texts = "", []
     try:
-        texts = opened(folder).documents("x").texts
+        texts = [document.text for document in opened(folder).documents("x").texts]
     except UserError as refused:
         message = str(refused)
     assert PLANTED not in message
@@ -242,4 +287,6 @@ def test_any_bytes_are_read_or_refused_in_one_line_without_a_quote(folder, conte
 def test_what_a_table_was_written_with_is_read_back(folder, rows):
     with (folder / "x.csv").open("w", encoding="utf-8", newline="") as stream:
         csv.writer(stream).writerows([["id", "text"], *([number, row] for number, row in enumerate(rows))])
-    assert list(opened(folder).documents("x").texts) == [row.strip() for row in rows if row.strip()]
+    assert [document.text for document in opened(folder).documents("x").texts] == [
+        row.strip() for row in rows if row.strip()
+    ]

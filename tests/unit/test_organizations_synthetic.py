@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 import fedlora_tui
+from fedlora_tui.config import DataConfig
 from fedlora_tui.errors import UserError
 from fedlora_tui.organizations.distinct import MOST_SHARED, Distinct
 from fedlora_tui.organizations.grammar import Choice, Slot, lines, parse, table
@@ -33,7 +34,7 @@ GOLDEN_EVERY_TRADE = "7310c01b098adadeb4f59faa71501e81d49396c7e497f20f8ffae8f927
 
 @pytest.fixture
 def source():
-    return open_source("synthetic", "", 7, "text")
+    return open_source(DataConfig(), 7)
 
 
 def words(name, seed=7):
@@ -47,13 +48,17 @@ def distance(one, other):
     return sum(abs(one[word] / one.total() - other[word] / other.total()) for word in every) / 2
 
 
+def texts_of(source, name):
+    return [document.text for document in source.documents(name).texts]
+
+
 def digest(texts):
     return hashlib.sha256("\x00".join(texts).encode()).hexdigest()
 
 
 def test_the_text_of_a_seed_never_changes(source):
-    assert digest(source.documents("pharmacy").texts) == GOLDEN_PHARMACY
-    assert digest(source.documents("port-authority-3").texts) == GOLDEN_PORT
+    assert digest(texts_of(source, "pharmacy")) == GOLDEN_PHARMACY
+    assert digest(texts_of(source, "port-authority-3")) == GOLDEN_PORT
     assert digest(record.text for trade in TRADES for record in islice(records(trade, 11), 40)) == GOLDEN_EVERY_TRADE
 
 
@@ -62,7 +67,7 @@ def test_another_order_and_a_disturbed_generator_change_nothing(source):
     random.seed(1)
     source.documents("insurer")
     assert source.documents("clinic") == first
-    assert open_source("synthetic", "", 8, "text").documents("clinic") != first
+    assert open_source(DataConfig(), 8).documents("clinic") != first
 
 
 def test_a_thousand_names_are_unique_and_stay(source):

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlora_tui.errors import UserError
-from fedlora_tui.organizations.text import split
+from fedlora_tui.organizations.text import Document, Documents, in_words, notice
+from fedlora_tui.organizations.text import split as split_documents
 
 DOCUMENTS = st.lists(st.text(max_size=12), max_size=40)
 SHARES = st.floats(0, 1)
+
+
+def split(organization, texts, holdout, seed, **more):
+    """The split with its two sides as plain texts."""
+    documents = Documents(tuple(Document(text) for text in texts), **more)
+    private = split_documents(organization, documents, holdout, seed)
+    sides = {side: tuple(document.text for document in getattr(private, side)) for side in ("train", "holdout")}
+    return replace(private, **sides)
 
 
 def distinct(documents):
@@ -25,7 +36,7 @@ def test_every_distinct_document_lies_on_exactly_one_side(documents, share, seed
     assert set(both) == distinct(documents)
     assert private.train
     assert private.holdout
-    assert private.documents + private.duplicates + private.dropped == len(documents)
+    assert private.documents + sum(private.dropped.values()) == len(documents)
 
 
 @given(count=st.integers(2, 300), share=SHARES)
@@ -57,10 +68,10 @@ def test_the_same_documents_are_held_out_on_every_machine():
 
 
 def test_the_first_of_equal_documents_is_kept():
-    private = split("clinic", ["one \n", "two", "one", " two", "", "three"], 0.1, 7, dropped=4)
+    private = split("clinic", ["one \n", "two", "one", " two", "", "three"], 0.1, 7, dropped={"broken": 4})
     assert set(private.train + private.holdout) == {"one \n", "two", "three"}
-    assert private.duplicates == 2
-    assert private.dropped == 5
+    assert private.dropped == {"broken": 4, "duplicate": 2, "empty": 1}
+    assert in_words(private.dropped) == "4 broken, 2 duplicate, 1 empty"
 
 
 @pytest.mark.parametrize("documents", [[], ["marmalade"], ["marmalade", " marmalade "]])
@@ -69,3 +80,19 @@ def test_fewer_than_two_documents_name_the_organization_and_quote_nothing(docume
         split("clinic", documents, 0.1, 7)
     assert "clinic" in str(refused.value)
     assert "marmalade" not in str(refused.value)
+
+
+def test_equal_responses_to_different_prompts_are_different_documents():
+    documents = Documents(tuple(Document("yes", prompt) for prompt in ("one?", "two?", "one? ")))
+    private = split_documents("clinic", documents, 0.5, 7)
+    assert private.documents == 2
+    assert private.dropped == {"duplicate": 1}
+
+
+def test_a_notice_counts_and_quotes_nothing():
+    assert notice("clinic", Documents((Document("marmalade"),)), 64) == ""
+    told = notice("clinic", Documents((), {"broken": 2, "empty": 1100}, repaired=3, cut=4, full=True), 64)
+    assert told == (
+        "documents of clinic: 1,102 dropped (1,100 empty, 2 broken), 3 with undecodable bytes, "
+        "4 cut off documents that were too long for one, the rest not read after 64 MiB (data.max_megabytes)"
+    )

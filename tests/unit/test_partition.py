@@ -36,7 +36,7 @@ def dealt(partition, labels, count, **changes):
 
 
 def dealt_texts(called):
-    return {name: called.source.documents(name).texts for name in called.names}
+    return {name: [document.text for document in called.source.documents(name).texts] for name in called.names}
 
 
 @needs_extra
@@ -116,9 +116,9 @@ def test_synthetic_text_is_dealt_out_whole(partition):
     called = roster(federation__organizations=3, data__partition=partition)
     assert called.names == ("org-1", "org-2", "org-3")
     texts = dealt_texts(called)
-    every = sorted(text for name in natural.names for text in natural.source.documents(name).texts)
+    every = sorted(text for texts in dealt_texts(natural).values() for text in texts)
     assert sorted(text for part in texts.values() for text in part) == every
-    labels = Counter(label for name in called.names for label in called.source.documents(name).labels)
+    labels = Counter(document.label for name in called.names for document in called.source.documents(name).texts)
     assert labels == {name: len(natural.source.documents(name).texts) for name in natural.names}
 
 
@@ -143,9 +143,9 @@ def test_one_file_of_the_users_is_dealt_out_by_its_label_column(tmp_path):
     asked = table(tmp_path, [*rows, rows[0], {"text": ""}]) | {"data__partition": "dirichlet"}
     called = roster(**asked, data__label_field="kind", data__dirichlet_alpha=1.0)
     documents = [called.source.documents(name) for name in called.names]
-    assert sorted(text for own in documents for text in own.texts) == sorted(row["text"] for row in rows)
-    assert all(text.endswith(label) for own in documents for text, label in zip(own.texts, own.labels, strict=True))
-    assert [own.dropped for own in documents] == [2, 0, 0, 0]
+    assert sorted(document.text for own in documents for document in own.texts) == sorted(row["text"] for row in rows)
+    assert all(document.text.endswith(document.label) for own in documents for document in own.texts)
+    assert [own.dropped for own in documents] == [{"duplicate": 1, "empty": 1}, {}, {}, {}]
     with pytest.raises(UserError, match=r"set data\.label_field"):
         roster(**asked).source.documents("org-1")
 
@@ -160,8 +160,8 @@ def test_files_are_labels_where_no_column_is_named(tmp_path):
     by_file, by_column = roster(**asked), roster(**asked, data__label_field="kind")
     assert by_file.names == ("org-1", "org-2")
     own = by_file.source.documents("org-1")
-    assert all(label == text.split()[1] for text, label in zip(own.texts, own.labels, strict=True))
-    assert set(by_column.source.documents("org-1").labels) == {"0", "1"}
+    assert all(document.label == document.text.split()[1] for document in own.texts)
+    assert {document.label for document in by_column.source.documents("org-1").texts} == {"0", "1"}
 
 
 @needs_extra
@@ -187,3 +187,26 @@ def test_nothing_is_read_before_text_is_asked_for(monkeypatch):
     assert isinstance(called.source, PartitionedSource)
     assert (called.names[0], called.names[-1]) == ("org-000001", "org-100000")
     assert list(partition_names(12)) == sorted(partition_names(12))
+
+
+@needs_extra
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
+@pytest.mark.parametrize("source", ["table", "hub"])
+def test_the_rows_of_a_table_keep_their_labels(tmp_path, source, kind):
+    rows = [{"who": f"office {n % 2}", "text": f"record {n} of kind {n % 3}", "kind": n % 3} for n in range(120)]
+    file = tmp_path / f"all.{kind}"
+    if kind == "parquet":
+        pytest.importorskip("pyarrow", reason="needs fedlora-tui[parquet]")
+        import pyarrow
+        from pyarrow import parquet
+
+        parquet.write_table(pyarrow.Table.from_pylist(rows), file)
+    elif kind == "csv":
+        file.write_text("who,text,kind\n" + "".join(",".join(map(str, row.values())) + "\n" for row in rows))
+    else:
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = {"data__source": source, "data__path": file, "data__organization_field": "who"}
+    called = roster(**asked, data__partition="iid", data__label_field="kind")
+    documents = [document for name in called.names for document in called.source.documents(name).texts]
+    assert len(documents) == 120
+    assert all(document.text.endswith(f"kind {document.label}") for document in documents)
