@@ -193,6 +193,7 @@ class DataConfig:
         1.0, "quantity: the n-th has a share of n to the minus this; 0: all equal", least=0.0, most=5.0
     )
     label_field: str = key("", "dirichlet: field or column that holds labels; left out: file or trade")
+    packing: bool = key(True, "plain text fills whole rows, several documents in one; false: each has rows of its own")
     holdout: float = key(0.1, "share of the documents that is kept from training, to measure on", above=0.0, most=0.9)
     holdout_tokens: int = key(4096, "most target tokens an organization measures on", least=16, most=10_000_000)
 

@@ -74,19 +74,17 @@ def counted(config: Config, roster: Roster) -> Iterator[TextCounts]:
 
 
 def _counts(config: Config, tokenizer: Any, name: str, documents: Documents) -> TextCounts:
-    from fedlora_tui.lora.rows import Rows, check_enough, encoded, measured, pieces
+    from fedlora_tui.lora.rows import Rows, Shape, check_enough, encoded, learned, measured
 
-    data, length = config.data, config.model.max_length
+    data, batch_size = config.data, config.federation.batch_size
     text = split(name, documents, data.holdout, config.federation.seed)
-    learned, held = list(encoded(tokenizer, text.train)), list(encoded(tokenizer, text.holdout))
-    rows = Rows(
-        name,
-        tuple(piece for row in learned for piece in pieces(row, length)),
-        measured((piece for row in held for piece in pieces(row, length)), data.holdout_tokens),
-    )
-    check_enough(rows, config.federation.batch_size)
+    # The base itself is not loaded here; hardly one there is that cannot keep the documents of a row apart.
+    shape = Shape(config.model.max_length, data.holdout_tokens, data.packing, batch_size)
+    train, held = list(encoded(tokenizer, text.train)), list(encoded(tokenizer, text.holdout))
+    rows = Rows(name, learned(lambda: train, shape), measured(held, shape))
+    check_enough(rows, batch_size)
     seen: Counter[int] = Counter()
-    for row in (*learned, *held):
+    for row in (*train, *held):
         seen.update(row.tokens[row.first_target :])
     return TextCounts(
         name,
@@ -94,7 +92,7 @@ def _counts(config: Config, tokenizer: Any, name: str, documents: Documents) -> 
         rows.train_tokens,
         rows.holdout_tokens,
         text.dropped,
-        longest=max(len(row) for row in (*learned, *held)),
+        longest=max(len(row) for row in (*train, *held)),
         mean=seen.total() / text.documents,
         distinct=len(seen) / seen.total(),
         entropy=entropy(seen),

@@ -23,7 +23,7 @@ from fedlora_tui.lora import base_model
 from fedlora_tui.lora.adapter import initial
 from fedlora_tui.lora.base_model import BaseModel
 from fedlora_tui.lora.cohort import LocalTraining, measure, train_cohort
-from fedlora_tui.lora.rows import Rows, tokenize
+from fedlora_tui.lora.rows import Rows, Shape, tokenize
 from fedlora_tui.organizations.source import open_source
 from fedlora_tui.organizations.synthetic import trade_of
 from fedlora_tui.organizations.text import split
@@ -80,7 +80,7 @@ def read(base: BaseModel, name: str, seed: int, holdout_tokens: int) -> Rows:
     """Give one organization's rows, split as a run splits them."""
     data, model = Config().data, Config().model
     text = split(name, open_source(data, seed).documents(name), data.holdout, seed)
-    return tokenize(base.tokenizer, name, text.train, text.holdout, model.max_length, holdout_tokens)
+    return tokenize(base.tokenizer, name, text.train, text.holdout, Shape(model.max_length, holdout_tokens))
 
 
 def table(names: list[str], alone: list[float], gains: list[list[float]]) -> str:

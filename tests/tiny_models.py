@@ -11,6 +11,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from fedlora_tui.lora.adapter import Adapter, Factors
 from fedlora_tui.lora.base_model import BaseModel
+from fedlora_tui.lora.isolation import isolates
 from fedlora_tui.lora.rows import Row, Rows
 from fedlora_tui.lora.target_modules import find_targets
 
@@ -68,7 +69,7 @@ def base_of(model, targets="auto") -> BaseModel:
     model.eval().requires_grad_(False)
     dtype = next(model.parameters()).dtype
     found = find_targets(model, targets)
-    return BaseModel(model, TokensAlone(), "tiny", "tiny", None, torch.device("cpu"), dtype, found)
+    return BaseModel(model, TokensAlone(), "tiny", "tiny", None, torch.device("cpu"), dtype, found, isolates(model))
 
 
 def random_adapter(base: BaseModel, rank: int = 3, alpha: float = 6.0, seed: int = 1, size: float = 0.2) -> Adapter:

@@ -15,7 +15,7 @@ from fedlora_tui.config import Config, resolved
 from fedlora_tui.lora import base_model
 from fedlora_tui.lora.adapter import Adapter, initial
 from fedlora_tui.lora.base_model import BaseModel
-from fedlora_tui.lora.rows import Rows, check_enough, tokenize
+from fedlora_tui.lora.rows import Rows, Shape, check_enough, tokenize
 from fedlora_tui.organizations import skew
 from fedlora_tui.organizations.roster import Roster
 from fedlora_tui.organizations.source import Source
@@ -54,14 +54,9 @@ class Texts:
         data, federation = self._config.data, self._config.federation
         documents = self.source.documents(organization)
         text = split(organization, documents, data.holdout, federation.seed)
-        rows = tokenize(
-            self._base.tokenizer,
-            organization,
-            text.train,
-            text.holdout,
-            self._config.model.max_length,
-            data.holdout_tokens,
-        )
+        length, packed = self._config.model.max_length, data.packing and self._base.isolates
+        shape = Shape(length, data.holdout_tokens, packed, federation.batch_size)
+        rows = tokenize(self._base.tokenizer, organization, text.train, text.holdout, shape)
         check_enough(rows, federation.batch_size)
         self._rows[organization] = rows
         self._unigrams[organization] = Counter(chain.from_iterable(row.tokens for row in rows.train))

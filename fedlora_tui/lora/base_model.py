@@ -17,6 +17,7 @@ from transformers.utils import logging as transformers_logging
 from fedlora_tui.config import LoraConfig, ModelConfig
 from fedlora_tui.errors import UserError
 from fedlora_tui.lora.adapter import TargetModule
+from fedlora_tui.lora.isolation import isolates
 from fedlora_tui.lora.target_modules import find_targets
 
 EMBEDDED = Path(__file__).parent.parent / "assets" / "embedded"
@@ -42,6 +43,8 @@ class BaseModel:
     device: torch.device
     dtype: torch.dtype
     targets: tuple[TargetModule, ...]
+    isolates: bool
+    """Whether documents that share a row stay unseen by one another (`isolation`)."""
 
     @property
     def parameters(self) -> int:
@@ -72,7 +75,7 @@ def load(model: ModelConfig, lora: LoraConfig, progress: Progress = lambda done,
         raise UserError(f"model.max_length = {model.max_length}: {model.base} takes {longest} tokens at most; lower it")
     loaded.eval().requires_grad_(False).to(device)
     targets = find_targets(loaded, lora.target_modules)
-    return BaseModel(loaded, tokenizer, model.base, origin, gguf, device, dtype, targets)
+    return BaseModel(loaded, tokenizer, model.base, origin, gguf, device, dtype, targets, isolates(loaded))
 
 
 def load_tokenizer(model: ModelConfig, progress: Progress = lambda done, total: None) -> Any:

@@ -17,7 +17,7 @@ from torch.nn import functional
 from fedlora_tui.lora.adapter import A_SUFFIX, B_SUFFIX, Adapter, from_tensors
 from fedlora_tui.lora.base_model import BaseModel
 from fedlora_tui.lora.injection import Dropout, StackedFactors, injected
-from fedlora_tui.lora.rows import IGNORED, Row, Rows, batches, generator_seed, padded, targets
+from fedlora_tui.lora.rows import IGNORED, Inputs, Row, Rows, batches, generator_seed, padded, targets
 
 LOGIT_BYTES = 512 * 2**20
 """What the logits of one pass may weigh when the cohort is sized by itself."""
@@ -142,13 +142,13 @@ def _pass(
     own = [member.batches[step] for member in active]
     height = max(len(batch) for batch in own)
     rows = [row for batch in own for row in [*batch, *[NO_ROW] * (height - len(batch))]]
-    inputs, labels = padded(rows, base.end_of_text, base.device)
+    inputs = padded(rows, base.end_of_text, base.device)
     counts = [targets(batch) for batch in own]
     sizes = [(len(batch), max(len(row) for row in batch)) for batch in own]
     dropout = Dropout(plan.dropout, [member.generator for member in active], sizes) if plan.dropout else None
     with injected(base.model, base.targets, _stacked(base, [m.parameters for m in active], scale, dropout)):
-        logits = base.model(input_ids=inputs, use_cache=False).logits
-    sums = _row_losses(logits, labels).view(len(active), height).sum(1)
+        logits = _logits(base, inputs)
+    sums = _row_losses(logits, inputs.labels).view(len(active), height).sum(1)
     means = sums / torch.tensor(counts, device=base.device)
     torch.autograd.backward(means.sum())
     return means.tolist(), counts
@@ -166,6 +166,13 @@ def _stacked(
         )
         for target in base.targets
     }
+
+
+def _logits(base: BaseModel, inputs: Inputs) -> Tensor:
+    # With a cache or an attention mask, transformers lets the documents of a row see one another without a word.
+    positions = {} if inputs.positions is None else {"position_ids": inputs.positions}
+    logits: Tensor = base.model(input_ids=inputs.tokens, use_cache=False, **positions).logits
+    return logits
 
 
 def _row_losses(logits: Tensor, labels: Tensor) -> Tensor:
@@ -195,9 +202,9 @@ def measure(
     stacked = _shared(base, adapter) if adapter is not None else {}
     carried = base.targets if adapter is not None else ()
     for at in range(0, len(ordered), MEASURED_ROWS):
-        inputs, labels = padded(ordered[at : at + MEASURED_ROWS], base.end_of_text, base.device)
+        inputs = padded(ordered[at : at + MEASURED_ROWS], base.end_of_text, base.device)
         with torch.no_grad(), injected(base.model, carried, stacked):
-            total += float(_row_losses(base.model(input_ids=inputs, use_cache=False).logits, labels).double().sum())
+            total += float(_row_losses(_logits(base, inputs), inputs.labels).double().sum())
         observe()
     tokens = rows.holdout_tokens
     return Measured(rows.organization, total / tokens if tokens else float("nan"), tokens)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -26,10 +26,15 @@ TOGETHER = 256
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Tokens in a row; those from `first_target` on are predicted. It is 1 but where a prompt stands before them."""
+    """Tokens in a row; those from `first_target` on are predicted. It is 1 but where a prompt stands before them.
+
+    `starts` are the places at which further documents begin, in a row that holds several: none of them sees another,
+    and the first token of each is not predicted.
+    """
 
     tokens: tuple[int, ...]
     first_target: int = 1
+    starts: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -37,7 +42,7 @@ class Row:
     @property
     def targets(self) -> int:
         """How many tokens are predicted."""
-        return max(len(self.tokens) - self.first_target, 0)
+        return max(len(self.tokens) - self.first_target - len(self.starts), 0)
 
 
 @dataclass(frozen=True)
@@ -60,28 +65,48 @@ class Rows:
 
 
 def targets(rows: Iterable[Row]) -> int:
-    """Count the tokens that are predicted: all of a row but its first, or but its prompt."""
+    """Count the tokens that are predicted: all of a document but its first, or but its prompt."""
     return sum(row.targets for row in rows)
 
 
+@dataclass(frozen=True)
+class Shape:
+    """What rows documents become: how long, how much of a hold-out, and whether a row holds several documents.
+
+    An organization that would have fewer than `fewest` rows with several documents in each has one a row.
+    """
+
+    max_length: int
+    holdout_tokens: int
+    packed: bool = False
+    fewest: int = 1
+
+
 def tokenize(
-    tokenizer: Any,
-    organization: str,
-    train: Sequence[Document],
-    holdout: Sequence[Document],
-    max_length: int,
-    holdout_tokens: int,
+    tokenizer: Any, organization: str, train: Sequence[Document], holdout: Sequence[Document], shape: Shape
 ) -> Rows:
     """Turn documents into rows; of the hold-out, whole rows up to `holdout_tokens` targets, one at least."""
-    learned = tuple(piece for row in encoded(tokenizer, train) for piece in pieces(row, max_length))
-    asked = (piece for row in encoded(tokenizer, holdout) for piece in pieces(row, max_length))
-    return Rows(organization, learned, measured(asked, holdout_tokens))
+    held = encoded(tokenizer, holdout)
+    return Rows(organization, learned(lambda: encoded(tokenizer, train), shape), measured(held, shape))
 
 
-def measured(rows: Iterable[Row], most: int) -> tuple[Row, ...]:
-    """Whole rows up to `most` targets, one at least."""
+def learned(documents: Callable[[], Iterable[Row]], shape: Shape) -> tuple[Row, ...]:
+    """Lay documents, of which each call gives all anew, into rows to train on."""
+    rows = tuple(packed(documents(), shape.max_length)) if shape.packed else ()
+    if len(rows) >= max(shape.fewest, 1):
+        return rows
+    return tuple(piece for row in documents() for piece in pieces(row, shape.max_length))
+
+
+def measured(documents: Iterable[Row], shape: Shape) -> tuple[Row, ...]:
+    """Lay documents into rows to measure on, up to the shape's targets.
+
+    Never several documents in a row: where a row of several is full, a document is cut, and its rest would be measured
+    with less before it.
+    """
+    most = shape.holdout_tokens
     taken: list[Row] = []
-    for row in rows:
+    for row in (piece for document in documents for piece in pieces(document, shape.max_length)):
         most -= row.targets
         if most < 0 and taken:
             break
@@ -143,6 +168,38 @@ def pieces(row: Row, max_length: int) -> Iterator[Row]:
         yield Row(tokens[start:stop], max(prompt - start, 1))
 
 
+def packed(documents: Iterable[Row], length: int) -> Iterator[Row]:
+    """Lay documents one after the other into rows of `length`, so that next to no padding is computed with.
+
+    Where a row is full, the document is cut and goes on in the next row as one that begins there. A piece of one token
+    would predict nothing, so a row may end up to two tokens short. A document with a prompt has rows of its own.
+    """
+    tokens: list[int] = []
+    starts: list[int] = []
+    for row in documents:
+        if row.first_target > 1:
+            yield from pieces(row, length)
+            continue
+        rest = row.tokens
+        while rest:
+            taken = _fitting(len(rest), length - len(tokens))
+            if taken:
+                starts.append(len(tokens))
+                tokens += rest[:taken]
+                rest = rest[taken:]
+            if rest or len(tokens) > length - 2:
+                yield Row(tuple(tokens), 1, tuple(starts[1:]))
+                tokens, starts = [], []
+    if tokens:
+        yield Row(tuple(tokens), 1, tuple(starts[1:]))
+
+
+def _fitting(left: int, room: int) -> int:
+    """How many of a document's tokens go into what is left of a row; neither piece may be of one token."""
+    taken = left if left <= room else room - (left - room == 1)
+    return taken if taken > 1 else 0
+
+
 def batches(
     rows: Sequence[Row], batch_size: int, seed: int, organization: str, round: int, steps: int, epochs: int
 ) -> list[list[Row]]:
@@ -168,8 +225,21 @@ def generator_seed(purpose: str, seed: int, organization: str, round: int) -> in
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def padded(rows: Sequence[Row], filler: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Lay rows into input tokens and labels, both [rows, longest]; labels are `IGNORED` where nothing is predicted.
+@dataclass(frozen=True)
+class Inputs:
+    """Rows as a model takes them, each [rows, longest].
+
+    `labels` are `IGNORED` where nothing is predicted. `positions` begin anew at each document of a row, which is how
+    transformers is told to keep attention inside documents; None where no row holds several.
+    """
+
+    tokens: Tensor
+    labels: Tensor
+    positions: Tensor | None
+
+
+def padded(rows: Sequence[Row], filler: int, device: torch.device) -> Inputs:
+    """Lay rows out as inputs, the shorter ones filled up.
 
     Padding stands on the right, where a causal model's real tokens never look, so no attention mask is needed.
     """
@@ -180,4 +250,15 @@ def padded(rows: Sequence[Row], filler: int, device: torch.device) -> tuple[Tens
         tokens = torch.tensor(row.tokens, dtype=torch.long)
         inputs[index, : len(row)] = tokens
         labels[index, row.first_target : len(row)] = tokens[row.first_target :]
-    return inputs.to(device), labels.to(device)
+        labels[index, list(row.starts)] = IGNORED
+    positions = _positions(rows, longest).to(device) if any(row.starts for row in rows) else None
+    return Inputs(inputs.to(device), labels.to(device), positions)
+
+
+def _positions(rows: Sequence[Row], longest: int) -> Tensor:
+    """Count from zero at the beginning of each document -> [rows, longest]; padding counts on."""
+    begun = torch.zeros(len(rows), longest, dtype=torch.long)
+    for index, row in enumerate(rows):
+        for start in row.starts:
+            begun[index, start:] = start
+    return torch.arange(longest) - begun

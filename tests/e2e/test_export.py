@@ -61,7 +61,7 @@ def exported(config, folder: Path):
     rows, text = [], ""
     for name in watched.told(ev.RunStarted)[0].orgs:
         texts.read(name)
-        rows += texts.rows(name).holdout
+        rows += [row.tokens for row in texts.rows(name).holdout]
         text = texts.source.documents(name).texts[0].text
     job = {
         "base": base.origin,

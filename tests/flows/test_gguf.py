@@ -15,7 +15,8 @@ from fedlora_tui.lora.adapter import initial
 from fedlora_tui.lora.base_model import EMBEDDED, load
 from fedlora_tui.lora.cohort import LocalTraining, measure, train_cohort
 from fedlora_tui.lora.export import Origin, write_merged
-from fedlora_tui.lora.rows import tokenize
+from fedlora_tui.lora.rows import Shape, tokenize
+from fedlora_tui.organizations.text import Document
 
 gguf = pytest.importorskip("gguf", reason="the gguf extra is not installed")
 
@@ -62,7 +63,8 @@ def file(tmp_path: Path) -> Path:
 def test_a_gguf_base_trains_and_merges_into_a_plain_model(file: Path, tmp_path: Path) -> None:
     base = load(ModelConfig(base=str(file), max_length=CONTEXT), LoraConfig())
     assert {target.name.rsplit(".", 1)[-1] for target in base.targets} == {"q_proj", "v_proj"}
-    rows = tokenize(base.tokenizer, "office", TEXT, TEXT, CONTEXT, 4096)
+    documents = [Document(text) for text in TEXT]
+    rows = tokenize(base.tokenizer, "office", documents, documents, Shape(CONTEXT, 4096))
     plan = LocalTraining(round=1, seed=7, local_steps=8, local_epochs=0, batch_size=2, learning_rate=0.05)
     start = initial(base.targets, 4, 8.0, 7)
     (trained,) = train_cohort(base, [start], [rows], plan)

@@ -47,7 +47,11 @@ def test_prompts_are_trained_on_their_responses_alone(settings, tmp_path):
     rows = [f"{org},which amber barrel {n}?,candle {n} dragon" for org in ("bank", "port") for n in range(20)]
     table.write_text("\n".join(["office,ask,answer", *rows]))
     fields = {"data.organization_field": "office", "data.prompt_field": "ask", "data.response_field": "answer"}
-    asked = settings | fields | {"data.source": "table", "data.path": str(table), "model.max_length": 64}
+    asked = (
+        settings
+        | fields
+        | {"data.source": "table", "data.path": str(table), "model.max_length": 64, "data.packing": "false"}
+    )
     watched = WatchedRun(configured(asked)).go()
     assert watched.told(ev.RunFinished)
     plain = WatchedRun(

@@ -6,6 +6,7 @@ The adapters and the loss are float32 by design, whatever the base is, so nothin
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from peft import LoraConfig, get_peft_model
 from fedlora_tui.lora.adapter import Adapter, Factors, initial
 from fedlora_tui.lora.cohort import LOGIT_BYTES, LocalTraining, cohort_size, measure, train_cohort
 from fedlora_tui.lora.injection import Dropout
-from fedlora_tui.lora.rows import Rows, batches, padded, targets
+from fedlora_tui.lora.rows import Row, Rows, batches, packed, padded, targets
 from tests.tiny_models import MODELS, base_of, gpt2, random_adapter, random_rows
 
 PREFIX = "base_model.model."
@@ -45,12 +46,18 @@ def peft_tensors(model):
 
 
 def plain_loss(model, rows):
-    """Transformers' own loss: shifted labels, a mean over all targets, padding marked by its attention mask."""
-    inputs, labels = padded(rows, 0, torch.device("cpu"))
-    mask = torch.zeros_like(inputs)
-    for index, row in enumerate(rows):
+    """Transformers' own loss of each document alone: shifted labels, a mean over all targets, padding masked."""
+    alone = [piece for row in rows for piece in in_documents(row)]
+    inputs = padded(alone, 0, torch.device("cpu"))
+    mask = torch.zeros_like(inputs.tokens)
+    for index, row in enumerate(alone):
         mask[index, : len(row)] = 1
-    return model(input_ids=inputs, attention_mask=mask, labels=labels).loss
+    return model(input_ids=inputs.tokens, attention_mask=mask, labels=inputs.labels).loss
+
+
+def in_documents(row):
+    """Each document of a row as a row of its own."""
+    return [Row(row.tokens[start:stop]) for start, stop in pairwise((0, *row.starts, len(row)))]
 
 
 def train_alone(name, start, rows, plan, clip=0.0, mu=0.0):
@@ -98,6 +105,12 @@ def content(adapter):
     return {key: value.numpy().tobytes() for key, value in adapter.tensors().items()}
 
 
+def packed_rows(name, count, seed):
+    """An organization whose rows hold several documents each."""
+    alone = random_rows(name, count, seed, most=15)
+    return replace(alone, train=tuple(packed(alone.train, 24)))
+
+
 def three(least=4, most=24):
     return [random_rows(name, count, 1, least, most) for name, count in (("a", 11), ("b", 7), ("c", 14))]
 
@@ -115,6 +128,22 @@ def test_a_cohort_is_peft_alone(name):
         assert (result.steps, result.tokens) == (4, sum(counts))
         mean = sum(loss * count for loss, count in zip(alone, counts, strict=True)) / sum(counts)
         assert result.loss == pytest.approx(mean, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_documents_that_share_a_row_train_as_if_each_had_its_own(name):
+    base = base_of(MODELS[name]())
+    assert base.isolates
+    start = random_adapter(base)
+    # One organization has several documents a row, the other one: they stand in the same pass.
+    rows = [packed_rows("a", 24, 1), random_rows("b", 7, 1)]
+    assert any(row.starts for row in rows[0].train)
+    results, losses = trained(base, [start] * 2, rows, PLAN)
+    for result, own in zip(results, rows, strict=True):
+        alone, counts, tensors = train_alone(name, start, own, PLAN)
+        assert losses[own.organization] == pytest.approx(alone, abs=1e-5)
+        assert relative(result.adapter.tensors(), tensors) < 1e-5
+        assert result.tokens == sum(counts)
 
 
 @pytest.mark.parametrize("name", MODELS)

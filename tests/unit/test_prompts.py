@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlora_tui.lora.prompts import layout_of
-from fedlora_tui.lora.rows import Row, encoded, measured, pieces, targets, tokenize
+from fedlora_tui.lora.rows import Row, Shape, encoded, measured, pieces, targets, tokenize
 from fedlora_tui.organizations.text import Document
 from tests.tiny_runs import tiny_base
 
@@ -108,8 +108,8 @@ def test_counts_weights_and_the_holdout_are_of_target_tokens(tokenizer):
     pairs = [
         Document(text, "amber barrel candle dragon ember falcon") for text in ("garden harbor", "island", "kettle")
     ]
-    rows = tokenize(tokenizer, "org", pairs, pairs, 64, 2)
-    alone = tokenize(tokenizer, "org", [Document(pair.text) for pair in pairs], (), 64, 2)
+    rows = tokenize(tokenizer, "org", pairs, pairs, Shape(64, 2))
+    alone = tokenize(tokenizer, "org", [Document(pair.text) for pair in pairs], (), Shape(64, 2))
     assert rows.train_tokens == alone.train_tokens + len(pairs)  # plain text does not predict its first token
     assert rows.holdout == rows.train[:1]
-    assert measured(rows.train, 10**6) == rows.train
+    assert measured(rows.train, Shape(64, 10**6)) == rows.train

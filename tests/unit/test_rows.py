@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlora_tui.lora.rows import IGNORED, Row, Rows, batches, generator_seed, padded, targets, tokenize
+from fedlora_tui.lora.rows import IGNORED, Row, Rows, Shape, batches, generator_seed, packed, padded, targets, tokenize
 from fedlora_tui.organizations.text import Document
 
 END = 0
@@ -32,7 +35,7 @@ def plain(documents):
 
 
 def pieces(documents, max_length):
-    rows = tokenize(Letters(), "org", plain(documents), (), max_length, 100).train
+    rows = tokenize(Letters(), "org", plain(documents), (), Shape(max_length, 100)).train
     assert all(row.first_target == 1 for row in rows)
     return tuple(row.tokens for row in rows)
 
@@ -64,13 +67,13 @@ def test_pieces_hold_two_tokens_to_max_length_and_only_the_end_of_a_document_is_
 
 def test_a_document_of_no_tokens_gives_no_row():
     assert pieces([""], 8) == ()
-    assert tokenize(Letters(), "org", (), (), 8, 100) == Rows("org", (), ())
+    assert tokenize(Letters(), "org", (), (), Shape(8, 100)) == Rows("org", (), ())
 
 
 @given(texts, lengths, st.integers(1, 60))
 def test_the_holdout_is_whole_rows_up_to_its_limit_and_one_at_least(documents, max_length, limit):
-    everything = tokenize(Letters(), "org", (), plain(documents), max_length, 10**9).holdout
-    kept = tokenize(Letters(), "org", (), plain(documents), max_length, limit).holdout
+    everything = tokenize(Letters(), "org", (), plain(documents), Shape(max_length, 10**9)).holdout
+    kept = tokenize(Letters(), "org", (), plain(documents), Shape(max_length, limit)).holdout
     assert kept == everything[: len(kept)]
     assert kept
     assert targets(kept) <= limit or len(kept) == 1
@@ -127,7 +130,63 @@ def test_generator_seeds_differ_by_each_part_and_fit_in_63_bits():
 
 def test_padding_and_first_tokens_carry_no_label():
     rows = [Row((5, 6, 7)), Row((8, 9)), Row(())]
-    inputs, labels = padded(rows, 3, torch.device("cpu"))
-    assert inputs.tolist() == [[5, 6, 7], [8, 9, 3], [3, 3, 3]]
-    assert labels.tolist() == [[IGNORED, 6, 7], [IGNORED, 9, IGNORED], [IGNORED] * 3]
-    assert (labels != IGNORED).sum() == targets(rows)
+    inputs = padded(rows, 3, torch.device("cpu"))
+    assert inputs.tokens.tolist() == [[5, 6, 7], [8, 9, 3], [3, 3, 3]]
+    assert inputs.labels.tolist() == [[IGNORED, 6, 7], [IGNORED, 9, IGNORED], [IGNORED] * 3]
+    assert (inputs.labels != IGNORED).sum() == targets(rows)
+    assert inputs.positions is None
+
+
+def test_positions_begin_anew_at_each_document_and_its_first_token_carries_no_label():
+    rows = [Row((5, 6, 7, 8, 9, 0), starts=(2, 4)), Row((4, 3, 0))]
+    inputs = padded(rows, 1, torch.device("cpu"))
+    assert inputs.positions.tolist() == [[0, 1, 0, 1, 0, 1], [0, 1, 2, 3, 4, 5]]
+    assert inputs.labels.tolist()[0] == [IGNORED, 6, IGNORED, 8, IGNORED, 0]
+    assert (inputs.labels != IGNORED).sum() == targets(rows) == 5
+
+
+def in_documents(row):
+    """The documents, or pieces of them, that a row holds."""
+    return [row.tokens[start:stop] for start, stop in pairwise((0, *row.starts, len(row)))]
+
+
+def whole(documents):
+    return [Row((*(ord(letter) - 96 for letter in text), END)) for text in documents]
+
+
+@given(texts, lengths)
+def test_packing_loses_no_token_and_begins_no_piece_inside_another(documents, length):
+    rows = list(packed(whole(documents), length))
+    found = [piece for row in rows for piece in in_documents(row)]
+    assert [token for piece in found for token in piece] == [token for row in whole(documents) for token in row.tokens]
+    assert all(piece.index(END) == len(piece) - 1 for piece in found if END in piece)
+    assert all(len(piece) > 1 for piece in found)
+    assert sum(END in piece for piece in found) == len(documents)
+
+
+@given(texts, lengths)
+def test_packed_rows_are_full_but_the_last(documents, length):
+    rows = list(packed(whole(documents), length))
+    assert all(length - 2 <= len(row) <= length for row in rows[:-1])
+    assert len(rows[-1]) <= length
+    assert targets(rows) == sum(len(piece) - 1 for row in rows for piece in in_documents(row))
+
+
+def test_a_document_with_a_prompt_shares_no_row():
+    asked = Row((1, 2, 3, 0), 2)
+    assert list(packed([Row((4, 0)), asked, Row((5, 0))], 8)) == [asked, Row((4, 0, 5, 0), starts=(2,))]
+
+
+def test_an_organization_that_packing_would_leave_too_few_rows_has_one_a_document():
+    documents = plain(["abc", "de", "fgh"])
+    packing = Shape(12, 100, packed=True, fewest=1)
+    assert [row.starts for row in tokenize(Letters(), "org", documents, (), packing).train] == [(4, 7)]
+    alone = tokenize(Letters(), "org", documents, (), replace(packing, fewest=2)).train
+    assert [row.tokens for row in alone] == [(1, 2, 3, 0), (4, 5, 0), (6, 7, 8, 0)]
+
+
+def test_a_hold_out_is_measured_one_document_a_row():
+    documents = plain(["abc", "de", "fgh"])
+    rows = tokenize(Letters(), "org", documents, documents, Shape(12, 100, packed=True))
+    assert not any(row.starts for row in rows.holdout)
+    assert len(rows.holdout) == 3

@@ -1,0 +1,37 @@
+"""Whether a model keeps the documents of one row apart, found by trying: not every architecture does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+FIRST, SECOND = 5, 6
+"""Tokens of the two documents that are tried."""
+
+
+@torch.no_grad()
+def isolates(model: Any) -> bool:
+    """Tell whether, of two documents in a row with positions that begin anew, the second is as it would be alone.
+
+    That is how transformers marks several documents in a row; an architecture that knows no positions, or carries a
+    state along the row, lets what stands first be seen.
+    """
+    vocabulary = int(model.get_input_embeddings().weight.shape[0])
+    tokens = torch.arange(2, 2 + FIRST + SECOND, device=model.device) % vocabulary
+    others = torch.cat([tokens[:FIRST].flip(0), tokens[FIRST:]])
+    positions = torch.cat([torch.arange(FIRST), torch.arange(SECOND)]).to(model.device)
+    try:
+        beside, beside_others = (_second(model, row, positions) for row in (tokens, others))
+    except TypeError:  # it takes no positions
+        return False
+    alone = model(input_ids=tokens[None, FIRST:], use_cache=False).logits[0]
+    # What is masked weighs exactly nothing, whatever the numbers' format; equality to alone is one of rounding.
+    tolerance = max(1e-4, 8 * torch.finfo(alone.dtype).eps) * float(alone.abs().max())
+    return torch.equal(beside, beside_others) and float((beside - alone).abs().max()) <= tolerance
+
+
+def _second(model: Any, tokens: Tensor, positions: Tensor) -> Tensor:
+    logits: Tensor = model(input_ids=tokens[None], position_ids=positions[None], use_cache=False).logits
+    return logits[0, FIRST:]
