@@ -22,20 +22,22 @@ SECONDS = (9.4, 8.9, 9.0, 9.0, 9.1, 9.0)
 DRIFT = (0.071, 0.060, 0.052, 0.047, 0.043, 0.041)
 ADAPTER_BYTES = 147_456 * 4
 ORGANIZATIONS = {
-    "bank-disputes": (2.655, 2.730, 0.558, 124),
-    "city-permits": (2.948, 3.001, 0.471, 87),
-    "hospital-ward": (2.781, 2.842, 0.549, 131),
-    "insurer": (2.733, 2.801, 0.543, 118),
-    "law-firm": (3.012, 3.066, 0.432, 96),
-    "pharmacy-1": (2.590, 2.671, 0.681, 122),
-    "pharmacy-2": (2.911, 2.958, 0.402, 41),
-    "port-authority": (3.300, 3.377, 0.054, 90),
-    "power-grid": (2.877, 2.934, 0.521, 107),
-    "retailer": (2.690, 2.764, 0.575, 139),
-    "school": (3.104, 3.139, 0.391, 88),
-    "telecom-support": (2.604, 2.688, 0.613, 195),
+    "bank-disputes": (2.655, 2.730, 0.558, 124, 0.22),
+    "city-permits": (2.948, 3.001, 0.471, 87, 0.31),
+    "hospital-ward": (2.781, 2.842, 0.549, 131, 0.25),
+    "insurer": (2.733, 2.801, 0.543, 118, 0.24),
+    "law-firm": (3.012, 3.066, 0.432, 96, 0.35),
+    "pharmacy-1": (2.590, 2.671, 0.681, 122, 0.29),
+    "pharmacy-2": (2.911, 2.958, 0.402, 41, 0.30),
+    "port-authority": (3.300, 3.377, 0.054, 90, 0.44),
+    "power-grid": (2.877, 2.934, 0.521, 107, 0.28),
+    "retailer": (2.690, 2.764, 0.575, 139, 0.20),
+    "school": (3.104, 3.139, 0.391, 88, 0.37),
+    "telecom-support": (2.604, 2.688, 0.613, 195, 0.18),
 }
-"""Train loss and hold-out loss at the shown moment, gain over the base, thousand tokens."""
+"""Train loss and hold-out loss at the shown moment, gain over the base, thousand tokens, skew."""
+
+NEWCOMER = (2.8, 2.85, 0.5, 64, 0.27)
 
 GIB = 2**30
 GPU = ev.Gpu("A100 80G", 0, int(31.4 * GIB), 80 * GIB, int(24.9 * GIB), 0.97, 61.0, 287.0, 400.0)
@@ -200,7 +202,8 @@ class ScriptedRun:
             if stage == "first look":
                 yield self._run_started()
                 for name in self._organizations:
-                    yield ev.OrgJoined(name, 1, 1204, ORGANIZATIONS[name][3] * 1000, 12_100, 4)
+                    *_, thousands, skew = ORGANIZATIONS[name]
+                    yield ev.OrgJoined(name, 1, 1204, thousands * 1000, 12_100, 4, skew)
                 yield from self._evaluate(0, 2.1)
             else:
                 yield self._prepare_seconds
@@ -228,7 +231,7 @@ class ScriptedRun:
         for what, name in self._waiting:
             if what == "add":
                 self._organizations.append(name)
-                yield ev.OrgJoined(name, self._round, 640, 64_000, 6_400, 4)
+                yield ev.OrgJoined(name, self._round, 640, NEWCOMER[3] * 1000, 6_400, 4, NEWCOMER[4])
             elif name in self._organizations:
                 self._organizations.remove(name)
                 yield ev.OrgLeft(name, self._round)
@@ -294,11 +297,11 @@ class ScriptedRun:
         return _at(EVAL, self._round)
 
     def _organization_loss(self, name: str, rounds: float) -> float:
-        now = ORGANIZATIONS.get(name, (2.8, 2.85, 0.5, 64))[0]
+        now = ORGANIZATIONS.get(name, NEWCOMER)[0]
         return now + _at((3.9, *TRAIN[:6], 2.83), rounds) - 2.846
 
     def _holdout_loss(self, name: str, number: int) -> float:
-        _, now, gain, _ = ORGANIZATIONS.get(name, (2.8, 2.85, 0.5, 64))
+        _, now, gain, *_ = ORGANIZATIONS.get(name, NEWCOMER)
         return now + gain * (_at(EVAL, number) - EVAL[6]) / (EVAL[0] - EVAL[6])
 
 

@@ -89,6 +89,15 @@ async def test_every_row_is_filled_at_every_size(size: tuple[int, int]) -> None:
         assert "bank-" in console.text("table")
 
 
+async def test_a_wide_table_tells_how_much_text_each_has_and_how_far_it_is_from_everybodys() -> None:
+    async with opened(size=(200, 60)) as console:
+        shown = lines(console)
+        head = next(line for line in shown if "k tok" in line and "skew" in line)
+        own = next(line for line in shown if "port-authority" in line)
+        assert own[head.index("k tok") :].split()[0] == "90"
+        assert own[head.index("skew") :].split()[0] == "0.44"
+
+
 async def test_resizing_keeps_selection_and_focus() -> None:
     async with opened() as console:
         await console.press("j", "j", "tab")

@@ -30,7 +30,7 @@ FORMS = (
     numbers.percent,
     numbers.percent_fine,
     numbers.ratio,
-    numbers.cosine,
+    numbers.hundredths,
     numbers.drift,
     numbers.epsilon,
     numbers.learning_rate,
@@ -181,9 +181,9 @@ def test_shares_and_ratios():
 
 
 def test_fixed_decimals():
-    assert numbers.cosine(0.79) == "0.79"
-    assert numbers.cosine(-0.123) == "−0.12"
-    assert numbers.cosine(-0.001) == "0.00"
+    assert numbers.hundredths(0.79) == "0.79"
+    assert numbers.hundredths(-0.123) == "−0.12"
+    assert numbers.hundredths(-0.001) == "0.00"
     assert numbers.drift(0.041) == "0.041"
     assert numbers.epsilon(3.21) == "3.21"
 

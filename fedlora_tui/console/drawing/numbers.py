@@ -186,8 +186,8 @@ def ratio(x: float | None, glyphs: Glyphs = UNICODE) -> str:
     return _minus(f"{x:.1f}" if abs(x) < 9.95 else f"{x:,.0f}", glyphs) + glyphs.times
 
 
-def cosine(x: float | None, glyphs: Glyphs = UNICODE) -> str:
-    """A cosine as `0.79` or `−0.12`."""
+def hundredths(x: float | None, glyphs: Glyphs = UNICODE) -> str:
+    """A cosine or a distance as `0.79` or `−0.12`."""
     return fixed(x, 2, glyphs)
 
 

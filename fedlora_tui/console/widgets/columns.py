@@ -138,6 +138,10 @@ def _tokens(org: OrganizationState, view: View) -> Words:
     return (numbers.count(org.tokens / 1000) if org.tokens else view.look.glyphs.dash), ""
 
 
+def _skew(org: OrganizationState, view: View) -> Words:
+    return numbers.hundredths(org.skew, view.look.glyphs), ""
+
+
 def _faults(org: OrganizationState, view: View) -> Words:
     return numbers.faults(org.faults, view.look.glyphs), "care" if org.faults else "quiet"
 
@@ -157,7 +161,7 @@ COLUMNS = (
     Column("↓ MiB", 0, 0, 6, _down),
     Column("weight %", 0, 0, 8),
     Column("k tok", 0, 0, 6, _tokens),
-    Column("skew", 0, 0, 5),
+    Column("skew", 0, 0, 5, _skew),
     Column("faults", 0, 6, 6, _faults),
     Column("note", 0, 0, 10, lambda org, view: (org.note, "quiet"), numeric=False),
 )
