@@ -107,6 +107,47 @@ def _doctor_parser() -> _Parser:
     return parser
 
 
+def _bench_parser() -> _Parser:
+    parser = _Parser(f"{PROGRAM} bench", description="Measure a claim about fedlora-tui on this machine.")
+    parser.add_argument(
+        "bench", metavar="NAME", choices=("quality",), help="quality: how near a federation is to pooling"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    parser.add_argument("--seeds", type=_positive, default=3, metavar="N", help="seeds to go through (3)")
+    parser.add_argument(
+        "--rates", type=_rates, default=None, metavar="RATE,...", help="learning rates to choose from (½, 1, 2 × usual)"
+    )
+    parser.add_argument(
+        "--partitions", type=_partitions, default=("natural", "iid"), metavar="KIND,...", help="(natural,iid)"
+    )
+    _with_configuration(parser)
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise UserError(f"{text!r} is no number of seeds; allowed is a whole number from 1")
+    return int(text)
+
+
+def _rates(text: str) -> tuple[float, ...]:
+    try:
+        rates = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        rates = ()
+    if not rates or not all(0.0 < rate <= 10.0 for rate in rates):
+        raise UserError(f"--rates {text}: allowed are learning rates with commas between them, like 5e-3,1e-2")
+    return rates
+
+
+def _partitions(text: str) -> tuple[str, ...]:
+    known = ("natural", "iid", "dirichlet", "quantity")
+    kinds = tuple(dict.fromkeys(text.split(",")))
+    if not set(kinds) <= set(known):
+        raise UserError(f"--partitions {text}: allowed are {', '.join(known)}, with commas between them")
+    return kinds
+
+
 def _configuration(arguments: argparse.Namespace) -> Config:
     return load(_config_file(arguments.config), arguments.settings)
 
@@ -164,12 +205,22 @@ def _doctor(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _bench(arguments: argparse.Namespace) -> int:
+    from fedlora_tui.benchmarks.command import Asked, run_bench
+
+    config = _configuration(arguments)
+    usual = config.federation.learning_rate
+    rates = arguments.rates or (usual / 2, usual, usual * 2)
+    return run_bench(arguments.bench, Asked(config, arguments.seeds, rates, arguments.partitions), arguments.json)
+
+
 Command = tuple[Callable[[], _Parser], Callable[[argparse.Namespace], int], str]
 
 COMMANDS: dict[str, Command] = {
     CONSOLE: (_console_parser, _console, "console and run, starting at once"),
     "run": (_run_parser, _run, "the same run with no terminal; --json puts every event on stdout"),
     "export": (_export_parser, _export, "write a finished round's adapter, or a merged model"),
+    "bench": (_bench_parser, _bench, "measure a claim on this machine: quality"),
     "doctor": (_doctor_parser, _doctor, "what this machine has and what is missing; --data: your text in counts"),
 }
 

@@ -1,0 +1,88 @@
+"""The command line's side of benchmarks: which there are, what each takes, and how a report is printed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from fedlora_tui.benchmarks.report import Cell, Report
+from fedlora_tui.config import Config
+from fedlora_tui.engine.run import log_to_files_alone
+from fedlora_tui.errors import UserError
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asked of a benchmark."""
+
+    config: Config
+    seeds: int
+    rates: tuple[float, ...]
+    partitions: tuple[str, ...]
+
+
+def run_bench(name: str, asked: Asked, as_json: bool) -> int:
+    """Run a benchmark and print it on stdout, its progress on stderr. Raises UserError for an unknown name."""
+    if name not in BENCHES:
+        raise UserError(f"bench {name}: no such benchmark; known are {', '.join(BENCHES)}")
+    log_to_files_alone()
+    narration = Console(stderr=True)
+    with narration.status(f"bench {name}", spinner="line") as status:
+
+        def say(text: str) -> None:
+            status.update(text)
+            if not narration.is_terminal:
+                narration.print(text, highlight=False)
+
+        report = BENCHES[name](asked, say)
+    if as_json:
+        sys.stdout.write(report.to_json() + "\n")
+        sys.stdout.flush()
+    else:
+        print_report(Console(), report)
+    return 0
+
+
+def print_report(console: Console, report: Report) -> None:
+    """Print a report as an aligned table, its ratios and its notes."""
+    columns = [column for column in report.rows[0] if any(row[column] is not None for row in report.rows)]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        words = all(isinstance(row[column], str) for row in report.rows)
+        table.add_column(column.replace("_", " "), justify="left" if words else "right", no_wrap=True)
+    for row in report.rows:
+        table.add_row(*(shown(row[column]) for column in columns))
+    console.print(table)
+    console.print()
+    for name, value in report.ratios.items():
+        console.print(f"{name}: {_ratio(value)}", highlight=False)
+    for note in report.notes:
+        console.print(note, style="dim", highlight=False)
+    facts = ", ".join(f"{name} {value}" for name, value in report.machine.items() if value is not None)
+    console.print(f"on: {facts}", style="dim", highlight=False)
+
+
+def shown(cell: Cell) -> str:
+    """Give a cell in words, numbers in as many digits as they are read with."""
+    if cell is None:
+        return "–"
+    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+
+
+def _ratio(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_ratio(each)}" for name, each in value.items())
+    return shown(value) if isinstance(value, str | int | float) or value is None else str(value)
+
+
+def _quality(asked: Asked, say: Callable[[str], None]) -> Report:
+    from fedlora_tui.benchmarks.quality import Quality
+
+    return Quality(asked.config, asked.seeds, asked.partitions, asked.rates, say).report()
+
+
+BENCHES: dict[str, Callable[[Asked, Callable[[str], None]], Report]] = {"quality": _quality}
