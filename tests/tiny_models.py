@@ -9,8 +9,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from fedlora_tui.lora.adapter import Adapter, Factors
-from fedlora_tui.lora.base_model import BaseModel
+from fedlora_tui.config import LoraConfig
+from fedlora_tui.lora.adapter import Adapter, Factors, own_alphas
+from fedlora_tui.lora.base_model import BaseModel, freeze
 from fedlora_tui.lora.rows import Rows
 from fedlora_tui.lora.target_modules import find_targets
 
@@ -63,12 +64,13 @@ class TokensAlone:
     eos_token_id = 0
 
 
-def base_of(model, targets="auto") -> BaseModel:
+def base_of(model, targets="auto", recomputed: bool = False, **lora) -> BaseModel:
     """Wrap a model in memory as the frozen base that organizations share."""
-    model.eval().requires_grad_(False)
+    freeze(model)
     dtype = next(model.parameters()).dtype
-    found = find_targets(model, targets)
-    return BaseModel(model, TokensAlone(), "tiny", "tiny", None, torch.device("cpu"), dtype, found)
+    found = find_targets(model, LoraConfig(target_modules=targets, **lora))
+    device = torch.device("cpu")
+    return BaseModel(model, TokensAlone(), "tiny", "tiny", None, device, dtype, found, recomputed=recomputed)
 
 
 def random_adapter(base: BaseModel, rank: int = 3, alpha: float = 6.0, seed: int = 1, size: float = 0.2) -> Adapter:
@@ -78,8 +80,10 @@ def random_adapter(base: BaseModel, rank: int = 3, alpha: float = 6.0, seed: int
     def draw(*shape: int) -> torch.Tensor:
         return size * torch.randn(*shape, generator=generator)
 
-    factors = {t.name: Factors(draw(rank, t.in_features), draw(t.out_features, rank)) for t in base.targets}
-    return Adapter(factors, rank, alpha)
+    factors = {
+        t.name: Factors(draw(t.rank or rank, t.in_features), draw(t.out_features, t.rank or rank)) for t in base.targets
+    }
+    return Adapter(factors, rank, alpha, own_alphas(base.targets))
 
 
 def random_rows(name: str, count: int, seed: int, least: int = 4, most: int = LENGTH, holdout: int = 5) -> Rows:
