@@ -174,8 +174,6 @@ def _packing(model: ModelConfig, device: torch.device, dtype: torch.dtype, gguf:
         raise UserError(f'{where}: not on {device.type}; set "none", or model.device to "cuda" or "cpu"')
     if importlib.util.find_spec("bitsandbytes") is None:
         raise UserError(f'{where} needs one more package: pip install "fedlora-tui[quantized]"')
-    # It warns at every product of matrices that it rounds its inputs to float16.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     # 4 bits as in QLoRA (Dettmers et al. 2023, https://arxiv.org/abs/2305.14314): NF4, its constants quantized too.
     settings: dict[str, dict[str, Any]] = {
         "8bit": {"load_in_8bit": True},

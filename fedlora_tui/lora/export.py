@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig as PeftLoraConfig
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -40,8 +39,10 @@ class Origin:
 
 def write_adapter(folder: Path, adapter: Adapter, base: BaseModel, origin: Origin) -> int:
     """Write adapter_config.json, adapter_model.safetensors and README.md; give the bytes written."""
+    from peft import LoraConfig
+
     folder.mkdir(parents=True, exist_ok=True)
-    config = PeftLoraConfig(
+    config = LoraConfig(
         r=adapter.rank,
         lora_alpha=adapter.alpha,  # type: ignore[arg-type]
         target_modules=list(adapter.factors),

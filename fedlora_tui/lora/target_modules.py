@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as PEFT_TABLE
-from peft.utils.other import get_pattern_key
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
@@ -66,7 +64,7 @@ def _wanted(model: Any, layers: Mapping[str, Any], wanted: str | tuple[str, ...]
         return lambda name: layers[name] is not head
     if wanted == "auto":
         architecture = _architecture(model)
-        names = ATTENTION.get(architecture) or PEFT_TABLE.get(architecture)
+        names = ATTENTION.get(architecture) or _asked_of_peft(architecture)
         if names is None:
             raise UserError(
                 f'lora.target_modules = "auto": architecture {architecture!r} is not known; '
@@ -80,6 +78,13 @@ def _wanted(model: Any, layers: Mapping[str, Any], wanted: str | tuple[str, ...]
                 f"{_nearest(ending, layers)}"
             )
     return lambda name: _ends_with(name, wanted)
+
+
+def _asked_of_peft(architecture: str) -> Any:
+    # Importing peft imports bitsandbytes where it is installed, which takes seconds: only who needs it waits for it.
+    from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+
+    return TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING.get(architecture)
 
 
 def _ends_with(module: str, endings: Iterable[str]) -> bool:
@@ -98,6 +103,10 @@ def _refuse_a_tied_head(model: Any, layers: Mapping[str, Any], targets: Iterable
 
 def _by_pattern(key: str, patterns: Mapping[str, T], targets: Iterable[TargetModule]) -> dict[str, T]:
     """Give what a pattern says of each module by PEFT's own rule: the first pattern that is the end of its name."""
+    if not patterns:
+        return {}
+    from peft.utils.other import get_pattern_key
+
     names = [target.name for target in targets]
     try:
         for pattern in patterns:

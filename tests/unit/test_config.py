@@ -83,7 +83,12 @@ BAD = [
     ("[model]\nbase = 3", 2, "model.base = 3", "text in quotes"),
     ('[model]\ndtype = "float8"', 2, 'model.dtype = "float8"', '"auto" or "float32" or "bfloat16" or "float16"'),
     ("[lora]\ntarget_modules = []", 2, "lora.target_modules = []", '"auto" or "all-linear" or a list of names'),
-    ('[lora]\ntarget_modules = ["q", 3]', 2, 'lora.target_modules = ["q", 3]', '"auto" or "all-linear" or a list of names'),
+    (
+        '[lora]\ntarget_modules = ["q", 3]',
+        2,
+        'lora.target_modules = ["q", 3]',
+        '"auto" or "all-linear" or a list of names',
+    ),
     ("[lora]\nrank_pattern = 2", 2, "lora.rank_pattern = 2", "a table of numbers by module from 1 to 1,024, like {"),
     ("[lora]\nrank_pattern = { c_attn = 0 }", 2, "lora.rank_pattern = { ", "a table of numbers by module"),
     ('[lora]\nrank_pattern = { "" = 2 }', 2, "lora.rank_pattern = { ", "a table of numbers by module"),
