@@ -290,9 +290,8 @@ def _reporting(progress: Progress) -> type:
 def _read(name: str, origin: str, gguf: str | None, dtype: torch.dtype, packed: Mapping[str, Any]) -> tuple[Any, Any]:
     files = {"gguf_file": gguf} if gguf else {}
     how = {**files, **packed, "dtype": dtype}
-    # Its warnings speak of padding that no loss sees, and its bars would draw over the screen.
+    # Its warnings speak of padding that no loss sees.
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    os.environ.setdefault("TQDM_DISABLE", "1")
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model = AutoModelForCausalLM.from_pretrained(origin, local_files_only=True, **how)
