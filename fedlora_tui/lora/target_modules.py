@@ -74,8 +74,7 @@ def _wanted(model: Any, layers: Mapping[str, Any], wanted: str | tuple[str, ...]
     for ending in wanted:
         if not any(_ends_with(name, (ending,)) for name in layers):
             raise UserError(
-                f'lora.target_modules: no layer of {_architecture(model)} is called "{ending}"'
-                f"{_nearest(ending, layers)}"
+                f'lora.target_modules: "{ending}": no such layer in {_architecture(model)}{_nearest(ending, layers)}'
             )
     return lambda name: _ends_with(name, wanted)
 

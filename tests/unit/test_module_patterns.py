@@ -189,10 +189,10 @@ def test_a_message_is_held_to_each_modules_own_rank(patterned):
             {"rank_pattern": {"c_(": 2}},
             "lora.rank_pattern: ['c_('] is not made of names or regular expressions: ",
         ),
-        ({"targets": ("c_attn", "c_fk")}, 'lora.target_modules: no layer of gpt2 is called "c_fk"; nearest is c_fc'),
+        ({"targets": ("c_attn", "c_fk")}, 'lora.target_modules: "c_fk": no such layer in gpt2; nearest is c_fc'),
         (
             {"targets": ("zzzzzz",)},
-            'lora.target_modules: no layer of gpt2 is called "zzzzzz"; there are c_attn, c_proj, c_fc, lm_head',
+            'lora.target_modules: "zzzzzz": no such layer in gpt2; there are c_attn, c_proj, c_fc, lm_head',
         ),
     ],
 )
