@@ -35,6 +35,7 @@ class Rule:
     below: float | None = None
     pattern: str = ""
     listed: bool = False
+    table: bool = False
 
     @property
     def allowed(self) -> str:
@@ -42,6 +43,8 @@ class Rule:
         parts = [json.dumps(word) for word in self.words]
         if self.listed:
             parts.append('a list of names, like ["q_proj", "v_proj"]')
+        elif self.table:
+            parts.append(f'a table of numbers by module{self._bounds()}, like {{ "attn.c_proj" = 2 }}')
         elif self.kind is bool:
             parts.append("true or false")
         elif self.kind is str and not self.words:
@@ -65,7 +68,9 @@ class Rule:
             return value
         if self.listed and isinstance(value, list | tuple) and value and all(isinstance(v, str) and v for v in value):
             return tuple(value)
-        if isinstance(value, bool) != (self.kind is bool) or self.listed:
+        if self.table and isinstance(value, Mapping) and all(value):
+            return {name: replace(self, table=False).take(number) for name, number in value.items()}
+        if isinstance(value, bool) != (self.kind is bool) or self.listed or self.table:
             raise ValueError
         if self.kind is str and isinstance(value, str) and not self.words:
             value.encode()  # an argument that is no UTF-8 holds halves of characters: UnicodeEncodeError, a ValueError
@@ -92,7 +97,10 @@ class Rule:
 
 def key(default: Any, comment: str, kind: type | None = None, **rules: Any) -> Any:
     """Declare one key: its default, its comment and what it may hold."""
-    return field(default=default, metadata={"rule": Rule(comment, kind or type(default), **rules)})
+    metadata = {"rule": Rule(comment, kind or type(default), **rules)}
+    if isinstance(default, dict):
+        return field(default_factory=default.copy, metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -107,6 +115,10 @@ class ModelConfig:
     )
     device: str = key("auto", '"auto", "cpu", "cuda", "cuda:0", "mps"')
     max_length: int = key(128, "tokens a row; longer documents are cut into consecutive pieces", least=8, most=131072)
+    quantization: str = key(
+        "none", "the base's weights in 8 or 4 bits, by bitsandbytes (an extra)", words=("none", "8bit", "4bit")
+    )
+    gradient_checkpointing: bool = key(False, "compute each layer twice instead of keeping what it computed")
 
 
 @dataclass(frozen=True)
@@ -117,7 +129,17 @@ class LoraConfig:
     alpha: float = key(8.0, "the product B A is scaled by alpha/rank", above=0.0, most=1e6)
     dropout: float = key(0.0, "share of an adapter's inputs that training drops", least=0.0, below=1.0)
     target_modules: str | tuple[str, ...] = key(
-        "auto", "which layers carry an adapter; auto: by architecture", str, words=("auto",), listed=True
+        "auto",
+        "which layers carry an adapter; auto: by architecture; all-linear: all but the head",
+        str,
+        words=("auto", "all-linear"),
+        listed=True,
+    )
+    rank_pattern: Mapping[str, int] = key(
+        {}, 'rank of some modules, by name or pattern: { "attn.c_proj" = 2 }', int, table=True, least=1, most=1024
+    )
+    alpha_pattern: Mapping[str, float] = key(
+        {}, "alpha of some modules; the others' is alpha, whatever their rank", float, table=True, above=0.0, most=1e6
     )
 
 
@@ -411,7 +433,7 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    text = to_literal(value) if isinstance(value, str | bool | int | float | list | tuple) else str(value)
+    text = to_literal(value) if isinstance(value, str | bool | int | float | list | tuple | dict) else str(value)
     return text if len(text) <= 60 else text[:59] + "…"
 
 
@@ -423,6 +445,9 @@ def to_literal(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, list | tuple):
         return f"[{', '.join(to_literal(item) for item in value)}]"
+    if isinstance(value, Mapping):
+        entries = ", ".join(f"{to_literal(str(name))} = {to_literal(item)}" for name, item in value.items())
+        return f"{{ {entries} }}" if entries else "{}"
     if isinstance(value, float):
         return repr(value)
     return str(value)

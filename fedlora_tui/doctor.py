@@ -35,6 +35,11 @@ STYLES = {OK: "green", ASIDE: "dim", LOOK: "bold yellow"}
 SOFTWARE, MACHINE, DEVICES, TERMINAL, BASES = "software", "machine", "devices", "terminal", "base models"
 PACKAGES = ("flwr", "peft", "torch", "transformers", "tokenizers", "safetensors", "numpy", "textual", "rich", "tomli")
 PROBES = ("psutil", "nvidia-ml-py")
+EXTRAS = {
+    "gguf": ("gguf", ".gguf base models need it"),
+    "bitsandbytes": ("quantized", "base models in 8 or 4 bits need it"),
+    "flwr-datasets": ("partitions", "data.partition needs it"),
+}
 SMALLEST_SCREEN = (80, 24)
 LITTLE_DISK, LITTLE_MEMORY = 2**30, 2 * 2**30
 LISTED_BASES = 8
@@ -62,7 +67,7 @@ def report(runs_dir: str) -> list[Line]:
     checks: tuple[tuple[str, Check], ...] = (
         (SOFTWARE, _python),
         (SOFTWARE, _packages),
-        (SOFTWARE, _gguf),
+        (SOFTWARE, _extras),
         (MACHINE, _processors),
         (MACHINE, _threads),
         (MACHINE, _memory),
@@ -142,13 +147,14 @@ def _packages() -> Iterator[Line]:
             yield Line(SOFTWARE, name, version)
 
 
-def _gguf() -> Iterator[Line]:
-    version = _version("gguf")
-    if version is None:
-        advice = 'only .gguf base models need it: pip install "fedlora-tui[gguf]"'
-        yield Line(SOFTWARE, "gguf", "not installed", ASIDE, advice)
-    else:
-        yield Line(SOFTWARE, "gguf", version)
+def _extras() -> Iterator[Line]:
+    for name, (extra, who) in EXTRAS.items():
+        version = _version(name)
+        if version is None:
+            advice = f'only {who}: pip install "fedlora-tui[{extra}]"'
+            yield Line(SOFTWARE, name, "not installed", ASIDE, advice)
+        else:
+            yield Line(SOFTWARE, name, version)
 
 
 def _version(name: str) -> str | None:

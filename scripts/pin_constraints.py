@@ -12,12 +12,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-PACKAGE, EXTRAS = "fedlora-tui", ("dev", "gguf", "hub", "parquet", "partitions")
+PACKAGE, EXTRAS = "fedlora-tui", ("dev", "gguf", "hub", "parquet", "partitions", "quantized")
 LEFT_OUT = {PACKAGE, "pip", "setuptools"}
 """What a new venv brings along, in a version that suits its Python."""
 
 HEAD = """\
-# Exact versions of all that fedlora-tui needs with its extras dev, gguf, hub, parquet and partitions; no local parts.
+# Exact versions of all that fedlora-tui and its extras for tests, data and bases need, without local parts.
 # Made by `make constraints` from what .venv holds (scripts/pin_constraints.py); use: pip install -c constraints.txt .
 """
 

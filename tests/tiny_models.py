@@ -1,16 +1,44 @@
-"""Tiny bases for tests: random GPT-2 and Llama models in memory, a GPT-2 folder on disk, random rows and texts."""
+"""Tiny bases for tests: random models of eleven architectures in memory, a GPT-2 on disk, random rows and texts."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    GemmaConfig,
+    GemmaForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
+    PhiConfig,
+    PhiForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
-from fedlora_tui.lora.adapter import Adapter, Factors
-from fedlora_tui.lora.base_model import BaseModel
+from fedlora_tui.config import LoraConfig
+from fedlora_tui.lora.adapter import Adapter, Factors, own_alphas
+from fedlora_tui.lora.base_model import BaseModel, freeze
 from fedlora_tui.lora.isolation import isolates
 from fedlora_tui.lora.rows import Row, Rows
 from fedlora_tui.lora.target_modules import find_targets
@@ -19,7 +47,25 @@ VOCABULARY = 61
 LENGTH = 24
 
 
-def gpt2(seed: int = 0) -> GPT2LMHeadModel:
+SMALL = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 64,
+    "initializer_range": 0.3,
+    "bos_token_id": 0,
+    "eos_token_id": 0,
+    "pad_token_id": 0,
+}
+GROUPED = {**SMALL, "num_key_value_heads": 2}
+# Shorter than the rows, so that its layers do not see all of them; 4 heads of 12 are wider than the 32 they come from.
+WINDOW, WIDE_HEADS = {"sliding_window": 8}, {"head_dim": 12}
+BOTH_KINDS = {"layer_types": ["sliding_attention", "full_attention"]}
+
+
+def gpt2(seed: int = 0) -> PreTrainedModel:
     """GPT-2 with Conv1D layers of 24 inputs and 72 outputs, so that a transposition cannot hide."""
     torch.manual_seed(seed)
     return GPT2LMHeadModel(
@@ -36,26 +82,55 @@ def gpt2(seed: int = 0) -> GPT2LMHeadModel:
     )
 
 
-def llama(seed: int = 0) -> LlamaForCausalLM:
+def llama(seed: int = 0) -> PreTrainedModel:
     """Llama with grouped queries: q_proj is 32 x 32, v_proj 32 x 16."""
     torch.manual_seed(seed)
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=VOCABULARY,
-            hidden_size=32,
-            intermediate_size=48,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=64,
-            initializer_range=0.3,
-            bos_token_id=0,
-            eos_token_id=0,
-        )
-    )
+    return LlamaForCausalLM(LlamaConfig(**GROUPED))
+
+
+def _with_biases(kind: type, config: Any) -> Callable[..., PreTrainedModel]:
+    """Models start with biases of zero and norms of one, which would hide a mistake; here they are drawn."""
+
+    def make(seed: int = 0) -> PreTrainedModel:
+        torch.manual_seed(seed)
+        model = kind(config)
+        for parameter in model.parameters():
+            if parameter.dim() == 1:
+                parameter.data += 0.1 * torch.randn_like(parameter)
+        return model
+
+    return make
 
 
 MODELS = {"gpt2": gpt2, "llama": llama}
+
+FAMILIES: dict[str, Callable[..., PreTrainedModel]] = {
+    **MODELS,
+    "mistral": _with_biases(MistralForCausalLM, MistralConfig(**GROUPED, **WINDOW)),
+    "qwen2": _with_biases(Qwen2ForCausalLM, Qwen2Config(**GROUPED, tie_word_embeddings=True)),
+    "qwen3": _with_biases(Qwen3ForCausalLM, Qwen3Config(**GROUPED, **WIDE_HEADS)),
+    "phi": _with_biases(PhiForCausalLM, PhiConfig(**SMALL, qk_layernorm=True)),
+    "phi3": _with_biases(Phi3ForCausalLM, Phi3Config(**GROUPED, **WINDOW)),
+    "gpt_neox": _with_biases(GPTNeoXForCausalLM, GPTNeoXConfig(**SMALL)),
+    "gemma": _with_biases(GemmaForCausalLM, GemmaConfig(**GROUPED, **WIDE_HEADS)),
+    "gemma2": _with_biases(
+        Gemma2ForCausalLM,
+        Gemma2Config(
+            **GROUPED,
+            **WIDE_HEADS,
+            **WINDOW,
+            **BOTH_KINDS,
+            query_pre_attn_scalar=12,
+            attn_logit_softcapping=5.0,
+            final_logit_softcapping=3.0,
+        ),
+    ),
+    "gemma3_text": _with_biases(
+        Gemma3ForCausalLM,
+        Gemma3TextConfig(**GROUPED, **WIDE_HEADS, **WINDOW, **BOTH_KINDS, query_pre_attn_scalar=12),
+    ),
+}
+"""Tiny models of the real classes: fused and grouped attention, Conv1D, tied embeddings, windows, soft caps."""
 
 
 class TokensAlone:
@@ -64,12 +139,14 @@ class TokensAlone:
     eos_token_id = 0
 
 
-def base_of(model, targets="auto") -> BaseModel:
+def base_of(model, targets="auto", recomputed: bool = False, **lora) -> BaseModel:
     """Wrap a model in memory as the frozen base that organizations share."""
-    model.eval().requires_grad_(False)
+    freeze(model)
     dtype = next(model.parameters()).dtype
-    found = find_targets(model, targets)
-    return BaseModel(model, TokensAlone(), "tiny", "tiny", None, torch.device("cpu"), dtype, found, isolates(model))
+    found = find_targets(model, LoraConfig(target_modules=targets, **lora))
+    device = torch.device("cpu")
+    apart = isolates(model)
+    return BaseModel(model, TokensAlone(), "tiny", "tiny", None, device, dtype, found, "none", recomputed, apart)
 
 
 def random_adapter(base: BaseModel, rank: int = 3, alpha: float = 6.0, seed: int = 1, size: float = 0.2) -> Adapter:
@@ -79,8 +156,10 @@ def random_adapter(base: BaseModel, rank: int = 3, alpha: float = 6.0, seed: int
     def draw(*shape: int) -> torch.Tensor:
         return size * torch.randn(*shape, generator=generator)
 
-    factors = {t.name: Factors(draw(rank, t.in_features), draw(t.out_features, rank)) for t in base.targets}
-    return Adapter(factors, rank, alpha)
+    factors = {
+        t.name: Factors(draw(t.rank or rank, t.in_features), draw(t.out_features, t.rank or rank)) for t in base.targets
+    }
+    return Adapter(factors, rank, alpha, own_alphas(base.targets))
 
 
 def random_rows(name: str, count: int, seed: int, least: int = 4, most: int = LENGTH, holdout: int = 5) -> Rows:

@@ -23,10 +23,13 @@ def drift(replies: Sequence[Reply], following: Adapter) -> float:
     weighted = shares(replies)
     lost, ideal = 0.0, 0.0
     for module, next_factors in following.factors.items():
-        left = [share * reply.adapter.scale * reply.adapter.factors[module].b.double() for share, reply in weighted]
+        left = [
+            share * reply.adapter.scale_of(module) * reply.adapter.factors[module].b.double()
+            for share, reply in weighted
+        ]
         right = [reply.adapter.factors[module].a.double() for _, reply in weighted]
         ideal += product_norm(left, right) ** 2
-        after = -following.scale * next_factors.b.double()
+        after = -following.scale_of(module) * next_factors.b.double()
         lost += product_norm([*left, after], [*right, next_factors.a.double()]) ** 2
     if ideal == 0:
         return 0.0 if lost == 0 else math.nan

@@ -7,12 +7,13 @@ and drift says by how much. Up and down travels one adapter an organization and 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from fedlora_tui.aggregation.method import Aggregated, Reply, shares
-from fedlora_tui.lora.adapter import Adapter, Factors
+from fedlora_tui.lora.adapter import Factors
 
 
 def fedit(replies: Sequence[Reply]) -> Aggregated:
@@ -20,7 +21,8 @@ def fedit(replies: Sequence[Reply]) -> Aggregated:
     weighted = shares(replies)
     first = weighted[0][1].adapter
     for _, reply in weighted:
-        if reply.adapter.rank != first.rank or reply.adapter.factors.keys() != first.factors.keys():
+        own = reply.adapter
+        if own.rank != first.rank or own.factors.keys() != first.factors.keys() or own.alphas != first.alphas:
             raise ValueError(f"{reply.organization}: an adapter of other modules or another rank cannot be averaged")
     factors = {
         module: Factors(
@@ -29,7 +31,7 @@ def fedit(replies: Sequence[Reply]) -> Aggregated:
         )
         for module in first.factors
     }
-    return Aggregated(Adapter(factors, first.rank, first.alpha))
+    return Aggregated(replace(first, factors=factors))
 
 
 def _mean(weighted: Sequence[tuple[float, Tensor]]) -> Tensor:

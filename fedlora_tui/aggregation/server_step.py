@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fedlora_tui.lora.adapter import Adapter, Factors
 
 
@@ -15,4 +17,4 @@ def step_toward(sent: Adapter, aggregated: Adapter, rate: float) -> Adapter:
         a = start.a.double() + rate * (end.a.double() - start.a.double())
         b = start.b.double() + rate * (end.b.double() - start.b.double())
         factors[module] = Factors(a.to(end.a.dtype), b.to(end.b.dtype))
-    return Adapter(factors, aggregated.rank, aggregated.alpha)
+    return replace(aggregated, factors=factors)

@@ -41,8 +41,9 @@ def write(run: Path, checkpoint: Checkpoint) -> int:
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     state = {**checkpoint.state, "v": 1, "round": checkpoint.round}
-    state |= {"rank": checkpoint.adapter.rank, "alpha": checkpoint.adapter.alpha}
-    tensors = {key: tensor.contiguous() for key, tensor in checkpoint.adapter.tensors().items()}
+    adapter = checkpoint.adapter
+    state |= {"rank": adapter.rank, "alpha": adapter.alpha, "alphas": dict(adapter.alphas)}
+    tensors = {key: tensor.contiguous() for key, tensor in adapter.tensors().items()}
     size = _write_synced(aside / ADAPTER, save(tensors))
     size += _write_synced(aside / STATE, json.dumps(state, indent=1, allow_nan=False).encode())
     _sync_folder(aside)
@@ -86,7 +87,8 @@ def read(run: Path, round: int) -> Checkpoint:
     state = read_state(run, round)
     tensors = load_file(run / FOLDER / name(round) / ADAPTER)
     ordered = {key: tensors[key] for key in _module_order(tensors, state.get("modules"))}
-    return Checkpoint(round, from_tensors(ordered, int(state["rank"]), float(state["alpha"])), state)
+    adapter = from_tensors(ordered, int(state["rank"]), float(state["alpha"]), state.get("alphas", {}))
+    return Checkpoint(round, adapter, state)
 
 
 def _module_order(tensors: Mapping[str, Any], modules: list[str] | None) -> list[str]:

@@ -209,14 +209,15 @@ class Run:
         from fedlora_tui.federation.local_grid import local_federation
         from fedlora_tui.federation.messages import AdapterSpec
         from fedlora_tui.federation.server_app import Server
-        from fedlora_tui.lora.adapter import shapes
+        from fedlora_tui.lora.adapter import own_alphas, shapes
         from fedlora_tui.lora.cohort import cohort_size
 
         config, base = prepared.config, prepared.base
-        spec = AdapterSpec(shapes(base.targets, config.lora.rank), config.lora.rank, config.lora.alpha)
+        rank, alpha = config.lora.rank, config.lora.alpha
+        spec = AdapterSpec(shapes(base.targets, rank), rank, alpha, own_alphas(base.targets))
         side = ClientSide(base, spec, prepared.texts.rows, Watching(self._stream, self._steering))
         cohort = cohort_size(config.federation.cohort, plan_of(config, 0), config.model.max_length, base.vocabulary)
-        grid = local_federation(side, cohort)
+        grid = local_federation(side, cohort if base.rows_apart else 1)
         server = Server(grid, spec)
         return RoundLoop(prepared, grid, server, self._stream, self._steering, folder, self.manner.patient)
 

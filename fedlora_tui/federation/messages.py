@@ -11,7 +11,7 @@ import math
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import torch
@@ -44,11 +44,12 @@ class Refused(ValueError):
 
 @dataclass(frozen=True)
 class AdapterSpec:
-    """What an adapter on the wire must look like: every tensor's shape by name, rank and alpha."""
+    """What an adapter on the wire must look like: every tensor's shape by name, rank, alpha, and own alphas."""
 
     shapes: Mapping[str, tuple[int, int]]
     rank: int
     alpha: float
+    alphas: Mapping[str, float] = field(default_factory=dict)
 
 
 def encode(adapter: Adapter) -> ArrayRecord:
@@ -65,7 +66,7 @@ def decode(record: ArrayRecord, spec: AdapterSpec) -> Adapter:
     if missing:
         raise Refused(f"{len(missing)} of {len(spec.shapes)} adapter tensors missing, {min(missing)} first")
     tensors = {name: torch.from_numpy(_values(name, record[name], shape)) for name, shape in spec.shapes.items()}
-    return from_tensors(tensors, spec.rank, spec.alpha)
+    return from_tensors(tensors, spec.rank, spec.alpha, spec.alphas)
 
 
 def _values(name: str, array: Array, shape: tuple[int, int]) -> np.ndarray:
@@ -135,9 +136,9 @@ def read_version(config: ConfigRecord) -> int:
 def read_plan(config: ConfigRecord) -> LocalTraining:
     """Read what the organization has to do. Raises Refused where a setting is missing or no number."""
     values: dict[str, int | float] = {"round": _number(config, "server-round", int)}
-    for name, field in LocalTraining.__dataclass_fields__.items():
+    for name, item in LocalTraining.__dataclass_fields__.items():
         if name != "round":
-            values[name] = _number(config, name.replace("_", "-"), int if field.type == "int" else float)
+            values[name] = _number(config, name.replace("_", "-"), int if item.type == "int" else float)
     return LocalTraining(**values)  # type: ignore[arg-type]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -15,12 +15,17 @@ B_SUFFIX = ".lora_B.weight"
 
 @dataclass(frozen=True)
 class TargetModule:
-    """A layer of the base that carries an adapter; `transposed` is GPT-2's Conv1D, whose weight is [in, out]."""
+    """A layer of the base that carries an adapter; `transposed` is GPT-2's Conv1D, whose weight is [in, out].
+
+    `rank` and `alpha` are what lora.rank_pattern and lora.alpha_pattern say of it; None where they say nothing.
+    """
 
     name: str
     in_features: int
     out_features: int
     transposed: bool
+    rank: int | None = None
+    alpha: float | None = None
 
 
 @dataclass(frozen=True)
@@ -35,17 +40,30 @@ class Factors:
 class Adapter:
     """The factors of every target module, by its name, under one rank and one alpha.
 
-    The update of a weight is `scale * B @ A` (Hu et al. 2021, https://arxiv.org/abs/2106.09685).
+    The update of a weight is `scale * B @ A` (Hu et al. 2021, https://arxiv.org/abs/2106.09685). Some modules may have
+    another rank (that of their factors) or another alpha (in `alphas`). As in PEFT's rank_pattern and alpha_pattern a
+    module's scale is its own alpha over its own rank: half the rank under the same alpha is twice the scale.
     """
 
     factors: Mapping[str, Factors]
     rank: int
     alpha: float
+    alphas: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def scale(self) -> float:
-        """What the product B A is scaled by."""
+        """What the product B A is scaled by in every module that has no rank or alpha of its own."""
         return self.alpha / self.rank
+
+    def scale_of(self, module: str) -> float:
+        """What the product B A of one module is scaled by."""
+        return self.alphas.get(module, self.alpha) / self.factors[module].a.shape[0]
+
+    @property
+    def ranks(self) -> dict[str, int]:
+        """The rank of every module that has one of its own."""
+        ranks = {module: factors.a.shape[0] for module, factors in self.factors.items()}
+        return {module: rank for module, rank in ranks.items() if rank != self.rank}
 
     @property
     def parameters(self) -> int:
@@ -61,11 +79,13 @@ class Adapter:
         return named
 
 
-def from_tensors(tensors: Mapping[str, Tensor], rank: int, alpha: float) -> Adapter:
+def from_tensors(
+    tensors: Mapping[str, Tensor], rank: int, alpha: float, alphas: Mapping[str, float] | None = None
+) -> Adapter:
     """Build an adapter from the names that `tensors` gives; KeyError where a factor has no partner."""
     modules = [name[: -len(A_SUFFIX)] for name in tensors if name.endswith(A_SUFFIX)]
     factors = {module: Factors(tensors[module + A_SUFFIX], tensors[module + B_SUFFIX]) for module in modules}
-    return Adapter(factors, rank, alpha)
+    return Adapter(factors, rank, alpha, alphas or {})
 
 
 def initial(targets: Sequence[TargetModule], rank: int, alpha: float, seed: int) -> Adapter:
@@ -76,16 +96,23 @@ def initial(targets: Sequence[TargetModule], rank: int, alpha: float, seed: int)
     generator = torch.Generator().manual_seed(seed % 2**63)
     factors = {}
     for target in targets:
-        a = torch.empty(rank, target.in_features)
+        own = target.rank or rank
+        a = torch.empty(own, target.in_features)
         torch.nn.init.kaiming_uniform_(a, a=5**0.5, generator=generator)
-        factors[target.name] = Factors(a, torch.zeros(target.out_features, rank))
-    return Adapter(factors, rank, alpha)
+        factors[target.name] = Factors(a, torch.zeros(target.out_features, own))
+    return Adapter(factors, rank, alpha, own_alphas(targets))
 
 
 def shapes(targets: Sequence[TargetModule], rank: int) -> dict[str, tuple[int, int]]:
     """Give the shape of every tensor that an adapter of this rank has, by its name."""
     named: dict[str, tuple[int, int]] = {}
     for target in targets:
-        named[target.name + A_SUFFIX] = (rank, target.in_features)
-        named[target.name + B_SUFFIX] = (target.out_features, rank)
+        own = target.rank or rank
+        named[target.name + A_SUFFIX] = (own, target.in_features)
+        named[target.name + B_SUFFIX] = (target.out_features, own)
     return named
+
+
+def own_alphas(targets: Sequence[TargetModule]) -> dict[str, float]:
+    """Give the alpha of every module that has one of its own, by its name."""
+    return {target.name: target.alpha for target in targets if target.alpha is not None}

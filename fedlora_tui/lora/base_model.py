@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import logging
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
 from fedlora_tui.config import LoraConfig, ModelConfig
 from fedlora_tui.errors import UserError
 from fedlora_tui.lora.adapter import TargetModule
+from fedlora_tui.lora.injection import recomputable
 from fedlora_tui.lora.isolation import isolates
 from fedlora_tui.lora.target_modules import find_targets
 
 EMBEDDED = Path(__file__).parent.parent / "assets" / "embedded"
+POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len")
+"""What architectures call the longest row that they take; those with none of these take any."""
+
+QUANTIZED_ON = ("cpu", "cuda")
 DOWNLOADED = ("*.json", "*.safetensors", "*.txt", "*.model")
 
 Progress = Callable[[float, float], None]
@@ -33,6 +39,7 @@ class BaseModel:
 
     `name` is what the user asked for, `origin` what plain transformers can load it from, `gguf` the file's name inside
     `origin` where the base is a .gguf. The model is in eval mode and none of its parameters takes a gradient.
+    `recomputed` says that training computes each layer twice instead of keeping what it computed.
     """
 
     model: Any
@@ -43,13 +50,22 @@ class BaseModel:
     device: torch.device
     dtype: torch.dtype
     targets: tuple[TargetModule, ...]
-    isolates: bool
-    """Whether documents that share a row stay unseen by one another (`isolation`)."""
+    quantization: str = "none"
+    recomputed: bool = False
+    isolates: bool = False
 
     @property
     def parameters(self) -> int:
-        """How many numbers the base has, shared ones counted once."""
-        return sum(parameter.numel() for parameter in self.model.parameters())
+        """How many numbers the base has, shared ones counted once, and packed ones as they were before."""
+        return int(self.model.num_parameters())
+
+    @property
+    def rows_apart(self) -> bool:
+        """Whether what a row gives is the same whatever other rows go through the base with it.
+
+        On a GPU 8-bit layers choose the columns that they compute in whole numbers by looking at all rows at once.
+        """
+        return self.quantization != "8bit" or self.device.type == "cpu"
 
     @property
     def vocabulary(self) -> int:
@@ -67,15 +83,27 @@ def load(model: ModelConfig, lora: LoraConfig, progress: Progress = lambda done,
     device = find_device(model.device)
     dtype = find_dtype(model.dtype, device)
     origin, gguf = _locate(model.base, progress)
-    loaded, tokenizer = _read(model.base, origin, gguf, dtype)
+    packed = _packing(model, device, dtype, gguf)
+    loaded, tokenizer = _read(model.base, origin, gguf, dtype, packed)
     if tokenizer.eos_token_id is None:
         raise UserError(f"model.base = {model.base!r}: its tokenizer has no end-of-text token; choose another base")
-    longest = getattr(loaded.config, "max_position_embeddings", None)
+    longest = longest_row(loaded.config)
     if longest is not None and model.max_length > longest:
         raise UserError(f"model.max_length = {model.max_length}: {model.base} takes {longest} tokens at most; lower it")
-    loaded.eval().requires_grad_(False).to(device)
-    targets = find_targets(loaded, lora.target_modules)
-    return BaseModel(loaded, tokenizer, model.base, origin, gguf, device, dtype, targets, isolates(loaded))
+    if model.gradient_checkpointing and not recomputable(loaded):
+        raise UserError(
+            f"model.gradient_checkpointing = true: the layers of {model.base} cannot be computed twice; set it to false"
+        )
+    freeze(loaded)
+    if not packed:
+        loaded.to(device)
+    targets = find_targets(loaded, lora)
+    return BaseModel(
+        *(loaded, tokenizer, model.base, origin, gguf, device, dtype, targets),
+        quantization=model.quantization,
+        recomputed=model.gradient_checkpointing,
+        isolates=isolates(loaded),
+    )
 
 
 def load_tokenizer(model: ModelConfig, progress: Progress = lambda done, total: None) -> Any:
@@ -91,6 +119,27 @@ def load_tokenizer(model: ModelConfig, progress: Progress = lambda done, total: 
     if tokenizer.eos_token_id is None:
         raise UserError(f"model.base = {model.base!r}: its tokenizer has no end-of-text token; choose another base")
     return tokenizer
+
+
+def freeze(model: Any) -> None:
+    """Put a model in eval mode, without gradients for its own weights."""
+    model.eval().requires_grad_(False)
+    for layer in model.modules():
+        if type(layer).__module__.startswith("bitsandbytes."):
+            # These drop nothing in training. Out of it, on processors, bitsandbytes turns a 4-bit layer in place into a
+            # form that has no right gradient, and rounds an 8-bit layer's inputs with an eye on all rows.
+            layer.training = True
+
+
+def whole(base: BaseModel) -> BaseModel:
+    """Give a base whose weights are whole numbers of its format: the same, or where it is quantized read anew."""
+    if base.quantization == "none":
+        return base
+    loaded, tokenizer = _read(base.name, base.origin, base.gguf, base.dtype, {})
+    freeze(loaded)
+    targets = find_targets(loaded, LoraConfig(target_modules=tuple(target.name for target in base.targets)))
+    device = torch.device("cpu")
+    return replace(base, model=loaded, tokenizer=tokenizer, targets=targets, device=device, quantization="none")
 
 
 def find_device(name: str) -> torch.device:
@@ -109,11 +158,54 @@ def find_device(name: str) -> torch.device:
 
 
 def find_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Give the base's number format; auto is bfloat16 on a GPU that computes in it, else float32."""
+    """Give the base's number format on a device of this machine."""
+    return choose_dtype(name, device.type, lambda: _computes_bfloat16(device))
+
+
+def choose_dtype(name: str, kind: str, computes_bfloat16: Callable[[], bool]) -> torch.dtype:
+    """Give a number format by its name; auto is bfloat16 on a GPU that computes in it, and float32 elsewhere."""
     if name == "auto":
-        fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-        return torch.bfloat16 if fast else torch.float32
+        return torch.bfloat16 if kind == "cuda" and computes_bfloat16() else torch.float32
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
+
+
+def _computes_bfloat16(device: torch.device) -> bool:
+    with torch.cuda.device(device):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+
+
+def longest_row(config: Any) -> int | None:
+    """Give how many tokens a row may have for a model of this configuration, None where there is no bound."""
+    text = config.get_text_config()
+    found = (getattr(text, name, None) for name in POSITIONS)
+    return next((int(value) for value in found if value is not None), None)
+
+
+def _packing(model: ModelConfig, device: torch.device, dtype: torch.dtype, gguf: str | None) -> dict[str, Any]:
+    """Give what transformers is told of quantization, nothing where there is none. Raises UserError."""
+    if model.quantization == "none":
+        return {}
+    where = f'model.quantization = "{model.quantization}"'
+    if gguf:
+        raise UserError(f'{where}: a .gguf is read into whole weights; set "none", or name a folder or a hub id')
+    if device.type not in QUANTIZED_ON:
+        raise UserError(f'{where}: not on {device.type}; set "none", or model.device to "cuda" or "cpu"')
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise UserError(f'{where} needs one more package: pip install "fedlora-tui[quantized]"')
+    # 4 bits as in QLoRA (Dettmers et al. 2023, https://arxiv.org/abs/2305.14314): NF4, its constants quantized too.
+    settings: dict[str, dict[str, Any]] = {
+        "8bit": {"load_in_8bit": True},
+        "4bit": {
+            "load_in_4bit": True,
+            "bnb_4bit_quant_type": "nf4",
+            "bnb_4bit_use_double_quant": True,
+            "bnb_4bit_compute_dtype": dtype,
+        },
+    }
+    return {
+        "quantization_config": BitsAndBytesConfig(**settings[model.quantization]),  # type: ignore[no-untyped-call]
+        "device_map": {"": str(device)},
+    }
 
 
 def bytes_on(index: int) -> int | None:
@@ -213,14 +305,14 @@ def _reporting(progress: Progress) -> type:
     return Reporting
 
 
-def _read(name: str, origin: str, gguf: str | None, dtype: torch.dtype) -> tuple[Any, Any]:
+def _read(name: str, origin: str, gguf: str | None, dtype: torch.dtype, packed: Mapping[str, Any]) -> tuple[Any, Any]:
     files = {"gguf_file": gguf} if gguf else {}
-    # Its warnings speak of padding that no loss sees, and its bars would draw over the screen.
+    how = {**files, **packed, "dtype": dtype}
+    # Its warnings speak of padding that no loss sees.
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    os.environ.setdefault("TQDM_DISABLE", "1")
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        model = AutoModelForCausalLM.from_pretrained(origin, dtype=dtype, local_files_only=True, **files)
+        model = AutoModelForCausalLM.from_pretrained(origin, local_files_only=True, **how)
         tokenizer = AutoTokenizer.from_pretrained(origin, local_files_only=True, **files)
     except ImportError as error:
         if gguf:

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from fedlora_tui.lora.adapter import A_SUFFIX, B_SUFFIX, Adapter, from_tensors
 from fedlora_tui.lora.base_model import BaseModel
-from fedlora_tui.lora.injection import Dropout, StackedFactors, injected
+from fedlora_tui.lora.injection import Dropout, StackedFactors, injected, recomputing
 from fedlora_tui.lora.rows import IGNORED, Inputs, Row, Rows, batches, generator_seed, padded, targets
 
 LOGIT_BYTES = 512 * 2**20
@@ -117,14 +117,14 @@ def train_cohort(
 ) -> list[Trained]:
     """Train each organization from its own start on its own rows, all in one pass a step.
 
-    The adapters of a cohort share rank and alpha. Organizations with fewer batches leave the pass when they are done.
-    AdamW starts anew: clients keep no optimizer from round to round.
+    The adapters of a cohort share their ranks and alphas. Organizations with fewer batches leave the pass when they are
+    done. AdamW starts anew: clients keep no optimizer from round to round.
     """
     members = [_Member(base, start, own, plan) for start, own in zip(starts, rows, strict=True)]
-    scale = starts[0].scale if starts else 1.0
+    scales = {target.name: starts[0].scale_of(target.name) for target in base.targets} if starts else {}
     for step in range(max((len(member.batches) for member in members), default=0)):
         active = [member for member in members if step < len(member.batches)]
-        losses, counts = _pass(base, active, step, scale, plan)
+        losses, counts = _pass(base, active, step, scales, plan)
         done = []
         for member, loss, count in zip(active, losses, counts, strict=True):
             member.update(plan)
@@ -136,7 +136,7 @@ def train_cohort(
 
 
 def _pass(
-    base: BaseModel, active: Sequence[_Member], step: int, scale: float, plan: LocalTraining
+    base: BaseModel, active: Sequence[_Member], step: int, scales: Mapping[str, float], plan: LocalTraining
 ) -> tuple[list[float], list[int]]:
     """Carry one batch of every active organization forward and back; give each one's mean loss and target tokens."""
     own = [member.batches[step] for member in active]
@@ -145,24 +145,31 @@ def _pass(
     inputs = padded(rows, base.end_of_text, base.device)
     counts = [targets(batch) for batch in own]
     sizes = [(len(batch), max(len(row) for row in batch)) for batch in own]
-    dropout = Dropout(plan.dropout, [member.generator for member in active], sizes) if plan.dropout else None
-    with injected(base.model, base.targets, _stacked(base, [m.parameters for m in active], scale, dropout)):
-        logits = _logits(base, inputs)
-    sums = _row_losses(logits, inputs.labels).view(len(active), height).sum(1)
-    means = sums / torch.tensor(counts, device=base.device)
-    torch.autograd.backward(means.sum())
+    generators = [member.generator for member in active]
+
+    def dropout() -> Dropout | None:
+        return Dropout(plan.dropout, generators, sizes, base.recomputed) if plan.dropout else None
+
+    stacked = _stacked(base, [member.parameters for member in active], scales, dropout)
+    with injected(base.model, base.targets, stacked), recomputing(base.model, base.recomputed):
+        sums = _row_losses(_logits(base, inputs), inputs.labels).view(len(active), height).sum(1)
+        means = sums / torch.tensor(counts, device=base.device)
+        torch.autograd.backward(means.sum())
     return means.tolist(), counts
 
 
 def _stacked(
-    base: BaseModel, parameters: Sequence[Mapping[str, Tensor]], scale: float, dropout: Dropout | None
+    base: BaseModel,
+    parameters: Sequence[Mapping[str, Tensor]],
+    scales: Mapping[str, float],
+    dropout: Callable[[], Dropout | None] = lambda: None,
 ) -> dict[str, StackedFactors]:
     return {
         target.name: StackedFactors(
             torch.stack([own[target.name + A_SUFFIX] for own in parameters]),
             torch.stack([own[target.name + B_SUFFIX] for own in parameters]),
-            scale,
-            dropout,
+            scales[target.name],
+            dropout(),
         )
         for target in base.targets
     }
@@ -186,7 +193,7 @@ def _row_losses(logits: Tensor, labels: Tensor) -> Tensor:
 def _trained(member: _Member, start: Adapter) -> Trained:
     tensors = {name: tensor.detach().cpu() for name, tensor in member.parameters.items()}
     loss = member.loss_sum / member.tokens if member.tokens else float("nan")
-    adapter = from_tensors(tensors, start.rank, start.alpha)
+    adapter = from_tensors(tensors, start.rank, start.alpha, start.alphas)
     return Trained(member.organization, adapter, loss, member.tokens, len(member.batches))
 
 
@@ -212,7 +219,7 @@ def measure(
 
 def _shared(base: BaseModel, adapter: Adapter) -> dict[str, StackedFactors]:
     tensors = {name: tensor.to(base.device, torch.float32) for name, tensor in adapter.tensors().items()}
-    return _stacked(base, [tensors], adapter.scale, None)
+    return _stacked(base, [tensors], {target.name: adapter.scale_of(target.name) for target in base.targets})
 
 
 def cohort_size(asked: str | int, plan: LocalTraining, max_length: int, vocabulary: int) -> int:

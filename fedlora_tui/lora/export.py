@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig as PeftLoraConfig
 from safetensors.torch import save_file
 from torch import Tensor
 
 from fedlora_tui.lora.adapter import Adapter
-from fedlora_tui.lora.base_model import BaseModel
+from fedlora_tui.lora.base_model import BaseModel, whole
 
 PREFIX = "base_model.model."
 """What PEFT writes before a module's name."""
@@ -40,11 +39,15 @@ class Origin:
 
 def write_adapter(folder: Path, adapter: Adapter, base: BaseModel, origin: Origin) -> int:
     """Write adapter_config.json, adapter_model.safetensors and README.md; give the bytes written."""
+    from peft import LoraConfig
+
     folder.mkdir(parents=True, exist_ok=True)
-    config = PeftLoraConfig(
+    config = LoraConfig(
         r=adapter.rank,
         lora_alpha=adapter.alpha,  # type: ignore[arg-type]
         target_modules=list(adapter.factors),
+        rank_pattern=adapter.ranks,
+        alpha_pattern=dict(adapter.alphas),
         lora_dropout=0.0,
         bias="none",
         fan_in_fan_out=any(target.transposed for target in base.targets),
@@ -60,8 +63,12 @@ def write_adapter(folder: Path, adapter: Adapter, base: BaseModel, origin: Origi
 
 
 def write_merged(folder: Path, adapter: Adapter, base: BaseModel, origin: Origin) -> int:
-    """Write a whole model, each target weight plus its scale * B A (added in float32), with its tokenizer."""
+    """Write a whole model, each target weight plus its scale * B A (added in float32), with its tokenizer.
+
+    A quantized base is read anew for it: the product is added to the weights as they were before they were packed.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    packed, base = base, whole(base)
     merged = dict(base.model.state_dict())
     for target in base.targets:
         key = f"{target.name}.weight"
@@ -71,14 +78,14 @@ def write_merged(folder: Path, adapter: Adapter, base: BaseModel, origin: Origin
         merged[key] = (weight.float() + update).to(weight.dtype)
     base.model.save_pretrained(str(folder), state_dict=merged)
     base.tokenizer.save_pretrained(str(folder))
-    (folder / CARD).write_text(_card(origin, _USE_MERGED, adapter), encoding="utf-8")
+    (folder / CARD).write_text(_card(origin, _use_merged(packed), adapter), encoding="utf-8")
     return _size(folder)
 
 
 def product(adapter: Adapter, module: str) -> Tensor:
     """Give one module's whole update, scale * B A, [out, in] in float32."""
     factors = adapter.factors[module]
-    return (adapter.scale * (factors.b.double() @ factors.a.double())).to(torch.float32)
+    return (adapter.scale_of(module) * (factors.b.double() @ factors.a.double())).to(torch.float32)
 
 
 def _size(folder: Path) -> int:
@@ -89,7 +96,8 @@ def _use_adapter(base: BaseModel) -> str:
     gguf = f', gguf_file="{base.gguf}"' if base.gguf else ""
     # Stored weights may be shorter than those it was trained on, and transformers would compute in their format.
     dtype = str(base.dtype).removeprefix("torch.")
-    return f"""```python
+    short = f"Trained over a base whose weights were quantized ({base.quantization}, bitsandbytes).\n\n"
+    return f"""{short if base.quantization != "none" else ""}```python
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -99,7 +107,9 @@ model = PeftModel.from_pretrained(base, "this folder")
 ```"""
 
 
-_USE_MERGED = """```python
+def _use_merged(base: BaseModel) -> str:
+    short = f"Trained over {base.quantization} weights, added to the whole ones: losses differ a little.\n\n"
+    return f"""{short if base.quantization != "none" else ""}```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 model = AutoModelForCausalLM.from_pretrained("this folder")
@@ -118,7 +128,7 @@ tags: [lora, federated-learning]
 
 # {origin.run}, round {origin.round} of {origin.rounds}
 
-A LoRA adapter (rank {adapter.rank}, alpha {adapter.alpha:g}, {adapter.parameters:,} parameters) for `{origin.base}`,
+A LoRA adapter ({_size_in_words(adapter)}) for `{origin.base}`,
 trained by {len(origin.organizations)} organizations in a federation ({origin.aggregation}). Each organization's text
 stayed with it; only adapters were exchanged. {MADE_BY}
 
@@ -148,6 +158,12 @@ Train loss in the round: {_loss(origin.train_loss)}.
 
 Written with privacy: none. Whoever holds these weights can probe them for the text they were trained on.
 """
+
+
+def _size_in_words(adapter: Adapter) -> str:
+    own = {name.rsplit(".", 1)[-1]: rank for name, rank in adapter.ranks.items()}
+    others = f" ({', '.join(f'{name} {rank}' for name, rank in own.items())})" if own else ""
+    return f"rank {adapter.rank}{others}, alpha {adapter.alpha:g}, {adapter.parameters:,} parameters"
 
 
 def _loss(value: float | None) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from fedlora_tui.lora.adapter import TargetModule
 
@@ -34,19 +37,38 @@ class Dropout:
     """Dropout whose draws do not depend on the cohort.
 
     Each organization draws from a generator of its own, for the [rows, length] of its own batch alone: what the cohort
-    pads that batch with takes no draws.
+    pads that batch with takes no draws. One object serves one module in one pass; where the module is `recomputed`, its
+    second computation draws what the first one drew, and leaves the generators as they were.
     """
 
-    def __init__(self, share: float, generators: Sequence[torch.Generator], batches: Sequence[tuple[int, int]]) -> None:
-        self.share, self.generators, self.batches = share, generators, batches
+    def __init__(
+        self,
+        share: float,
+        generators: Sequence[torch.Generator],
+        batches: Sequence[tuple[int, int]],
+        recomputed: bool = False,
+    ) -> None:
+        self.share, self.generators, self.batches, self.recomputed = share, generators, batches, recomputed
+        self._began: list[Tensor] = []
 
     def apply(self, x: Tensor) -> Tensor:
         """Zero a share of each organization's inputs [K, rows, length, in] and scale up the rest."""
+        now = [generator.get_state() for generator in self.generators] if self.recomputed else []
+        again = bool(self._began)
+        if again:
+            self._set(self._began)
+        self._began = self._began or now
         kept = torch.zeros_like(x)
         for own, generator, (rows, length) in zip(kept, self.generators, self.batches, strict=True):
             drawn = torch.rand(rows, length, x.shape[-1], generator=generator, device=generator.device)
             own[:rows, :length] = drawn >= self.share
+        if again:
+            self._set(now)
         return x * kept / (1 - self.share)
+
+    def _set(self, states: Sequence[Tensor]) -> None:
+        for generator, state in zip(self.generators, states, strict=True):
+            generator.set_state(state)
 
 
 @contextmanager
@@ -63,8 +85,35 @@ def injected(model: Any, targets: Sequence[TargetModule], stacked: Mapping[str, 
             hook.remove()
 
 
+def recomputable(model: Any) -> bool:
+    """Tell whether the model has layers that training can compute twice."""
+    return any(isinstance(layer, GradientCheckpointingLayer) for layer in model.modules())
+
+
+@contextmanager
+def recomputing(model: Any, wanted: bool) -> Iterator[None]:
+    """Keep, for as long as the context is open, only each layer's input, and compute the layer again going back.
+
+    Transformers' own switch asks for a model in training mode, where the base would drop out too. Going back belongs
+    inside the context, and inside that of `injected`, so that the second computation meets the same adapters.
+    """
+    layers = [layer for layer in model.modules() if wanted and isinstance(layer, GradientCheckpointingLayer)]
+    own = [vars(layer).get("forward") for layer in layers]
+    try:
+        for layer in layers:
+            # Nothing draws from torch's global generators here, so their states need not be kept.
+            layer.forward = partial(checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=False)
+        yield
+    finally:
+        for layer, before in zip(layers, own, strict=True):
+            del layer.forward
+            if before is not None:
+                layer.forward = before
+
+
 def _adding(factors: StackedFactors) -> Any:
     def add(layer: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        return output + factors.update(inputs[0]).to(output.dtype)
+        # Rounded once, after the sum, as PEFT does where the base is shorter than float32.
+        return (output + factors.update(inputs[0])).to(output.dtype)
 
     return add

@@ -7,24 +7,26 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from fedlora_tui.lora.adapter import A_SUFFIX, B_SUFFIX, from_tensors, initial, shapes
-from tests.tiny_models import MODELS, base_of
+from tests.tiny_models import FAMILIES, MODELS, base_of
 
 PREFIX = "base_model.model."
 
 
-def peft_tensors(name, rank):
+def peft_tensors(name, base, rank):
     """The adapter's tensors as PEFT itself names, shapes and starts them."""
     torch.manual_seed(3)
-    model = get_peft_model(MODELS[name](), LoraConfig(r=rank, lora_alpha=2 * rank, task_type="CAUSAL_LM"))
+    endings = {target.name.rsplit(".", 1)[-1] for target in base.targets}
+    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=sorted(endings), task_type="CAUSAL_LM")
+    model = get_peft_model(FAMILIES[name](), config)
     named = {key: value for key, value in model.named_parameters() if "lora_" in key}
     return {key.removeprefix(PREFIX).replace(".default", ""): value.detach() for key, value in named.items()}
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_names_and_shapes_are_those_of_peft(name):
-    base = base_of(MODELS[name]())
+    base = base_of(FAMILIES[name]())
     ours = initial(base.targets, 3, 6.0, seed=1)
-    theirs = peft_tensors(name, 3)
+    theirs = peft_tensors(name, base, 3)
     assert {key: tuple(value.shape) for key, value in ours.tensors().items()} == {
         key: tuple(value.shape) for key, value in theirs.items()
     }
@@ -32,11 +34,11 @@ def test_names_and_shapes_are_those_of_peft(name):
     assert ours.parameters == sum(value.numel() for value in theirs.values())
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_a_starts_from_the_distribution_of_peft_and_b_at_zero(name):
-    base = base_of(MODELS[name]())
+    base = base_of(FAMILIES[name]())
     ours = initial(base.targets, 64, 64.0, seed=1).tensors()
-    theirs = peft_tensors(name, 64)
+    theirs = peft_tensors(name, base, 64)
     for key, mine in ours.items():
         if key.endswith(B_SUFFIX):
             assert not mine.any()

@@ -6,113 +6,16 @@ The adapters and the loss are float32 by design, whatever the base is, so nothin
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
 
 from fedlora_tui.lora.adapter import Adapter, Factors, initial
-from fedlora_tui.lora.cohort import LOGIT_BYTES, LocalTraining, cohort_size, measure, train_cohort
+from fedlora_tui.lora.cohort import LOGIT_BYTES, cohort_size, measure, train_cohort
 from fedlora_tui.lora.injection import Dropout
-from fedlora_tui.lora.rows import Row, Rows, batches, packed, padded, targets
+from fedlora_tui.lora.rows import Rows
+from tests.peft_alone import PLAN, content, peft_model, plain_loss, relative, three, train_alone, trained
 from tests.tiny_models import MODELS, base_of, gpt2, random_adapter, random_rows
-
-PREFIX = "base_model.model."
-PLAN = LocalTraining(
-    round=2, seed=7, local_steps=4, local_epochs=0, batch_size=3, learning_rate=5e-3, clip_norm=0.0, proximal_mu=0.0
-)
-
-
-def peft_model(name, start):
-    """PEFT's own model of the same base, started from the same factors."""
-    config = LoraConfig(
-        r=start.rank,
-        lora_alpha=start.alpha,
-        target_modules=list(start.factors),
-        fan_in_fan_out=name == "gpt2",
-        task_type="CAUSAL_LM",
-    )
-    model = get_peft_model(MODELS[name](), config).eval()
-    own = dict(model.named_parameters())
-    for key, value in start.tensors().items():
-        own[PREFIX + key.replace(".weight", ".default.weight")].data.copy_(value)
-    return model
-
-
-def peft_tensors(model):
-    named = {key: value for key, value in model.named_parameters() if "lora_" in key}
-    return {key.removeprefix(PREFIX).replace(".default", ""): value.detach() for key, value in named.items()}
-
-
-def plain_loss(model, rows):
-    """Transformers' own loss of each document alone: shifted labels, a mean over all targets, padding masked."""
-    alone = [piece for row in rows for piece in in_documents(row)]
-    inputs = padded(alone, 0, torch.device("cpu"))
-    mask = torch.zeros_like(inputs.tokens)
-    for index, row in enumerate(alone):
-        mask[index, : len(row)] = 1
-    return model(input_ids=inputs.tokens, attention_mask=mask, labels=inputs.labels).loss
-
-
-def in_documents(row):
-    """Each document of a row as a row of its own."""
-    return [Row(row.tokens[start:stop]) for start, stop in pairwise((0, *row.starts, len(row)))]
-
-
-def train_alone(name, start, rows, plan, clip=0.0, mu=0.0):
-    """Plain PEFT and torch: the definition that a cohort is held against. Gives losses, counts and tensors."""
-    model = peft_model(name, start)
-    parameters = [value for value in model.parameters() if value.requires_grad]
-    origin = [value.detach().clone() for value in parameters]
-    optimizer = torch.optim.AdamW(parameters, lr=plan.learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0)
-    losses, counts = [], []
-    for batch in batches(
-        rows.train, plan.batch_size, plan.seed, rows.organization, plan.round, plan.local_steps, plan.local_epochs
-    ):
-        loss = plain_loss(model, batch)
-        pull = sum(((value - first) ** 2).sum() for value, first in zip(parameters, origin, strict=True))
-        (loss + mu / 2 * pull).backward()
-        if clip:
-            length = torch.cat([value.grad.flatten() for value in parameters]).norm()
-            for value in parameters:
-                value.grad *= min(1.0, clip / (float(length) + 1e-6))
-        optimizer.step()
-        optimizer.zero_grad()
-        losses.append(loss.item())
-        counts.append(targets(batch))
-    return losses, counts, peft_tensors(model)
-
-
-def relative(ours, theirs):
-    """The largest relative Frobenius difference among the tensors."""
-    return max(float((ours[key] - theirs[key]).norm() / theirs[key].norm()) for key in theirs)
-
-
-def trained(base, starts, rows, plan):
-    """The results of a cohort, and each organization's losses by step."""
-    losses = {own.organization: [] for own in rows}
-
-    def observe(steps):
-        for step in steps:
-            losses[step.organization].append(step.loss)
-            assert step.step == len(losses[step.organization])
-
-    return train_cohort(base, starts, rows, plan, observe), losses
-
-
-def content(adapter):
-    return {key: value.numpy().tobytes() for key, value in adapter.tensors().items()}
-
-
-def packed_rows(name, count, seed):
-    """An organization whose rows hold several documents each."""
-    alone = random_rows(name, count, seed, most=15)
-    return replace(alone, train=tuple(packed(alone.train, 24)))
-
-
-def three(least=4, most=24):
-    return [random_rows(name, count, 1, least, most) for name, count in (("a", 11), ("b", 7), ("c", 14))]
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -128,22 +31,6 @@ def test_a_cohort_is_peft_alone(name):
         assert (result.steps, result.tokens) == (4, sum(counts))
         mean = sum(loss * count for loss, count in zip(alone, counts, strict=True)) / sum(counts)
         assert result.loss == pytest.approx(mean, abs=1e-5)
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_documents_that_share_a_row_train_as_if_each_had_its_own(name):
-    base = base_of(MODELS[name]())
-    assert base.isolates
-    start = random_adapter(base)
-    # One organization has several documents a row, the other one: they stand in the same pass.
-    rows = [packed_rows("a", 24, 1), random_rows("b", 7, 1)]
-    assert any(row.starts for row in rows[0].train)
-    results, losses = trained(base, [start] * 2, rows, PLAN)
-    for result, own in zip(results, rows, strict=True):
-        alone, counts, tensors = train_alone(name, start, own, PLAN)
-        assert losses[own.organization] == pytest.approx(alone, abs=1e-5)
-        assert relative(result.adapter.tensors(), tensors) < 1e-5
-        assert result.tokens == sum(counts)
 
 
 @pytest.mark.parametrize("name", MODELS)

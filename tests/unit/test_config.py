@@ -82,8 +82,20 @@ BAD = [
     ("[console]\nbell = 1", 2, "console.bell = 1", "true or false"),
     ("[model]\nbase = 3", 2, "model.base = 3", "text in quotes"),
     ('[model]\ndtype = "float8"', 2, 'model.dtype = "float8"', '"auto" or "float32" or "bfloat16" or "float16"'),
-    ("[lora]\ntarget_modules = []", 2, "lora.target_modules = []", '"auto" or a list of names'),
-    ('[lora]\ntarget_modules = ["q", 3]', 2, 'lora.target_modules = ["q", 3]', '"auto" or a list of names'),
+    ("[lora]\ntarget_modules = []", 2, "lora.target_modules = []", '"auto" or "all-linear" or a list of names'),
+    (
+        '[lora]\ntarget_modules = ["q", 3]',
+        2,
+        'lora.target_modules = ["q", 3]',
+        '"auto" or "all-linear" or a list of names',
+    ),
+    ("[lora]\nrank_pattern = 2", 2, "lora.rank_pattern = 2", "a table of numbers by module from 1 to 1,024, like {"),
+    ("[lora]\nrank_pattern = { c_attn = 0 }", 2, "lora.rank_pattern = { ", "a table of numbers by module"),
+    ('[lora]\nrank_pattern = { "" = 2 }', 2, "lora.rank_pattern = { ", "a table of numbers by module"),
+    ('[lora]\nrank_pattern = { c_attn = "4" }', 2, "lora.rank_pattern = { ", "a table of numbers by module"),
+    ("[lora.rank_pattern]\nc_attn = true", 2, "lora.rank_pattern = { ", "a table of numbers by module"),
+    ("[lora]\nalpha_pattern = { c_attn = 0 }", 2, "lora.alpha_pattern = { ", "a table of numbers by module above 0"),
+    ('[model]\nquantization = "2bit"', 2, 'model.quantization = "2bit"', '"none" or "8bit" or "4bit"'),
     ('[federation]\ncohort = "lots"', 2, 'federation.cohort = "lots"', '"auto" or a whole number from 1'),
     ('[federation]\naggregation = "magic"', 2, 'federation.aggregation = "magic"', '"fedit"'),
     ('[runs]\nname = "a/b"', 2, 'runs.name = "a/b"', "letters, digits"),
@@ -261,6 +273,20 @@ def test_a_written_configuration_is_read_as_it_was(rate, alpha, path, seed, modu
         assert tables[name] == {key: list(value) if isinstance(value, tuple) else value for key, value in table.items()}
 
 
+def test_tables_by_module_are_read_from_every_form_and_written_as_they_were(file):
+    wanted = {"attn.c_proj": 2, "h.0.attn.c_attn": 16}
+    inline = 'rank_pattern = { "attn.c_proj" = 2, "h.0.attn.c_attn" = 16 }'
+    below = '[lora.rank_pattern]\n"attn.c_proj" = 2\n"h.0.attn.c_attn" = 16'
+    flag = ("lora.rank_pattern", '{ "attn.c_proj" = 2, "h.0.attn.c_attn" = 16 }')
+    for config in (load(file(f"[lora]\n{inline}")), load(file(below)), load(None, settings_of(flag))):
+        assert config.lora.rank_pattern == wanted
+        assert list(config.lora.rank_pattern) == list(wanted)
+        assert load(file(to_toml(config))).lora == config.lora
+        assert to_mapping(config)["lora"]["rank_pattern"] == wanted
+    assert load(file("[lora]\nalpha_pattern = { c_attn = 3 }")).lora.alpha_pattern == {"c_attn": 3.0}
+    assert load(None).lora.rank_pattern == {}
+
+
 def test_the_defaults_survive_a_file_and_every_key_has_a_comment(file):
     text = to_toml(Config())
     again = load(file(text))
@@ -281,7 +307,8 @@ def test_keys_left_unset_are_written_as_comments(file):
 def test_every_default_is_allowed_by_its_own_rule():
     for section, kind in SECTIONS.items():
         for item in fields(kind):
-            assert RULES[f"{section}.{item.name}"].take(item.default) == item.default
+            default = getattr(kind(), item.name)
+            assert RULES[f"{section}.{item.name}"].take(default) == default
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))

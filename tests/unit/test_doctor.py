@@ -84,8 +84,9 @@ def test_a_missing_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, t
     found = by_name(report(str(tmp_path)))
     assert found["flwr"].state == LOOK
     assert found["flwr"].advice.startswith('pip install "flwr')
-    assert found["gguf"].state == ASIDE
-    assert found["gguf"].advice.endswith('pip install "fedlora-tui[gguf]"')
+    for name, extra in (("gguf", "gguf"), ("bitsandbytes", "quantized"), ("flwr-datasets", "partitions")):
+        assert found[name].state == ASIDE
+        assert found[name].advice.endswith(f'pip install "fedlora-tui[{extra}]"')
 
 
 def test_a_package_of_another_version_is_named_with_the_wanted_one(

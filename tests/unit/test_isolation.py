@@ -7,13 +7,13 @@ import torch
 from transformers import BloomConfig, BloomForCausalLM, MambaConfig, MambaForCausalLM, OPTConfig, OPTForCausalLM
 
 from fedlora_tui.lora.isolation import isolates
-from tests.tiny_models import MODELS, VOCABULARY, gpt2
+from tests.tiny_models import FAMILIES, VOCABULARY, gpt2
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_bases_that_take_positions_keep_documents_apart(name, dtype):
-    assert isolates(MODELS[name]().eval().to(dtype))
+    assert isolates(FAMILIES[name]().eval().to(dtype))
 
 
 SHAPE = {"vocab_size": VOCABULARY, "hidden_size": 16, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
