@@ -90,6 +90,9 @@ class Quality:
     def report(self) -> Report:
         """Run every comparison and lay the numbers out. Raises UserError where a run cannot begin, or fails."""
         first = self.config.federation.seed
+        for partition in self.partitions:
+            # What is missing (a package, a folder) is told now and not after the first half of an hour.
+            call_roster(self._on(partition, first))
         comparisons = [
             self.compared(partition, seed) for partition in self.partitions for seed in range(first, first + self.seeds)
         ]
@@ -103,11 +106,7 @@ class Quality:
 
     def compared(self, partition: str, seed: int) -> Comparison:
         """Go every way on one partition and one seed, each at its tuned rate."""
-        config = replace(
-            self.config,
-            data=replace(self.config.data, partition=partition),
-            federation=replace(self.config.federation, seed=seed),
-        )
+        config = self._on(partition, seed)
         prepared = prepare(config, call_roster(config), lambda stage: None)
         ways = {"base": _measured(prepared, dict.fromkeys(prepared.organizations))}
         for name, way in WAYS.items():
@@ -115,6 +114,10 @@ class Quality:
         texts = prepared.texts
         by_text = sorted(prepared.organizations, key=lambda name: texts.counts(name).tokens)
         return Comparison(partition, seed, ways, tuple(by_text[: max(1, round(LITTLE * len(by_text)))]))
+
+    def _on(self, partition: str, seed: int) -> Config:
+        data, federation = self.config.data, self.config.federation
+        return replace(self.config, data=replace(data, partition=partition), federation=replace(federation, seed=seed))
 
     def _tuned(self, name: str, way: Way, config: Config, prepared: Prepared) -> Losses:
         """Go one way at the rate that was best on this partition's first seed, which is found there."""
