@@ -47,6 +47,7 @@ class Corpus:
     versions: dict[str, str]
     documents: int
     kept_out: int
+    repeated: float
 
 
 def main() -> None:
@@ -112,6 +113,7 @@ def prepared_corpus(folder: Path) -> Corpus:
         versions={source.name: package_version(source.name, packages) for source in SOURCES},
         documents=len(documents),
         kept_out=len(documents) - len(learnt),
+        repeated=repeated_share([document for document in documents if document.held_out], learnt),
     )
 
 
@@ -145,6 +147,14 @@ def in_training_order(documents: list[Document]) -> list[Document]:
     copies = {source.name: source.copies for source in SOURCES}
     placed = [(d.place(copy), d) for d in documents for copy in range(copies[d.source])]
     return [document for _, document in sorted(placed, key=lambda pair: pair[0])]
+
+
+def repeated_share(kept_out: list[Document], learnt: list[Document]) -> float:
+    """The share of the text kept out, by characters, whose paragraphs are word for word in what is learnt too."""
+    known = {paragraph for document in learnt for paragraph in document.text.split("\n\n")}
+    paragraphs = [paragraph for document in kept_out for paragraph in document.text.split("\n\n")]
+    repeated = sum(len(paragraph) for paragraph in paragraphs if paragraph in known)
+    return repeated / max(1, sum(map(len, paragraphs)))
 
 
 def held_out(source: str, ids: dict[Document, list[int]]) -> HeldOut:
@@ -206,12 +216,13 @@ def write_card(folder: Path, corpus: Corpus, training: Training, options: argpar
     facts = TrainingFacts(
         command=f"python scripts/pretrain_base.py {length} --threads {options.threads}"
         f" --device {training.device.type} --seed {options.seed}{fast}",
-        hardware=torch.cuda.get_device_name() if cuda else f"{options.threads} CPU thread(s)",
+        hardware=torch.cuda.get_device_name() if cuda else f"{options.threads} CPU thread{'s' * (options.threads > 1)}",
         precision="bfloat16 products, float32 weights" if options.fast or cuda else "float32",
         recipe=RECIPE,
         clock=training.clock,
         documents=corpus.documents,
         kept_out=corpus.kept_out,
+        repeated=corpus.repeated,
         training_tokens=corpus.training_tokens,
         versions=corpus.versions,
     )

