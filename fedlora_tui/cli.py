@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from fedlora_tui import __version__
-from fedlora_tui.config import Config, Setting, load
+from fedlora_tui.config import RULES, Config, Setting, load
 from fedlora_tui.errors import UserError
 
 PROGRAM = "fedlora-tui"
@@ -141,7 +141,7 @@ def _rates(text: str) -> tuple[float, ...]:
 
 
 def _partitions(text: str) -> tuple[str, ...]:
-    known = ("natural", "iid", "dirichlet", "quantity")
+    known = RULES["data.partition"].words
     kinds = tuple(dict.fromkeys(text.split(",")))
     if not set(kinds) <= set(known):
         raise UserError(f"--partitions {text}: allowed are {', '.join(known)}, with commas between them")

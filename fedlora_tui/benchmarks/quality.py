@@ -69,8 +69,12 @@ class Comparison:
     @property
     def closed(self) -> float:
         """The share of the way from base to pooled that federated went."""
-        base, federated, pooled = (self.ways[way].mean() for way in ("base", "federated", "pooled"))
-        return (base - federated) / (base - pooled)
+        return self.share("federated")
+
+    def share(self, way: str) -> float:
+        """Give the share of the way from base to pooled that one way went."""
+        base, pooled = self.ways["base"].mean(), self.ways["pooled"].mean()
+        return (base - self.ways[way].mean()) / (base - pooled)
 
 
 Way = Callable[[Config, Prepared], Losses]
@@ -137,7 +141,7 @@ class Quality:
         for way in own[0].ways:
             losses = [comparison.ways[way].mean() for comparison in own]
             little = [comparison.ways[way].mean(comparison.little) for comparison in own]
-            gone = [_share(comparison, way) for comparison in own]
+            gone = [comparison.share(way) for comparison in own]
             rows.append(
                 {
                     "name": f"{partition} {way}",
@@ -176,11 +180,6 @@ class Quality:
                 f"{partition}: of {every} organizations with the least text, federated beats alone for {better}"
             )
         return notes
-
-
-def _share(comparison: Comparison, way: str) -> float:
-    base, pooled = comparison.ways["base"].mean(), comparison.ways["pooled"].mean()
-    return (base - comparison.ways[way].mean()) / (base - pooled)
 
 
 def _spread(values: Sequence[float]) -> float | None:

@@ -85,8 +85,7 @@ def load(model: ModelConfig, lora: LoraConfig, progress: Progress = lambda done,
     origin, gguf = _locate(model.base, progress)
     packed = _packing(model, device, dtype, gguf)
     loaded, tokenizer = _read(model.base, origin, gguf, dtype, packed)
-    if tokenizer.eos_token_id is None:
-        raise UserError(f"model.base = {model.base!r}: its tokenizer has no end-of-text token; choose another base")
+    _check_end(model, tokenizer)
     longest = longest_row(loaded.config)
     if longest is not None and model.max_length > longest:
         raise UserError(f"model.max_length = {model.max_length}: {model.base} takes {longest} tokens at most; lower it")
@@ -116,9 +115,13 @@ def load_tokenizer(model: ModelConfig, progress: Progress = lambda done, total: 
     except Exception as error:
         logging.getLogger(__name__).exception("loading the tokenizer of %s", model.base)
         raise UserError(f'model.base = "{model.base}": its tokenizer cannot be loaded: {_one_line(error)}') from None
+    _check_end(model, tokenizer)
+    return tokenizer
+
+
+def _check_end(model: ModelConfig, tokenizer: Any) -> None:
     if tokenizer.eos_token_id is None:
         raise UserError(f"model.base = {model.base!r}: its tokenizer has no end-of-text token; choose another base")
-    return tokenizer
 
 
 def freeze(model: Any) -> None:

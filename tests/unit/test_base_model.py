@@ -232,15 +232,20 @@ def test_a_quantized_base_has_the_layers_and_the_size_of_the_whole_one(packed):
     assert base.vocabulary == whole.vocabulary
 
 
-@needs_bitsandbytes
-def test_a_quantized_base_gives_the_logits_of_its_own_weights_unpacked_again_and_again(packed):
-    name, bits, base = packed
-    theirs = AutoModelForCausalLM.from_pretrained(
+def unpacked_weights(base, bits):
+    """The same base packed by transformers itself and turned back into whole weights."""
+    return AutoModelForCausalLM.from_pretrained(
         base.origin,
         dtype=torch.float32,
         device_map={"": "cpu"},
         quantization_config=BitsAndBytesConfig(**PACKED[bits], bnb_4bit_use_double_quant=True),
     ).dequantize()
+
+
+@needs_bitsandbytes
+def test_a_quantized_base_gives_the_logits_of_its_own_weights_unpacked_again_and_again(packed):
+    name, bits, base = packed
+    theirs = unpacked_weights(base, bits)
     tokens = torch.randint(1, 60, (3, 20), generator=torch.Generator().manual_seed(5))
     with torch.no_grad():
         expected = theirs.eval()(input_ids=tokens).logits.float()
@@ -272,12 +277,7 @@ def test_a_cohort_over_a_quantized_base_learns_and_is_each_organization_alone(pa
 @needs_bitsandbytes
 def test_the_gradient_through_a_quantized_base_is_that_of_its_unpacked_weights(packed):
     _, bits, base = packed
-    unpacked = AutoModelForCausalLM.from_pretrained(
-        base.origin,
-        dtype=torch.float32,
-        device_map={"": "cpu"},
-        quantization_config=BitsAndBytesConfig(**PACKED[bits], bnb_4bit_use_double_quant=True),
-    ).dequantize()
+    unpacked = unpacked_weights(base, bits)
     plain = replace(base, model=unpacked.float(), quantization="none")
     base_model.freeze(plain.model)
     start, own = random_adapter(base, rank=2, alpha=4.0, size=0.1), random_rows("a", 9, 1)

@@ -64,16 +64,21 @@ def test_a_layer_is_found_by_its_name(name):
     assert all(target.name.endswith(f".{ending}") for target in by_ending)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-def test_a_cohort_on_every_linear_layer_is_peft_alone(name):
-    base, rows = all_linear(name), three()
-    start = random_adapter(base, rank=2, alpha=4.0, size=0.1)
-    results, losses = trained(base, [start] * 3, rows, SHORT)
+def assert_each_is_peft_alone(name, base, start, rows):
+    """Train a cohort, and hold each organization's losses, adapter and tokens against PEFT and AdamW."""
+    results, losses = trained(base, [start] * len(rows), rows, SHORT)
     for result, own in zip(results, rows, strict=True):
         alone, counts, tensors = train_alone(name, start, own, SHORT)
         assert losses[own.organization] == pytest.approx(alone, abs=1e-5)
         assert relative(result.adapter.tensors(), tensors) < 1e-5
         assert result.tokens == sum(counts)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_cohort_on_every_linear_layer_is_peft_alone(name):
+    base, rows = all_linear(name), three()
+    start = random_adapter(base, rank=2, alpha=4.0, size=0.1)
+    assert_each_is_peft_alone(name, base, start, rows)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -84,12 +89,7 @@ def test_documents_that_share_a_row_train_as_if_each_had_its_own(name):
     # One organization has several documents a row, the other one: they stand in the same pass.
     rows = [packed_rows("a", 24, 1), random_rows("b", 7, 1)]
     assert any(row.starts for row in rows[0].train)
-    results, losses = trained(base, [start] * 2, rows, SHORT)
-    for result, own in zip(results, rows, strict=True):
-        alone, counts, tensors = train_alone(name, start, own, SHORT)
-        assert losses[own.organization] == pytest.approx(alone, abs=1e-5)
-        assert relative(result.adapter.tensors(), tensors) < 1e-5
-        assert result.tokens == sum(counts)
+    assert_each_is_peft_alone(name, base, start, rows)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
