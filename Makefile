@@ -37,7 +37,7 @@ pictures: $(VENV)/.installed-dev ## draw the console's pictures in README anew
 	$(BIN)/python scripts/make_pictures.py
 
 config: $(VENV)/.installed ## write config.toml anew: every key with its default and its comment
-	$(BIN)/python -c 'from fedlora_tui.config import *; print(to_toml(Config(), ("federation.organizations",)), end="")' \
+	$(BIN)/python -c 'from fedlora_tui.config import *; print(to_toml(Config(), LEFT_OUT), end="")' \
 		> config.toml
 
 constraints: $(VENV)/.installed-dev ## pin in constraints.txt what .venv holds now

@@ -1,8 +1,8 @@
 """config.toml -> frozen dataclasses; every error names its file, line, key, value and what is allowed.
 
 The dataclasses below are the one list of keys: defaults, comments and bounds stand here and nowhere else, and
-`to_toml` writes a commented file from them. Values are read as defaults, then the file, then flags and `--set` in the
-order given; the last one wins, and every one of them is checked.
+`to_toml` writes a commented file from them. Values are read as defaults (`EMBEDDED` over them where that is the base),
+then the file, then flags and `--set` in the order given; the last one wins, and every one of them is checked.
 """
 
 from __future__ import annotations
@@ -177,8 +177,19 @@ class FederationConfig:
         most=100_000,
     )
     aggregation: str = key("fedit", "how replies become one adapter", words=("fedit",))
-    server_optimizer: str = key("none", "an optimizer on the server", words=("none",))
-    server_learning_rate: float = key(1.0, "how far the server goes toward the aggregate", above=0.0, most=10.0)
+    server_optimizer: str = key(
+        "none",
+        "what the server makes of the round's mean update",
+        words=("none", "fedavgm", "fedadam", "fedyogi", "fedadagrad"),
+    )
+    server_learning_rate: float = key(
+        1.0, "how far the server goes; fedadam, fedyogi and fedadagrad want about 0.01", above=0.0, most=10.0
+    )
+    server_momentum: float = key(0.9, "share of its last move that a server optimizer keeps", least=0.0, below=1.0)
+    server_decay: float = key(0.99, "fedadam, fedyogi: share of the mean square that is kept", least=0.0, below=1.0)
+    server_tau: float = key(
+        1e-3, "fedadam, fedyogi, fedadagrad: what the root of the mean square is added to", above=0.0, most=1e3
+    )
     proximal_mu: float = key(0.0, "FedProx: pull toward the round's start; 0: off", least=0.0, most=1e6)
     robust: str = key("none", "a defence against bad replies", words=("none",))
     byzantine: int = key(0, "bad replies a round that the defence must bear", least=0, most=0)
@@ -289,6 +300,20 @@ RULES: Mapping[str, Rule] = {
     f"{section}.{item.name}": item.metadata["rule"] for section, kind in SECTIONS.items() for item in fields(kind)
 }
 
+EMBEDDED: Mapping[str, Any] = {
+    "federation.rounds": 60,
+    "federation.local_steps": 4,
+    "federation.batch_size": 2,
+    "federation.learning_rate": 4e-3,
+    "federation.server_optimizer": "fedavgm",
+    "federation.server_momentum": 0.8,
+    "data.holdout_tokens": 1024,
+}
+"""What is taken for keys that nobody set where the base is the embedded one: tuned for it, see docs/data.md."""
+
+LEFT_OUT = ("federation.organizations", *EMBEDDED)
+"""Keys that the file in the repository leaves out: what they stand at depends on others."""
+
 
 def load(path: Path | None, settings: Sequence[Setting] = ()) -> Config:
     """Read the file (None: defaults alone), then lay the settings over it. Raises UserError."""
@@ -297,7 +322,8 @@ def load(path: Path | None, settings: Sequence[Setting] = ()) -> Config:
     for name, value, place in [*_from_file(path), *_from_settings(settings)]:
         values[name] = _checked(name, value, place)
         where[name] = place
-    config = _built(values)
+    own = EMBEDDED if values.get("model.base", ModelConfig.base) == "embedded" else {}
+    config = replace(_built({**own, **values}), given=frozenset(values))
     _check_together(config, where)
     return replace(config, runs=replace(config.runs, dir=os.path.expanduser(config.runs.dir)))
 
@@ -364,7 +390,7 @@ def _built(values: Mapping[str, Any]) -> Config:
         )
         for section, kind in SECTIONS.items()
     }
-    return Config(**sections, given=frozenset(values))
+    return Config(**sections)
 
 
 def _check_together(config: Config, where: Mapping[str, str]) -> None:
@@ -454,17 +480,25 @@ def to_literal(value: Any) -> str:
 
 
 def to_toml(config: Config, unset: Sequence[str] = ()) -> str:
-    """Write a whole configuration with a comment a key; the keys in `unset` are written as comments."""
+    """Write a whole configuration with a comment a key; the keys in `unset` are written as comments.
+
+    Of those, what stands there is the default for the embedded base and for any other.
+    """
     lines = ["# Every key of fedlora-tui with its value; --set section.key=value overrides any of them.", ""]
     for section, kind in SECTIONS.items():
         lines += [f"# {(kind.__doc__ or '').strip()}", f"[{section}]"]
         for item in fields(kind):
+            name = f"{section}.{item.name}"
             value = getattr(getattr(config, section), item.name)
-            mark = "# " if f"{section}.{item.name}" in unset else ""
+            mark = "# " if name in unset else ""
             entry = f"{mark}{item.name} = {to_literal(value)}"
-            lines.append(f"{entry:<32}  # {item.metadata['rule'].comment}")
+            lines.append(f"{entry:<32}  # {item.metadata['rule'].comment}{_embedded(name) if mark else ''}")
         lines.append("")
     return "\n".join(lines)
+
+
+def _embedded(name: str) -> str:
+    return f"; left out: {to_literal(EMBEDDED[name])} with the embedded base" if name in EMBEDDED else ""
 
 
 def to_mapping(config: Config) -> dict[str, Any]:

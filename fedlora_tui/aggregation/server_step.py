@@ -1,20 +1,92 @@
-"""How far the server goes from the adapter it sent toward the one that was aggregated."""
+"""How the server goes on from the adapter it sent, given the one that a round's replies were aggregated to.
+
+With x the adapter sent and D = aggregated - x (the mean of the organizations' updates), factor by factor:
+
+- none:       x + rate D
+- fedavgm:    m = momentum m + D;  x + rate m                     (Hsu et al. 2019, https://arxiv.org/abs/1909.06335)
+- fedadagrad: v = v + D^2
+- fedyogi:    v = v - (1 - decay) D^2 sign(v - D^2)
+- fedadam:    v = decay v + (1 - decay) D^2                       (all three Reddi et al. 2021,
+              https://arxiv.org/abs/2003.00295): m = momentum m + (1 - momentum) D;  x + rate m / (sqrt(v) + tau)
+
+m and v begin at zero. As in Flower, fedadam alone corrects for that, by sqrt(1 - decay^(t+1)) / (1 - momentum^(t+1)) in
+round t. All sums run in float64; m and v are the server's own and never travel.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-from fedlora_tui.lora.adapter import Adapter, Factors
+import torch
+from torch import Tensor
+
+from fedlora_tui.lora.adapter import Adapter, from_tensors
+
+OPTIMIZERS = ("none", "fedavgm", "fedadam", "fedyogi", "fedadagrad")
 
 
-def step_toward(sent: Adapter, aggregated: Adapter, rate: float) -> Adapter:
-    """Give `sent + rate * (aggregated - sent)`, factor by factor; at rate 1 the aggregated adapter itself."""
-    if rate == 1.0:
-        return aggregated
-    factors = {}
-    for module, end in aggregated.factors.items():
-        start = sent.factors[module]
-        a = start.a.double() + rate * (end.a.double() - start.a.double())
-        b = start.b.double() + rate * (end.b.double() - start.b.double())
-        factors[module] = Factors(a.to(end.a.dtype), b.to(end.b.dtype))
-    return replace(aggregated, factors=factors)
+@dataclass(frozen=True)
+class ServerStep:
+    """Which optimizer the server has, and its numbers."""
+
+    optimizer: str = "none"
+    rate: float = 1.0
+    momentum: float = 0.0
+    decay: float = 0.99
+    tau: float = 1e-3
+
+
+@dataclass(frozen=True)
+class ServerMemory:
+    """What a server's optimizer keeps from round to round: steps taken, and m and v by the factors' names (float64)."""
+
+    steps: int = 0
+    first: Mapping[str, Tensor] = field(default_factory=dict)
+    second: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def advance(step: ServerStep, memory: ServerMemory, sent: Adapter, aggregated: Adapter) -> tuple[Adapter, ServerMemory]:
+    """Give the adapter that the next round starts from, and what the optimizer keeps.
+
+    ValueError where the two adapters have factors of other shapes than one another or than the memory.
+    """
+    if step.optimizer == "none" and step.rate == 1.0:
+        return aggregated, replace(memory, steps=memory.steps + 1)
+    tensors, first, second = {}, {}, {}
+    for name, end in aggregated.tensors().items():
+        start = sent.tensors()[name].double()
+        change = end.double() - start
+        m = memory.first.get(name, torch.zeros_like(change))
+        v = memory.second.get(name, torch.zeros_like(change))
+        if not change.shape == m.shape == v.shape:
+            raise ValueError(f"{name}: {tuple(m.shape)} is kept of it and {tuple(change.shape)} came")
+        m, v, move = _moved(step, memory.steps + 1, change, m, v)
+        tensors[name] = (start + step.rate * move).to(end.dtype)
+        if step.optimizer != "none":
+            first[name] = m
+        if step.optimizer not in ("none", "fedavgm"):
+            second[name] = v
+    adapter = from_tensors(tensors, aggregated.rank, aggregated.alpha, aggregated.alphas)
+    return adapter, ServerMemory(memory.steps + 1, first, second)
+
+
+def _moved(step: ServerStep, round: int, change: Tensor, m: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Give the new m and v of one factor, and how far it moves at rate 1."""
+    if step.optimizer == "none":
+        return m, v, change
+    if step.optimizer == "fedavgm":
+        m = step.momentum * m + change
+        return m, v, m
+    m = step.momentum * m + (1 - step.momentum) * change
+    square = change**2
+    correction = 1.0
+    if step.optimizer == "fedadagrad":
+        v = v + square
+    elif step.optimizer == "fedyogi":
+        v = v - (1 - step.decay) * square * torch.sign(v - square)
+    else:
+        v = step.decay * v + (1 - step.decay) * square
+        correction = math.sqrt(1 - step.decay ** (round + 1)) / (1 - step.momentum ** (round + 1))
+    return m, v, correction * m / (v.sqrt() + step.tau)

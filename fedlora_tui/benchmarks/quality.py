@@ -28,7 +28,7 @@ from fedlora_tui.engine.rounds import plan_of
 from fedlora_tui.engine.run import Manner, Run
 from fedlora_tui.errors import UserError
 from fedlora_tui.lora.adapter import Adapter
-from fedlora_tui.lora.cohort import LocalTraining, measure, train_cohort
+from fedlora_tui.lora.cohort import LocalTraining, measure_cohort, train_cohort
 from fedlora_tui.lora.rows import Rows
 from fedlora_tui.organizations.roster import call_roster
 from fedlora_tui.protocol.commands import Stop
@@ -112,7 +112,7 @@ class Quality:
         """Go every way on one partition and one seed, each at its tuned rate."""
         config = self._on(partition, seed)
         prepared = prepare(config, call_roster(config), lambda stage: None)
-        ways = {"base": _measured(prepared, dict.fromkeys(prepared.organizations))}
+        ways = {"base": _measured(prepared, None)}
         for name, way in WAYS.items():
             ways[name] = self._tuned(name, way, config, prepared)
         texts = prepared.texts
@@ -249,6 +249,9 @@ def _whole(config: Config) -> LocalTraining:
     return replace(plan_of(config, 1), local_steps=config.federation.rounds * config.federation.local_steps)
 
 
-def _measured(prepared: Prepared, adapters: Mapping[str, Adapter | None]) -> Losses:
-    found = [measure(prepared.base, adapter, prepared.texts.rows(name)) for name, adapter in adapters.items()]
+def _measured(prepared: Prepared, adapters: Mapping[str, Adapter] | None) -> Losses:
+    """Measure every organization under its adapter, or all of them under the base alone."""
+    names = list(prepared.organizations)
+    given = None if adapters is None else [adapters[name] for name in names]
+    found = measure_cohort(prepared.base, given, [prepared.texts.rows(name) for name in names])
     return Losses({own.organization: own.loss for own in found}, {own.organization: own.tokens for own in found})

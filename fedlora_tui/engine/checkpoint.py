@@ -7,25 +7,29 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file, save
+from torch import Tensor
 
+from fedlora_tui.aggregation.server_step import ServerMemory
 from fedlora_tui.lora.adapter import A_SUFFIX, B_SUFFIX, Adapter, from_tensors
 
 FOLDER = "checkpoints"
-ADAPTER, STATE = "adapter.safetensors", "state.json"
+ADAPTER, SERVER, STATE = "adapter.safetensors", "server.safetensors", "state.json"
+FIRST, SECOND = "first.", "second."
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The global adapter of a finished round and what is known of the run at that moment."""
+    """The global adapter of a finished round, what is known of the run then, and what the server's optimizer keeps."""
 
     round: int
     adapter: Adapter
     state: Mapping[str, Any]
+    server: ServerMemory = field(default_factory=ServerMemory)
 
 
 def name(round: int) -> str:
@@ -43,8 +47,12 @@ def write(run: Path, checkpoint: Checkpoint) -> int:
     state = {**checkpoint.state, "v": 1, "round": checkpoint.round}
     adapter = checkpoint.adapter
     state |= {"rank": adapter.rank, "alpha": adapter.alpha, "alphas": dict(adapter.alphas)}
+    state["server_steps"] = checkpoint.server.steps
     tensors = {key: tensor.contiguous() for key, tensor in adapter.tensors().items()}
     size = _write_synced(aside / ADAPTER, save(tensors))
+    kept = _named(checkpoint.server)
+    if kept:
+        size += _write_synced(aside / SERVER, save(kept))
     size += _write_synced(aside / STATE, json.dumps(state, indent=1, allow_nan=False).encode())
     _sync_folder(aside)
     place = home / name(checkpoint.round)
@@ -52,6 +60,11 @@ def write(run: Path, checkpoint: Checkpoint) -> int:
     aside.rename(place)
     _sync_folder(home)
     return size
+
+
+def _named(server: ServerMemory) -> dict[str, Tensor]:
+    first = {FIRST + name: tensor.contiguous() for name, tensor in server.first.items()}
+    return first | {SECOND + name: tensor.contiguous() for name, tensor in server.second.items()}
 
 
 def _write_synced(path: Path, data: bytes) -> int:
@@ -88,7 +101,14 @@ def read(run: Path, round: int) -> Checkpoint:
     tensors = load_file(run / FOLDER / name(round) / ADAPTER)
     ordered = {key: tensors[key] for key in _module_order(tensors, state.get("modules"))}
     adapter = from_tensors(ordered, int(state["rank"]), float(state["alpha"]), state.get("alphas", {}))
-    return Checkpoint(round, adapter, state)
+    return Checkpoint(round, adapter, state, _read_server(run / FOLDER / name(round) / SERVER, state))
+
+
+def _read_server(path: Path, state: Mapping[str, Any]) -> ServerMemory:
+    kept = load_file(path) if path.exists() else {}
+    first = {key.removeprefix(FIRST): tensor for key, tensor in kept.items() if key.startswith(FIRST)}
+    second = {key.removeprefix(SECOND): tensor for key, tensor in kept.items() if key.startswith(SECOND)}
+    return ServerMemory(int(state.get("server_steps", 0)), first, second)
 
 
 def _module_order(tensors: Mapping[str, Any], modules: list[str] | None) -> list[str]:

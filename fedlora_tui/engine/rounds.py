@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fedlora_tui.aggregation import METHODS, Reply, shares
 from fedlora_tui.aggregation.drift import drift
-from fedlora_tui.aggregation.server_step import step_toward
+from fedlora_tui.aggregation.server_step import ServerMemory, ServerStep, advance
 from fedlora_tui.config import Config
 from fedlora_tui.engine import checkpoint
 from fedlora_tui.engine.checkpoint import Checkpoint
@@ -85,6 +85,7 @@ class RoundLoop:
         self.prepared = prepared
         self.organizations = list(prepared.organizations)
         self.adapter = prepared.adapter
+        self.server_memory = ServerMemory()
         self.grid, self.server, self.stream, self.steering = grid, server, stream, steering
         self.folder = folder
         self.patient = patient
@@ -223,7 +224,9 @@ class RoundLoop:
         weighted = [Reply(name, reply.adapter, reply.examples) for name, reply in replies.items()]
         aggregated = METHODS[self.config.federation.aggregation](weighted).adapter
         lost = drift(weighted, aggregated)
-        self.adapter = step_toward(self.adapter, aggregated, self.config.federation.server_learning_rate)
+        self.adapter, self.server_memory = advance(
+            server_step_of(self.config), self.server_memory, self.adapter, aggregated
+        )
         self.version = round
         self.trained_by |= replies.keys()
         weights = {reply.organization: share for share, reply in shares(weighted)}
@@ -260,7 +263,7 @@ class RoundLoop:
             "train_loss": train_loss,
             "eval_loss": eval_loss,
         }
-        size = checkpoint.write(self.folder, Checkpoint(round, self.adapter, state))
+        size = checkpoint.write(self.folder, Checkpoint(round, self.adapter, state, self.server_memory))
         path = f"{checkpoint.FOLDER}/{checkpoint.name(round)}"
         self.stream.emit(ev.CheckpointWritten(round, path, size, time.monotonic() - started))
 
@@ -278,6 +281,18 @@ def plan_of(config: Config, round: int) -> LocalTraining:
         clip_norm=federation.clip_norm,
         proximal_mu=federation.proximal_mu,
         dropout=config.lora.dropout,
+    )
+
+
+def server_step_of(config: Config) -> ServerStep:
+    """Give how the server goes on from round to round."""
+    federation = config.federation
+    return ServerStep(
+        federation.server_optimizer,
+        federation.server_learning_rate,
+        federation.server_momentum,
+        federation.server_decay,
+        federation.server_tau,
     )
 
 

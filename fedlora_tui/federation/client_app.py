@@ -32,7 +32,7 @@ from fedlora_tui.federation.messages import (
 )
 from fedlora_tui.lora.adapter import Adapter
 from fedlora_tui.lora.base_model import BaseModel
-from fedlora_tui.lora.cohort import LocalTraining, StepDone, measure, train_cohort
+from fedlora_tui.lora.cohort import LocalTraining, StepDone, measure_cohort, train_cohort
 from fedlora_tui.lora.rows import Rows
 
 ORGANIZATION = "organization"
@@ -88,6 +88,13 @@ class _Job:
     plan: LocalTraining
 
 
+@dataclass(frozen=True)
+class _Measurement:
+    index: int
+    message: Message
+    rows: Rows
+
+
 def train_messages(side: ClientSide, messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message]:
     """Train the organizations of a cohort at once; replies stand in the order of the messages.
 
@@ -117,18 +124,32 @@ def train_messages(side: ClientSide, messages: Sequence[Message], contexts: Sequ
 
 
 def evaluate_messages(side: ClientSide, messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message]:
-    """Measure each organization's hold-out; replies stand in the order of the messages."""
-    replies = []
-    for message, context in zip(messages, contexts, strict=True):
+    """Measure the hold-outs of a cohort's organizations; replies stand in the order of the messages.
+
+    A message that is refused gets an error reply and leaves the others as they are.
+    """
+    replies: dict[int, Message] = {}
+    alone: list[_Measurement] = []
+    adapted: list[tuple[_Measurement, Adapter]] = []
+    for index, (message, context) in enumerate(zip(messages, contexts, strict=True)):
         try:
-            base_alone = read_version(_config(message)) == BASE_ALONE
-            adapter = None if base_alone else _received(side.spec, message, context)
-            side.observer.testing(read_round(_config(message)), organization(context))
-            measured = measure(side.base, adapter, side.rows(organization(context)), side.observer.between)
-            replies.append(evaluate_reply(message, measured))
+            config = _config(message)
+            adapter = None if read_version(config) == BASE_ALONE else _received(side.spec, message, context)
+            job = _Measurement(index, message, side.rows(organization(context)))
+            side.observer.testing(read_round(config), organization(context))
         except Refused as refused:
-            replies.append(_error(message, refused))
-    return replies
+            replies[index] = _error(message, refused)
+            continue
+        if adapter is None:
+            alone.append(job)
+        else:
+            adapted.append((job, adapter))
+    found = measure_cohort(side.base, None, [job.rows for job in alone], side.observer.between)
+    adapters = [adapter for _, adapter in adapted]
+    found += measure_cohort(side.base, adapters, [job.rows for job, _ in adapted], side.observer.between)
+    for job, measured in zip([*alone, *(job for job, _ in adapted)], found, strict=True):
+        replies[job.index] = evaluate_reply(job.message, measured)
+    return [replies[index] for index in range(len(messages))]
 
 
 def organization(context: Context) -> str:

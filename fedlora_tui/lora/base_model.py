@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from transformers.utils import logging as transformers_logging
 from fedlora_tui.config import LoraConfig, ModelConfig
 from fedlora_tui.errors import UserError
 from fedlora_tui.lora.adapter import TargetModule
+from fedlora_tui.lora.head import Head
 from fedlora_tui.lora.injection import recomputable
 from fedlora_tui.lora.isolation import isolates
 from fedlora_tui.lora.target_modules import find_targets
@@ -58,6 +60,12 @@ class BaseModel:
     def parameters(self) -> int:
         """How many numbers the base has, shared ones counted once, and packed ones as they were before."""
         return int(self.model.num_parameters())
+
+    @cached_property
+    def head(self) -> Head:
+        """What the model does after its layers."""
+        head = self.model.get_output_embeddings()
+        return Head(self.model, any(self.model.get_submodule(target.name) is head for target in self.targets))
 
     @property
     def rows_apart(self) -> bool:

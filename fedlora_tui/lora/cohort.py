@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from fedlora_tui.lora.adapter import A_SUFFIX, B_SUFFIX, Adapter, from_tensors
 from fedlora_tui.lora.base_model import BaseModel
@@ -22,7 +22,8 @@ from fedlora_tui.lora.rows import IGNORED, Inputs, Row, Rows, batches, generator
 LOGIT_BYTES = 512 * 2**20
 """What the logits of one pass may weigh when the cohort is sized by itself."""
 
-MEASURED_ROWS = 16
+MEASURED_ROWS = 32
+"""Rows of a pass that measures, of all organizations together."""
 
 NO_ROW = Row(())
 """Fills a batch that has fewer rows than the others of its pass."""
@@ -79,15 +80,10 @@ StepObserver = Callable[[Sequence[StepDone]], None]
 
 
 class _Member:
-    """One organization at work: its own copy of the factors as parameters, its optimizer, its batches, its sums."""
+    """One organization at work: its batches, its generator of dropout, its sums."""
 
-    def __init__(self, base: BaseModel, start: Adapter, rows: Rows, plan: LocalTraining) -> None:
+    def __init__(self, base: BaseModel, rows: Rows, plan: LocalTraining) -> None:
         self.organization = rows.organization
-        self.start = {name: tensor.to(base.device, torch.float32) for name, tensor in start.tensors().items()}
-        self.parameters = {name: tensor.clone().requires_grad_() for name, tensor in self.start.items()}
-        self.optimizer = torch.optim.AdamW(
-            self.parameters.values(), plan.learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0
-        )
         self.batches = batches(
             rows.train, plan.batch_size, plan.seed, rows.organization, plan.round, plan.local_steps, plan.local_epochs
         )
@@ -96,16 +92,63 @@ class _Member:
         self.loss_sum = 0.0
         self.tokens = 0
 
-    def update(self, plan: LocalTraining) -> None:
+
+class _Stack:
+    """The factors of all organizations at work, one tensor [K, ...] a factor, and the AdamW that moves them.
+
+    AdamW goes element by element, so that over a stack it does to each organization what it would do to it alone.
+    """
+
+    def __init__(self, starts: Sequence[Mapping[str, Tensor]], plan: LocalTraining) -> None:
+        self.plan = plan
+        self.start = {name: torch.stack([own[name] for own in starts]) for name in starts[0]}
+        self.parameters = {name: tensor.clone().requires_grad_() for name, tensor in self.start.items()}
+        self.optimizer = self._adamw()
+
+    def _adamw(self) -> torch.optim.AdamW:
+        return torch.optim.AdamW(
+            self.parameters.values(),
+            self.plan.learning_rate,
+            betas=(0.9, 0.999),
+            eps=1e-8,
+            weight_decay=0.0,
+            fused=True,
+        )
+
+    def update(self) -> None:
         """Take one optimizer step on the gradients that the cohort's pass left here."""
-        if plan.proximal_mu:
+        if self.plan.proximal_mu:
             for name, parameter in self.parameters.items():
-                pull = plan.proximal_mu * (parameter.detach() - self.start[name])
+                pull = self.plan.proximal_mu * (parameter.detach() - self.start[name])
                 parameter.grad = pull if parameter.grad is None else parameter.grad + pull
-        if plan.clip_norm:
-            torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), plan.clip_norm)
+        if self.plan.clip_norm:
+            self._clip()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+
+    def _clip(self) -> None:
+        """Shorten each organization's gradient to the norm allowed, as torch's clip_grad_norm_ does for one."""
+        gradients = [parameter.grad for parameter in self.parameters.values() if parameter.grad is not None]
+        norms = torch.stack([gradient.flatten(1).norm(dim=1) for gradient in gradients]).norm(dim=0)
+        shares = (self.plan.clip_norm / (norms + 1e-6)).clamp(max=1.0)
+        for gradient in gradients:
+            gradient.mul_(shares.view(-1, *[1] * (gradient.dim() - 1)))
+
+    def of(self, index: int) -> dict[str, Tensor]:
+        """Give the factors of one organization as they are now."""
+        return {name: tensor.detach()[index].cpu().clone() for name, tensor in self.parameters.items()}
+
+    def keep(self, indices: Sequence[int]) -> None:
+        """Go on with some of the organizations, in this order, and with what the optimizer knows of them."""
+        chosen = torch.tensor(indices, device=next(iter(self.start.values())).device)
+        kept = [self.optimizer.state[parameter] for parameter in self.parameters.values()]
+        self.start = {name: tensor[chosen] for name, tensor in self.start.items()}
+        self.parameters = {name: p.detach()[chosen].requires_grad_() for name, p in self.parameters.items()}
+        self.optimizer = self._adamw()
+        for parameter, state in zip(self.parameters.values(), kept, strict=True):
+            self.optimizer.state[parameter] = {
+                name: value[chosen] if value.dim() else value.clone() for name, value in state.items()
+            }
 
 
 def train_cohort(
@@ -120,29 +163,62 @@ def train_cohort(
     The adapters of a cohort share their ranks and alphas. Organizations with fewer batches leave the pass when they are
     done. AdamW starts anew: clients keep no optimizer from round to round.
     """
-    members = [_Member(base, start, own, plan) for start, own in zip(starts, rows, strict=True)]
-    scales = {target.name: starts[0].scale_of(target.name) for target in base.targets} if starts else {}
-    for step in range(max((len(member.batches) for member in members), default=0)):
-        active = [member for member in members if step < len(member.batches)]
-        losses, counts = _pass(base, active, step, scales, plan)
-        done = []
-        for member, loss, count in zip(active, losses, counts, strict=True):
-            member.update(plan)
-            member.loss_sum += loss * count
-            member.tokens += count
-            done.append(StepDone(member.organization, step + 1, len(member.batches), loss, count))
-        observe(done)
-    return [_trained(member, start) for member, start in zip(members, starts, strict=True)]
+    if not starts:
+        return []
+    members = [_Member(base, own, plan) for own in rows]
+    stack = _Stack([_on(base, start) for start in starts], plan)
+    scales = {target.name: starts[0].scale_of(target.name) for target in base.targets}
+    results: dict[str, Trained] = {}
+    active = members
+    for step in range(max(len(member.batches) for member in members) + 1):
+        going = [index for index, member in enumerate(active) if step < len(member.batches)]
+        if len(going) < len(active):
+            for index, (member, start) in enumerate(zip(active, starts, strict=True)):
+                if index not in going:
+                    results[member.organization] = _trained(member, stack.of(index), start)
+            active, starts = [active[index] for index in going], [starts[index] for index in going]
+            if not active:
+                break
+            stack.keep(going)
+        observe(_step(base, active, stack, step, scales, plan))
+    return [results[member.organization] for member in members]
+
+
+def _on(base: BaseModel, adapter: Adapter) -> dict[str, Tensor]:
+    return {name: tensor.to(base.device, torch.float32) for name, tensor in adapter.tensors().items()}
+
+
+def _step(
+    base: BaseModel,
+    active: Sequence[_Member],
+    stack: _Stack,
+    step: int,
+    scales: Mapping[str, float],
+    plan: LocalTraining,
+) -> list[StepDone]:
+    """Let every active organization take one local step; tell what each did."""
+    losses, counts = _pass(base, active, stack, step, scales, plan)
+    stack.update()
+    done = []
+    for member, loss, count in zip(active, losses, counts, strict=True):
+        member.loss_sum += loss * count
+        member.tokens += count
+        done.append(StepDone(member.organization, step + 1, len(member.batches), loss, count))
+    return done
 
 
 def _pass(
-    base: BaseModel, active: Sequence[_Member], step: int, scales: Mapping[str, float], plan: LocalTraining
+    base: BaseModel,
+    active: Sequence[_Member],
+    stack: _Stack,
+    step: int,
+    scales: Mapping[str, float],
+    plan: LocalTraining,
 ) -> tuple[list[float], list[int]]:
     """Carry one batch of every active organization forward and back; give each one's mean loss and target tokens."""
     own = [member.batches[step] for member in active]
-    height = max(len(batch) for batch in own)
-    rows = [row for batch in own for row in [*batch, *[NO_ROW] * (height - len(batch))]]
-    inputs = padded(rows, base.end_of_text, base.device)
+    height = max(map(len, own))
+    inputs = padded(_level(own, height), base.end_of_text, base.device)
     counts = [targets(batch) for batch in own]
     sizes = [(len(batch), max(len(row) for row in batch)) for batch in own]
     generators = [member.generator for member in active]
@@ -150,48 +226,49 @@ def _pass(
     def dropout() -> Dropout | None:
         return Dropout(plan.dropout, generators, sizes, base.recomputed) if plan.dropout else None
 
-    stacked = _stacked(base, [member.parameters for member in active], scales, dropout)
+    stacked = _stacked(base, stack.parameters, scales, dropout)
+    owner = torch.arange(len(active), device=base.device).repeat_interleave(torch.tensor(counts, device=base.device))
+    shares = 1 / torch.tensor(counts, dtype=torch.float32, device=base.device)[owner]
     with injected(base.model, base.targets, stacked), recomputing(base.model, base.recomputed):
-        sums = _row_losses(_logits(base, inputs), inputs.labels).view(len(active), height).sum(1)
-        means = sums / torch.tensor(counts, device=base.device)
-        torch.autograd.backward(means.sum())
+        losses = base.head.losses(_call(inputs), *_chosen(inputs), shares)
+        losses.backward()
+    means = torch.zeros(len(active), device=base.device).index_add_(0, owner, losses.by_target * shares)
     return means.tolist(), counts
+
+
+def _level(batches: Sequence[Sequence[Row]], height: int) -> list[Row]:
+    """Lay batches one after the other, each filled up to as many rows."""
+    return [row for batch in batches for row in [*batch, *[NO_ROW] * (height - len(batch))]]
 
 
 def _stacked(
     base: BaseModel,
-    parameters: Sequence[Mapping[str, Tensor]],
+    parameters: Mapping[str, Tensor],
     scales: Mapping[str, float],
     dropout: Callable[[], Dropout | None] = lambda: None,
 ) -> dict[str, StackedFactors]:
     return {
         target.name: StackedFactors(
-            torch.stack([own[target.name + A_SUFFIX] for own in parameters]),
-            torch.stack([own[target.name + B_SUFFIX] for own in parameters]),
-            scales[target.name],
-            dropout(),
+            parameters[target.name + A_SUFFIX], parameters[target.name + B_SUFFIX], scales[target.name], dropout()
         )
         for target in base.targets
     }
 
 
-def _logits(base: BaseModel, inputs: Inputs) -> Tensor:
+def _call(inputs: Inputs) -> dict[str, Any]:
     # With a cache or an attention mask, transformers lets the documents of a row see one another without a word.
     positions = {} if inputs.positions is None else {"position_ids": inputs.positions}
-    logits: Tensor = base.model(input_ids=inputs.tokens, use_cache=False, **positions).logits
-    return logits
+    return {"input_ids": inputs.tokens, "use_cache": False, **positions}
 
 
-def _row_losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Add up each row's cross-entropy over its targets, in float32 -> [rows]."""
-    flat = functional.cross_entropy(
-        logits[:, :-1].float().flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORED, reduction="none"
-    )
-    return flat.view(labels.shape[0], -1).sum(1)
+def _chosen(inputs: Inputs) -> tuple[Tensor, Tensor]:
+    """Give the positions, counted over all rows, after which a token is predicted, and those tokens."""
+    length = inputs.labels.shape[1]
+    rows, columns = (inputs.labels[:, 1:] != IGNORED).nonzero(as_tuple=True)
+    return rows * length + columns, inputs.labels[rows, columns + 1]
 
 
-def _trained(member: _Member, start: Adapter) -> Trained:
-    tensors = {name: tensor.detach().cpu() for name, tensor in member.parameters.items()}
+def _trained(member: _Member, tensors: Mapping[str, Tensor], start: Adapter) -> Trained:
     loss = member.loss_sum / member.tokens if member.tokens else float("nan")
     adapter = from_tensors(tensors, start.rank, start.alpha, start.alphas)
     return Trained(member.organization, adapter, loss, member.tokens, len(member.batches))
@@ -200,26 +277,54 @@ def _trained(member: _Member, start: Adapter) -> Trained:
 def measure(
     base: BaseModel, adapter: Adapter | None, rows: Rows, observe: Callable[[], None] = lambda: None
 ) -> Measured:
-    """Give the hold-out loss of one organization under an adapter, or of the base alone.
+    """Give the hold-out loss of one organization under an adapter, or of the base alone."""
+    return measure_cohort(base, None if adapter is None else [adapter], [rows], observe)[0]
 
-    Rows go by length, so that little padding is carried; `observe` is called after each pass, and may wait or raise.
+
+def measure_cohort(
+    base: BaseModel,
+    adapters: Sequence[Adapter] | None,
+    rows: Sequence[Rows],
+    observe: Callable[[], None] = lambda: None,
+) -> list[Measured]:
+    """Give each organization's hold-out loss under its adapter, or of the base alone.
+
+    The adapters of a cohort share their ranks and alphas. Every pass takes as many rows of each, longest first, so that
+    little padding is carried. `observe` is called after each pass, and may wait or raise.
     """
-    ordered = sorted(rows.holdout, key=len)
-    total = 0.0
-    stacked = _shared(base, adapter) if adapter is not None else {}
-    carried = base.targets if adapter is not None else ()
-    for at in range(0, len(ordered), MEASURED_ROWS):
-        inputs = padded(ordered[at : at + MEASURED_ROWS], base.end_of_text, base.device)
-        with torch.no_grad(), injected(base.model, carried, stacked):
-            total += float(_row_losses(_logits(base, inputs), inputs.labels).double().sum())
-        observe()
-    tokens = rows.holdout_tokens
-    return Measured(rows.organization, total / tokens if tokens else float("nan"), tokens)
+    ordered = [sorted(own.holdout, key=len, reverse=True) for own in rows]
+    sums = [0.0] * len(rows)
+    share = max(1, MEASURED_ROWS // max(len(rows), 1))
+    for at in range(0, max(map(len, ordered), default=0), share):
+        active = [index for index, own in enumerate(ordered) if at < len(own)]
+        for some in (active[first : first + MEASURED_ROWS] for first in range(0, len(active), MEASURED_ROWS)):
+            own = [ordered[index][at : at + share] for index in some]
+            found = _losses_of(base, None if adapters is None else [adapters[index] for index in some], own)
+            for index, loss in zip(some, found, strict=True):
+                sums[index] += loss
+            observe()
+    return [
+        Measured(
+            own.organization, total / own.holdout_tokens if own.holdout_tokens else float("nan"), own.holdout_tokens
+        )
+        for own, total in zip(rows, sums, strict=True)
+    ]
 
 
-def _shared(base: BaseModel, adapter: Adapter) -> dict[str, StackedFactors]:
-    tensors = {name: tensor.to(base.device, torch.float32) for name, tensor in adapter.tensors().items()}
-    return _stacked(base, [tensors], {target.name: adapter.scale_of(target.name) for target in base.targets})
+def _losses_of(base: BaseModel, adapters: Sequence[Adapter] | None, rows: Sequence[Sequence[Row]]) -> list[float]:
+    """Add up the losses of each organization's rows, in one pass."""
+    height = max(map(len, rows))
+    inputs = padded(_level(rows, height), base.end_of_text, base.device)
+    stacked, carried = (_together(base, adapters), base.targets) if adapters is not None else ({}, ())
+    with torch.no_grad(), injected(base.model, carried, stacked):
+        losses = base.head.losses(_call(inputs), *_chosen(inputs), None).by_target.double()
+    return [float(own.sum()) for own in torch.split(losses, [targets(own) for own in rows])]
+
+
+def _together(base: BaseModel, adapters: Sequence[Adapter]) -> dict[str, StackedFactors]:
+    every = [_on(base, adapter) for adapter in adapters]
+    tensors = {name: torch.stack([own[name] for own in every]) for name in every[0]}
+    return _stacked(base, tensors, {target.name: adapters[0].scale_of(target.name) for target in base.targets})
 
 
 def cohort_size(asked: str | int, plan: LocalTraining, max_length: int, vocabulary: int) -> int:

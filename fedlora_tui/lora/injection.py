@@ -21,16 +21,19 @@ class StackedFactors:
     def __init__(self, a: Tensor, b: Tensor, scale: float, dropout: Dropout | None = None) -> None:
         self.a, self.b, self.scale, self.dropout = a, b, scale, dropout
 
-    def update(self, inputs: Tensor) -> Tensor:
-        """Give `scale * inputs A^T B^T` for inputs [K * rows, length, in], whose rows stand by organization."""
+    def added(self, inputs: Tensor, output: Tensor) -> Tensor:
+        """Give `output + scale * inputs A^T B^T` for inputs [K * rows, length, in], whose rows stand by organization.
+
+        Rounded once, after the sum, as PEFT does where the base is shorter than float32.
+        """
         groups, shape = self.a.shape[0], inputs.shape
         x = inputs.to(self.a.dtype)
         if self.dropout is not None:
             x = self.dropout.apply(x.reshape(groups, -1, *shape[1:]))
         x = x.reshape(groups, -1, shape[-1])
-        low = torch.bmm(x, self.a.transpose(1, 2))
-        high = torch.bmm(low, self.b.transpose(1, 2)) * self.scale
-        return high.reshape(*shape[:-1], -1)
+        low = torch.bmm(x, self.a.transpose(1, 2)) * self.scale
+        before = output.to(self.a.dtype).reshape(groups, -1, output.shape[-1])
+        return torch.baddbmm(before, low, self.b.transpose(1, 2)).view(output.shape).to(output.dtype)
 
 
 class Dropout:
@@ -113,7 +116,6 @@ def recomputing(model: Any, wanted: bool) -> Iterator[None]:
 
 def _adding(factors: StackedFactors) -> Any:
     def add(layer: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        # Rounded once, after the sum, as PEFT does where the base is shorter than float32.
-        return (output + factors.update(inputs[0])).to(output.dtype)
+        return factors.added(inputs[0], output)
 
     return add

@@ -7,6 +7,7 @@ import os
 import pytest
 import torch
 
+from fedlora_tui.aggregation.server_step import ServerMemory
 from fedlora_tui.engine import checkpoint
 from fedlora_tui.engine.checkpoint import Checkpoint
 from fedlora_tui.lora.adapter import Adapter, Factors
@@ -99,3 +100,16 @@ def test_no_pickle_is_in_a_checkpoint(tmp_path):
     data = (tmp_path / "checkpoints" / "round-0001" / "adapter.safetensors").read_bytes()
     assert not data.startswith((b"PK", b"\x80"))
     assert data[8:9] == b"{"
+
+
+def test_what_a_servers_optimizer_keeps_is_read_back_bit_for_bit(tmp_path):
+    first = {key: tensor.double() / 3 for key, tensor in adapter(1).tensors().items()}
+    second = {key: tensor.double() ** 2 for key, tensor in adapter(2).tensors().items()}
+    checkpoint.write(tmp_path, Checkpoint(1, adapter(), state(), ServerMemory(4, first, second)))
+    again = checkpoint.read(tmp_path, 1).server
+    assert again.steps == 4
+    for kept, read in ((first, again.first), (second, again.second)):
+        assert {key: tensor.numpy().tobytes() for key, tensor in kept.items()} == {
+            key: tensor.numpy().tobytes() for key, tensor in read.items()
+        }
+        assert all(tensor.dtype == torch.float64 for tensor in read.values())

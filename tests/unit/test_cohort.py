@@ -10,8 +10,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from fedlora_tui.lora import head
 from fedlora_tui.lora.adapter import Adapter, Factors, initial
-from fedlora_tui.lora.cohort import LOGIT_BYTES, cohort_size, measure, train_cohort
+from fedlora_tui.lora.cohort import LOGIT_BYTES, cohort_size, measure, measure_cohort, train_cohort
 from fedlora_tui.lora.injection import Dropout
 from fedlora_tui.lora.rows import Rows
 from tests.peft_alone import PLAN, content, peft_model, plain_loss, relative, three, train_alone, trained
@@ -179,7 +180,7 @@ def test_dropout_keeps_the_mean_of_what_it_is_given():
 
 @pytest.mark.parametrize("name", MODELS)
 def test_measuring_is_the_loss_of_transformers(name):
-    base, own = base_of(MODELS[name]()), random_rows("a", 3, 1, holdout=21)
+    base, own = base_of(MODELS[name]()), random_rows("a", 3, 1, holdout=40)
     adapter = random_adapter(base)
     model = peft_model(name, adapter)
     with torch.no_grad():
@@ -189,6 +190,32 @@ def test_measuring_is_the_loss_of_transformers(name):
     assert measured.tokens == own.holdout_tokens
     assert measured.loss == pytest.approx(expected / own.holdout_tokens, abs=1e-5)
     assert len(passes) == 2
+
+
+@pytest.mark.parametrize("count", [3, 40])
+def test_measuring_in_a_cohort_is_measuring_alone(count):
+    base = base_of(gpt2())
+    own = [random_rows(f"org-{index}", 3, index, holdout=1 + 7 * (index % 4)) for index in range(count)]
+    adapters = [random_adapter(base, seed=index) for index in range(count)]
+    for given_adapters in (adapters, None):
+        together = measure_cohort(base, given_adapters, own)
+        for index, (rows, found) in enumerate(zip(own, together, strict=True)):
+            alone = measure(base, given_adapters and given_adapters[index], rows)
+            assert (found.organization, found.tokens) == (alone.organization, alone.tokens)
+            assert found.loss == pytest.approx(alone.loss, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_head_gives_the_same_whatever_the_size_of_its_chunks(name, monkeypatch):
+    base, own = base_of(MODELS[name]()), random_rows("a", 9, 1)
+    start = random_adapter(base)
+    (whole,), losses = trained(base, [start], [own], PLAN)
+    measured = measure(base, start, own)
+    monkeypatch.setattr(head, "CHUNK_BYTES", 1)
+    (parts,), other_losses = trained(base, [start], [own], PLAN)
+    assert relative(parts.adapter.tensors(), whole.adapter.tensors()) < 1e-5
+    assert other_losses["a"] == pytest.approx(losses["a"], abs=1e-5)
+    assert measure(base, start, own).loss == pytest.approx(measured.loss, abs=1e-6)
 
 
 def test_measuring_without_an_adapter_is_the_base_alone_as_is_an_adapter_whose_b_is_zero():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import tomli
@@ -11,9 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlora_tui.config import (
+    EMBEDDED,
     RULES,
     SECTIONS,
     Config,
+    DataConfig,
+    FederationConfig,
+    ModelConfig,
     Setting,
     load,
     resolved,
@@ -46,8 +50,9 @@ def refusal(path=None, *pairs):
 
 
 def test_without_a_file_there_are_the_defaults_of_the_contract():
-    config = load(None)
-    assert config == Config()
+    config = load(None, settings_of(("model.base", "gpt2")))
+    assert config == replace(Config(), model=ModelConfig(base="gpt2"), given=frozenset({"model.base"}))
+    config = Config()
     assert (config.model.base, config.model.max_length) == ("embedded", 128)
     assert (config.lora.rank, config.lora.alpha, config.lora.target_modules) == (4, 8.0, "auto")
     federation = config.federation
@@ -55,6 +60,19 @@ def test_without_a_file_there_are_the_defaults_of_the_contract():
     assert (federation.learning_rate, federation.min_organizations, federation.seed) == (1e-3, 2, 7)
     assert (config.data.source, config.data.holdout, config.data.holdout_tokens) == ("synthetic", 0.1, 4096)
     assert config.given == frozenset()
+
+
+def test_the_embedded_base_has_defaults_of_its_own_and_what_is_set_wins(file):
+    own = load(None)
+    for name, value in EMBEDDED.items():
+        section, key = name.split(".")
+        assert RULES[name].take(value) == value == getattr(getattr(own, section), key)
+    assert own.given == frozenset()
+    assert replace(own, federation=FederationConfig(), data=DataConfig()) == Config()
+    set_by_hand = load(file("[federation]\nrounds = 3\n"), settings_of(("federation.batch_size", "4")))
+    assert (set_by_hand.federation.rounds, set_by_hand.federation.batch_size) == (3, 4)
+    assert set_by_hand.federation.learning_rate == EMBEDDED["federation.learning_rate"]
+    assert load(file('[model]\nbase = "gpt2"\n')).federation == FederationConfig()
 
 
 def test_a_file_sets_what_it_names_and_leaves_the_rest(file):

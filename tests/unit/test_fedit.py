@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 import fedlora_tui.federation  # noqa: F401  (takes Flower's log handler away)
 from fedlora_tui.aggregation import METHODS, Reply, shares
 from fedlora_tui.aggregation.fedit import fedit
-from fedlora_tui.aggregation.server_step import step_toward
 from fedlora_tui.lora.adapter import Adapter, Factors
 
 MODULES = (("h.0.attn", 5, 12), ("h.1.mlp", 7, 3))
@@ -133,13 +132,3 @@ def test_shares_add_up_in_the_order_of_names_and_refuse_what_has_no_mean():
 
 def test_the_registry_knows_fedit():
     assert METHODS["fedit"] is fedit
-
-
-def test_a_server_rate_of_one_is_the_aggregate_itself_and_others_go_a_part_of_the_way():
-    sent, end = adapter(1), adapter(2)
-    assert step_toward(sent, end, 1.0) is end
-    half = step_toward(sent, end, 0.5)
-    for name, tensor in half.tensors().items():
-        middle = (sent.tensors()[name].double() + end.tensors()[name].double()) / 2
-        assert torch.allclose(tensor.double(), middle, atol=1e-7)
-        assert tensor.dtype == torch.float32

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 from fedlora_tui.aggregation.drift import drift
 from fedlora_tui.aggregation.fedit import fedit
 from fedlora_tui.aggregation.method import Reply
-from fedlora_tui.aggregation.server_step import step_toward
+from fedlora_tui.aggregation.server_step import ServerMemory, ServerStep, advance
 from fedlora_tui.engine import checkpoint
 from fedlora_tui.engine.checkpoint import Checkpoint
 from fedlora_tui.errors import UserError
@@ -152,7 +152,7 @@ def test_alphas_go_through_aggregation_the_servers_step_and_a_checkpoint(pattern
     assert len(one.alphas) == 2
     aggregated = fedit([Reply("a", one, 1), Reply("b", other, 1)]).adapter
     assert aggregated.alphas == one.alphas
-    assert step_toward(one, aggregated, 0.5).alphas == one.alphas
+    assert advance(ServerStep(rate=0.5), ServerMemory(), one, aggregated)[0].alphas == one.alphas
     checkpoint.write(tmp_path, Checkpoint(1, aggregated, {"modules": list(one.factors)}))
     again = checkpoint.read(tmp_path, 1).adapter
     assert (again.rank, again.alpha, again.alphas, again.ranks) == (RANK, ALPHA, one.alphas, one.ranks)

@@ -54,7 +54,7 @@ DELIVERY = Form(
 
 FARM_COOP = Trade(
     name="farm-coop",
-    documents=(350, 800),
+    documents=(1000, 1600),
     length=(30, 40),
     forms=(CIRCULAR, DELIVERY, DELIVERY),
     words=table("""

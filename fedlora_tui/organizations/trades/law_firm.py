@@ -59,7 +59,7 @@ ATTENDANCE = Form(
 
 LAW_FIRM = Trade(
     name="law-firm",
-    documents=(300, 600),
+    documents=(1000, 1500),
     length=(84, 112),
     forms=(ADVICE, ADVICE, ATTENDANCE),
     words=table("""

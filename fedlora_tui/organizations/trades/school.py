@@ -60,7 +60,7 @@ LETTER_HOME = Form(
 
 SCHOOL = Trade(
     name="school",
-    documents=(350, 700),
+    documents=(1100, 1700),
     length=(40, 56),
     forms=(REPORT, LETTER_HOME),
     words=table("""

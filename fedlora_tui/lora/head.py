@@ -1,0 +1,95 @@
+"""The last part of a pass: from what the base's layers gave to the losses of the tokens that are predicted.
+
+The head turns each position into one number a token of the vocabulary, which is most of what a small base computes and
+holds. So it is given the predicted positions alone, some at a time, and what goes back from them is worked out before
+the next ones come: nothing as large as rows x length x vocabulary ever exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+CHUNK_BYTES = 4 * 2**20
+"""What the logits of one chunk may weigh in float32: what a processor core keeps near itself."""
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Cross-entropy of each target token, float32, nats; and what goes back from them, where it was asked for."""
+
+    by_target: Tensor
+    hidden: Tensor
+    gradient: Tensor | None
+
+    def backward(self) -> None:
+        """Carry the gradient on into the layers."""
+        if self.gradient is not None:
+            self.hidden.backward(self.gradient)  # type: ignore[no-untyped-call]
+
+
+class Head:
+    """What a causal language model does after its layers, found in the model itself.
+
+    `adapted` says that the head carries adapters, which are told apart by rows: then all rows meet it at once.
+    """
+
+    def __init__(self, model: Any, adapted: bool = False) -> None:
+        self.model = model
+        self.backbone = None if adapted else backbone(model)
+
+    def losses(self, call: dict[str, Any], positions: Tensor, labels: Tensor, weights: Tensor | None) -> Losses:
+        """Send rows through the base; give the loss of `labels` at `positions` (counted over all rows, in order).
+
+        With `weights`, one a target, also the gradient of the weighted sum. `call` is what the model is called with.
+        """
+        if self.backbone is None:
+            outputs = None
+            hidden = self.model(**call).logits.flatten(0, 1)[positions]
+        else:
+            outputs = self.backbone(**call)
+            hidden = outputs.last_hidden_state.flatten(0, 1)[positions]
+        losses = torch.empty(len(labels), dtype=torch.float32, device=hidden.device)
+        gradient = None if weights is None else torch.empty_like(hidden)
+        step = max(1, CHUNK_BYTES // (4 * int(self.model.get_output_embeddings().weight.shape[0])))
+        for at in range(0, len(labels), step):
+            some = slice(at, at + step)
+            part = hidden.detach()[some].requires_grad_(weights is not None)
+            own = functional.cross_entropy(self._logits(outputs, part).float(), labels[some], reduction="none")
+            losses[some] = own.detach()
+            if gradient is not None and weights is not None:
+                (gradient[some],) = torch.autograd.grad(own, part, weights[some])
+        return Losses(losses, hidden, gradient)
+
+    def _logits(self, outputs: Any, hidden: Tensor) -> Tensor:
+        if self.backbone is None:
+            return hidden
+        # The model's own way from layers to logits, with all that some architectures do after the head.
+        with _answering(self.backbone, replace(outputs, last_hidden_state=hidden[None])):
+            logits: Tensor = self.model(input_ids=hidden.new_zeros((1, len(hidden)), dtype=torch.long)).logits
+        return logits[0]
+
+
+def backbone(model: Any) -> Any:
+    """Give the part of a model that ends before its head; None where the two cannot be told apart."""
+    part = getattr(model, model.base_model_prefix, None)
+    head = model.get_output_embeddings()
+    if not isinstance(part, nn.Module) or part is model or any(layer is head for layer in part.modules()):
+        return None
+    return part
+
+
+@contextmanager
+def _answering(part: Any, answer: Any) -> Iterator[None]:
+    """Let a module answer, for as long as the context is open, what was found before."""
+    part.forward = lambda *given, **named: answer
+    try:
+        yield
+    finally:
+        del part.forward
