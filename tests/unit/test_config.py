@@ -69,8 +69,8 @@ def test_the_embedded_base_has_defaults_of_its_own_and_what_is_set_wins(file):
         assert RULES[name].take(value) == value == getattr(getattr(own, section), key)
     assert own.given == frozenset()
     assert replace(own, federation=FederationConfig(), data=DataConfig()) == Config()
-    set_by_hand = load(file("[federation]\nrounds = 3\n"), settings_of(("federation.batch_size", "4")))
-    assert (set_by_hand.federation.rounds, set_by_hand.federation.batch_size) == (3, 4)
+    set_by_hand = load(file("[federation]\nbatch_size = 3\n"), settings_of(("data.holdout_tokens", "99")))
+    assert (set_by_hand.federation.batch_size, set_by_hand.data.holdout_tokens) == (3, 99)
     assert set_by_hand.federation.learning_rate == EMBEDDED["federation.learning_rate"]
     assert load(file('[model]\nbase = "gpt2"\n')).federation == FederationConfig()
 
