@@ -253,5 +253,12 @@ def _measured(prepared: Prepared, adapters: Mapping[str, Adapter] | None) -> Los
     """Measure every organization under its adapter, or all of them under the base alone."""
     names = list(prepared.organizations)
     given = None if adapters is None else [adapters[name] for name in names]
-    found = measure_cohort(prepared.base, given, [prepared.texts.rows(name) for name in names])
+    rows = [prepared.texts.rows(name) for name in names]
+    # Where rows are not apart, each organization is measured alone, as in a run.
+    step = len(names) if prepared.base.rows_apart else 1
+    found = [
+        measured
+        for at in range(0, len(names), step)
+        for measured in measure_cohort(prepared.base, given and given[at : at + step], rows[at : at + step])
+    ]
     return Losses({own.organization: own.loss for own in found}, {own.organization: own.tokens for own in found})

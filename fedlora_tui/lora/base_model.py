@@ -7,8 +7,7 @@ import io
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,17 +54,18 @@ class BaseModel:
     quantization: str = "none"
     recomputed: bool = False
     isolates: bool = False
+    head: Head = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Find the head by trying, before any adapter is inside the model."""
+        inside = f"{self.model.base_model_prefix}."
+        adapted = not all(target.name.startswith(inside) for target in self.targets)
+        object.__setattr__(self, "head", Head(self.model, adapted))
 
     @property
     def parameters(self) -> int:
         """How many numbers the base has, shared ones counted once, and packed ones as they were before."""
         return int(self.model.num_parameters())
-
-    @cached_property
-    def head(self) -> Head:
-        """What the model does after its layers."""
-        head = self.model.get_output_embeddings()
-        return Head(self.model, any(self.model.get_submodule(target.name) is head for target in self.targets))
 
     @property
     def rows_apart(self) -> bool:

@@ -20,7 +20,7 @@ from fedlora_tui.lora.injection import Dropout, StackedFactors, injected, recomp
 from fedlora_tui.lora.rows import IGNORED, Inputs, Row, Rows, batches, generator_seed, padded, targets
 
 LOGIT_BYTES = 512 * 2**20
-"""What the logits of one pass may weigh when the cohort is sized by itself."""
+"""A bound on a pass when the cohort is sized by itself, told in what all its logits would weigh at once."""
 
 MEASURED_ROWS = 32
 """Rows of a pass that measures, of all organizations together."""
@@ -294,12 +294,13 @@ def measure_cohort(
     """
     ordered = [sorted(own.holdout, key=len, reverse=True) for own in rows]
     sums = [0.0] * len(rows)
+    stacked = _stacker(base, adapters) if adapters else None
     share = max(1, MEASURED_ROWS // max(len(rows), 1))
     for at in range(0, max(map(len, ordered), default=0), share):
         active = [index for index, own in enumerate(ordered) if at < len(own)]
         for some in (active[first : first + MEASURED_ROWS] for first in range(0, len(active), MEASURED_ROWS)):
             own = [ordered[index][at : at + share] for index in some]
-            found = _losses_of(base, None if adapters is None else [adapters[index] for index in some], own)
+            found = _losses_of(base, None if stacked is None else stacked(some), own)
             for index, loss in zip(some, found, strict=True):
                 sums[index] += loss
             observe()
@@ -311,20 +312,29 @@ def measure_cohort(
     ]
 
 
-def _losses_of(base: BaseModel, adapters: Sequence[Adapter] | None, rows: Sequence[Sequence[Row]]) -> list[float]:
+def _losses_of(
+    base: BaseModel, stacked: Mapping[str, StackedFactors] | None, rows: Sequence[Sequence[Row]]
+) -> list[float]:
     """Add up the losses of each organization's rows, in one pass."""
-    height = max(map(len, rows))
-    inputs = padded(_level(rows, height), base.end_of_text, base.device)
-    stacked, carried = (_together(base, adapters), base.targets) if adapters is not None else ({}, ())
-    with torch.no_grad(), injected(base.model, carried, stacked):
+    inputs = padded(_level(rows, max(map(len, rows))), base.end_of_text, base.device)
+    with torch.no_grad(), injected(base.model, base.targets if stacked else (), stacked or {}):
         losses = base.head.losses(_call(inputs), *_chosen(inputs), None).by_target.double()
     return [float(own.sum()) for own in torch.split(losses, [targets(own) for own in rows])]
 
 
-def _together(base: BaseModel, adapters: Sequence[Adapter]) -> dict[str, StackedFactors]:
+def _stacker(base: BaseModel, adapters: Sequence[Adapter]) -> Callable[[Sequence[int]], dict[str, StackedFactors]]:
+    """Stack adapters once; give what stacks those of some organizations."""
     every = [_on(base, adapter) for adapter in adapters]
-    tensors = {name: torch.stack([own[name] for own in every]) for name in every[0]}
-    return _stacked(base, tensors, {target.name: adapters[0].scale_of(target.name) for target in base.targets})
+    tensors = {name: torch.stack([own.pop(name) for own in every]) for name in list(every[0])}
+    scales = {target.name: adapters[0].scale_of(target.name) for target in base.targets}
+
+    def stacked(some: Sequence[int]) -> dict[str, StackedFactors]:
+        whole = len(some) == len(adapters)
+        return _stacked(
+            base, tensors if whole else {name: tensor[list(some)] for name, tensor in tensors.items()}, scales
+        )
+
+    return stacked
 
 
 def cohort_size(asked: str | int, plan: LocalTraining, max_length: int, vocabulary: int) -> int:

@@ -16,8 +16,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-CHUNK_BYTES = 4 * 2**20
+CHUNK_BYTES = {"cpu": 4 * 2**20}
 """What the logits of one chunk may weigh in float32: what a processor core keeps near itself."""
+
+CHUNK_BYTES_ELSEWHERE = 256 * 2**20
+
+FEWEST_POSITIONS = 128
+"""Positions of a chunk at least: every chunk reads all of the head, which has to be worth it."""
+
+TRIED = 5
+"""Tokens on which a model is tried."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +45,17 @@ class Losses:
 class Head:
     """What a causal language model does after its layers, found in the model itself.
 
-    `adapted` says that the head carries adapters, which are told apart by rows: then all rows meet it at once.
+    `adapted` says that what comes after the layers carries adapters. They are told apart by rows: then all rows meet it
+    at once.
     """
 
     def __init__(self, model: Any, adapted: bool = False) -> None:
         self.model = model
         self.backbone = None if adapted else backbone(model)
+        per_position = 4 * int(model.get_output_embeddings().weight.shape[0])
+        self.positions = max(
+            FEWEST_POSITIONS, CHUNK_BYTES.get(model.device.type, CHUNK_BYTES_ELSEWHERE) // per_position
+        )
 
     def losses(self, call: dict[str, Any], positions: Tensor, labels: Tensor, weights: Tensor | None) -> Losses:
         """Send rows through the base; give the loss of `labels` at `positions` (counted over all rows, in order).
@@ -57,9 +70,8 @@ class Head:
             hidden = outputs.last_hidden_state.flatten(0, 1)[positions]
         losses = torch.empty(len(labels), dtype=torch.float32, device=hidden.device)
         gradient = None if weights is None else torch.empty_like(hidden)
-        step = max(1, CHUNK_BYTES // (4 * int(self.model.get_output_embeddings().weight.shape[0])))
-        for at in range(0, len(labels), step):
-            some = slice(at, at + step)
+        for at in range(0, len(labels), self.positions):
+            some = slice(at, at + self.positions)
             part = hidden.detach()[some].requires_grad_(weights is not None)
             own = functional.cross_entropy(self._logits(outputs, part).float(), labels[some], reduction="none")
             losses[some] = own.detach()
@@ -68,21 +80,37 @@ class Head:
         return Losses(losses, hidden, gradient)
 
     def _logits(self, outputs: Any, hidden: Tensor) -> Tensor:
-        if self.backbone is None:
-            return hidden
-        # The model's own way from layers to logits, with all that some architectures do after the head.
-        with _answering(self.backbone, replace(outputs, last_hidden_state=hidden[None])):
-            logits: Tensor = self.model(input_ids=hidden.new_zeros((1, len(hidden)), dtype=torch.long)).logits
-        return logits[0]
+        return hidden if self.backbone is None else _after(self.model, self.backbone, outputs, hidden)
 
 
+@torch.no_grad()
 def backbone(model: Any) -> Any:
-    """Give the part of a model that ends before its head; None where the two cannot be told apart."""
+    """Give the part of a model that ends before its head; None where the two cannot be told apart.
+
+    Found by trying: some architectures call a part of that part alone, or look at more than what it gives.
+    """
     part = getattr(model, model.base_model_prefix, None)
     head = model.get_output_embeddings()
     if not isinstance(part, nn.Module) or part is model or any(layer is head for layer in part.modules()):
         return None
-    return part
+    vocabulary = int(model.get_input_embeddings().weight.shape[0])
+    call = {"input_ids": torch.arange(2, 2 + TRIED, device=model.device)[None] % vocabulary, "use_cache": False}
+    try:
+        outputs = part(**call)
+        apart = _after(model, part, outputs, outputs.last_hidden_state.flatten(0, 1))
+    except (AttributeError, TypeError, ValueError, RuntimeError):
+        return None
+    whole = model(**call).logits[0]
+    tolerance = max(1e-4, 8 * torch.finfo(whole.dtype).eps) * float(whole.abs().max())
+    same = apart.shape == whole.shape and float((apart - whole).abs().max()) <= tolerance
+    return part if same else None
+
+
+def _after(model: Any, part: Any, outputs: Any, hidden: Tensor) -> Tensor:
+    """Take hidden states [positions, width] the model's own way to logits, with all that it does after its head."""
+    with _answering(part, replace(outputs, last_hidden_state=hidden[None])):
+        logits: Tensor = model(input_ids=hidden.new_zeros((1, len(hidden)), dtype=torch.long), use_cache=False).logits
+    return logits[0]
 
 
 @contextmanager

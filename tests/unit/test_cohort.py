@@ -10,7 +10,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fedlora_tui.lora import head
 from fedlora_tui.lora.adapter import Adapter, Factors, initial
 from fedlora_tui.lora.cohort import LOGIT_BYTES, cohort_size, measure, measure_cohort, train_cohort
 from fedlora_tui.lora.injection import Dropout
@@ -203,19 +202,6 @@ def test_measuring_in_a_cohort_is_measuring_alone(count):
             alone = measure(base, given_adapters and given_adapters[index], rows)
             assert (found.organization, found.tokens) == (alone.organization, alone.tokens)
             assert found.loss == pytest.approx(alone.loss, abs=1e-6)
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_the_head_gives_the_same_whatever_the_size_of_its_chunks(name, monkeypatch):
-    base, own = base_of(MODELS[name]()), random_rows("a", 9, 1)
-    start = random_adapter(base)
-    (whole,), losses = trained(base, [start], [own], PLAN)
-    measured = measure(base, start, own)
-    monkeypatch.setattr(head, "CHUNK_BYTES", 1)
-    (parts,), other_losses = trained(base, [start], [own], PLAN)
-    assert relative(parts.adapter.tensors(), whole.adapter.tensors()) < 1e-5
-    assert other_losses["a"] == pytest.approx(losses["a"], abs=1e-5)
-    assert measure(base, start, own).loss == pytest.approx(measured.loss, abs=1e-6)
 
 
 def test_measuring_without_an_adapter_is_the_base_alone_as_is_an_adapter_whose_b_is_zero():

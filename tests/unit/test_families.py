@@ -152,12 +152,12 @@ def test_both_exports_give_the_logits_that_training_saw(name, tmp_path):
 def test_computing_layers_twice_gives_the_gradients_of_keeping_them(name, share):
     calls = []
     base, rows, plan = all_linear(name), three()[:2], replace(SHORT, local_steps=2, dropout=share)
-    start = random_adapter(base, rank=2, alpha=4.0, size=0.1)
+    start, twice = random_adapter(base, rank=2, alpha=4.0, size=0.1), replace(base, recomputed=True)
     hook = base.model.get_submodule(base.targets[0].name).register_forward_hook(lambda *_: calls.append(1))
     try:
         kept, kept_losses = trained(base, [start] * 2, rows, plan)
         once = len(calls)
-        again, again_losses = trained(replace(base, recomputed=True), [start] * 2, rows, plan)
+        again, again_losses = trained(twice, [start] * 2, rows, plan)
     finally:
         hook.remove()
     assert (once, len(calls)) == (plan.local_steps, 3 * plan.local_steps)
