@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-import time
 from collections import Counter
 from functools import cache
 from itertools import combinations, islice
@@ -214,14 +213,6 @@ def test_different_trades_differ_more_than_two_of_one_trade():
     across = [distance(counts[one], counts[other]) for one, other in combinations(TRADES, 2)]
     assert min(within) > 0.1, "two organizations of one trade are nearly equal"
     assert max(within) < min(across)
-
-
-def test_one_organization_is_written_quickly(source):
-    names = ("power-grid-5", "law-firm-5", "insurer-5", "foundry-5")
-    started = time.process_time()
-    for name in names:
-        source.documents(name)
-    assert time.process_time() - started < len(names) * 0.6
 
 
 def test_the_grammar_reads_choices_slots_and_continued_lines():

@@ -22,7 +22,7 @@ quick = settings(max_examples=25, deadline=None)
 
 
 def configured(**changes):
-    given = {name.replace("__", "."): str(value) for name, value in changes.items()}
+    given = {"federation.batch_size": "4"} | {name.replace("__", "."): str(value) for name, value in changes.items()}
     return load(None, [Setting(name, text, name) for name, text in given.items()])
 
 
