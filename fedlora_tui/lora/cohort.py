@@ -99,8 +99,10 @@ class _Stack:
     AdamW goes element by element, so that over a stack it does to each organization what it would do to it alone.
     """
 
-    def __init__(self, starts: Sequence[Mapping[str, Tensor]], plan: LocalTraining) -> None:
-        self.plan = plan
+    def __init__(
+        self, starts: Sequence[Mapping[str, Tensor]], scales: Mapping[str, float], plan: LocalTraining
+    ) -> None:
+        self.scales, self.plan = scales, plan
         self.start = {name: torch.stack([own[name] for own in starts]) for name in starts[0]}
         self.parameters = {name: tensor.clone().requires_grad_() for name, tensor in self.start.items()}
         self.optimizer = self._adamw()
@@ -166,8 +168,7 @@ def train_cohort(
     if not starts:
         return []
     members = [_Member(base, own, plan) for own in rows]
-    stack = _Stack([_on(base, start) for start in starts], plan)
-    scales = {target.name: starts[0].scale_of(target.name) for target in base.targets}
+    stack = _Stack([_on(base, start) for start in starts], _scales(base, starts[0]), plan)
     results: dict[str, Trained] = {}
     active = members
     for step in range(max(len(member.batches) for member in members) + 1):
@@ -180,7 +181,7 @@ def train_cohort(
             if not active:
                 break
             stack.keep(going)
-        observe(_step(base, active, stack, step, scales, plan))
+        observe(_step(base, active, stack, step))
     return [results[member.organization] for member in members]
 
 
@@ -188,16 +189,13 @@ def _on(base: BaseModel, adapter: Adapter) -> dict[str, Tensor]:
     return {name: tensor.to(base.device, torch.float32) for name, tensor in adapter.tensors().items()}
 
 
-def _step(
-    base: BaseModel,
-    active: Sequence[_Member],
-    stack: _Stack,
-    step: int,
-    scales: Mapping[str, float],
-    plan: LocalTraining,
-) -> list[StepDone]:
+def _scales(base: BaseModel, adapter: Adapter) -> dict[str, float]:
+    return {target.name: adapter.scale_of(target.name) for target in base.targets}
+
+
+def _step(base: BaseModel, active: Sequence[_Member], stack: _Stack, step: int) -> list[StepDone]:
     """Let every active organization take one local step; tell what each did."""
-    losses, counts = _pass(base, active, stack, step, scales, plan)
+    losses, counts = _pass(base, active, stack, step)
     stack.update()
     done = []
     for member, loss, count in zip(active, losses, counts, strict=True):
@@ -207,16 +205,9 @@ def _step(
     return done
 
 
-def _pass(
-    base: BaseModel,
-    active: Sequence[_Member],
-    stack: _Stack,
-    step: int,
-    scales: Mapping[str, float],
-    plan: LocalTraining,
-) -> tuple[list[float], list[int]]:
+def _pass(base: BaseModel, active: Sequence[_Member], stack: _Stack, step: int) -> tuple[list[float], list[int]]:
     """Carry one batch of every active organization forward and back; give each one's mean loss and target tokens."""
-    own = [member.batches[step] for member in active]
+    plan, own = stack.plan, [member.batches[step] for member in active]
     height = max(map(len, own))
     inputs = padded(_level(own, height), base.end_of_text, base.device)
     counts = [targets(batch) for batch in own]
@@ -226,7 +217,7 @@ def _pass(
     def dropout() -> Dropout | None:
         return Dropout(plan.dropout, generators, sizes, base.recomputed) if plan.dropout else None
 
-    stacked = _stacked(base, stack.parameters, scales, dropout)
+    stacked = _stacked(base, stack.parameters, stack.scales, dropout)
     owner = torch.arange(len(active), device=base.device).repeat_interleave(torch.tensor(counts, device=base.device))
     shares = 1 / torch.tensor(counts, dtype=torch.float32, device=base.device)[owner]
     with injected(base.model, base.targets, stacked), recomputing(base.model, base.recomputed):
@@ -326,7 +317,7 @@ def _stacker(base: BaseModel, adapters: Sequence[Adapter]) -> Callable[[Sequence
     """Stack adapters once; give what stacks those of some organizations."""
     every = [_on(base, adapter) for adapter in adapters]
     tensors = {name: torch.stack([own.pop(name) for own in every]) for name in list(every[0])}
-    scales = {target.name: adapters[0].scale_of(target.name) for target in base.targets}
+    scales = _scales(base, adapters[0])
 
     def stacked(some: Sequence[int]) -> dict[str, StackedFactors]:
         whole = len(some) == len(adapters)

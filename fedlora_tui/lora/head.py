@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fedlora_tui.lora.isolation import equal_but_for_rounding
+
 CHUNK_BYTES = {"cpu": 4 * 2**20}
 """What the logits of one chunk may weigh in float32: what a processor core keeps near itself."""
 
@@ -101,9 +103,7 @@ def backbone(model: Any) -> Any:
     except (AttributeError, TypeError, ValueError, RuntimeError):
         return None
     whole = model(**call).logits[0]
-    tolerance = max(1e-4, 8 * torch.finfo(whole.dtype).eps) * float(whole.abs().max())
-    same = apart.shape == whole.shape and float((apart - whole).abs().max()) <= tolerance
-    return part if same else None
+    return part if apart.shape == whole.shape and equal_but_for_rounding(apart, whole) else None
 
 
 def _after(model: Any, part: Any, outputs: Any, hidden: Tensor) -> Tensor:

@@ -28,8 +28,13 @@ def isolates(model: Any) -> bool:
         return False
     alone = model(input_ids=tokens[None, FIRST:], use_cache=False).logits[0]
     # What is masked weighs exactly nothing, whatever the numbers' format; equality to alone is one of rounding.
-    tolerance = max(1e-4, 8 * torch.finfo(alone.dtype).eps) * float(alone.abs().max())
-    return torch.equal(beside, beside_others) and float((beside - alone).abs().max()) <= tolerance
+    return torch.equal(beside, beside_others) and equal_but_for_rounding(beside, alone)
+
+
+def equal_but_for_rounding(found: Tensor, expected: Tensor) -> bool:
+    """Tell whether logits of one shape are the same computation in another order, in whatever format."""
+    tolerance = max(1e-4, 8 * torch.finfo(expected.dtype).eps) * float(expected.abs().max())
+    return float((found - expected).abs().max()) <= tolerance
 
 
 def _second(model: Any, tokens: Tensor, positions: Tensor) -> Tensor:
