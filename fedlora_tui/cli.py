@@ -118,7 +118,11 @@ def _bench_parser() -> _Parser:
         "--rates", type=_rates, default=None, metavar="RATE,...", help="learning rates to choose from (½, 1, 2 × usual)"
     )
     parser.add_argument(
-        "--partitions", type=_partitions, default=("natural", "iid"), metavar="KIND,...", help="(natural,iid)"
+        "--partitions",
+        type=_partitions,
+        default=("natural", "iid", "quantity"),
+        metavar="KIND,...",
+        help="how text is dealt out (natural,iid,quantity)",
     )
     _with_configuration(parser)
     return parser

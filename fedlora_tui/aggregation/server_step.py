@@ -11,6 +11,10 @@ With x the adapter sent and D = aggregated - x (the mean of the organizations' u
 
 m and v begin at zero. As in Flower, fedadam alone corrects for that, by sqrt(1 - decay^(t+1)) / (1 - momentum^(t+1)) in
 round t. All sums run in float64; m and v are the server's own and never travel.
+
+`warmed` and `cooled` are schedules for its momentum and its rate. Whole from the first round, momentum would carry the
+steep moves of the first rounds too far. A rate that falls to nothing averages the noise of the last rounds away, as a
+mean of their adapters would (constant rate, then linear cooldown: Hägele et al. 2024, https://arxiv.org/abs/2405.18392).
 """
 
 from __future__ import annotations
@@ -45,6 +49,20 @@ class ServerMemory:
     steps: int = 0
     first: Mapping[str, Tensor] = field(default_factory=dict)
     second: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def warmed(round: int, over: int) -> float:
+    """Give the share of its momentum that a server has in a round: growing evenly, and whole from round `over` on."""
+    return min(1.0, round / over) if over else 1.0
+
+
+def cooled(round: int, rounds: int, share: float) -> float:
+    """Give the share of its rate that a server has in a round: whole, then falling evenly over the last rounds.
+
+    Over the last n = floor(share rounds) of them it is n/(n+1), (n-1)/(n+1), ..., 1/(n+1): the last one still counts.
+    """
+    last = int(share * rounds)
+    return min(1.0, (rounds + 1 - round) / (last + 1))
 
 
 def advance(step: ServerStep, memory: ServerMemory, sent: Adapter, aggregated: Adapter) -> tuple[Adapter, ServerMemory]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fedlora_tui.aggregation import METHODS, Reply, shares
 from fedlora_tui.aggregation.drift import drift
-from fedlora_tui.aggregation.server_step import ServerMemory, ServerStep, advance
+from fedlora_tui.aggregation.server_step import ServerMemory, ServerStep, advance, cooled, warmed
 from fedlora_tui.config import Config
 from fedlora_tui.engine import checkpoint
 from fedlora_tui.engine.checkpoint import Checkpoint
@@ -225,7 +225,7 @@ class RoundLoop:
         aggregated = METHODS[self.config.federation.aggregation](weighted).adapter
         lost = drift(weighted, aggregated)
         self.adapter, self.server_memory = advance(
-            server_step_of(self.config), self.server_memory, self.adapter, aggregated
+            server_step_of(self.config, round), self.server_memory, self.adapter, aggregated
         )
         self.version = round
         self.trained_by |= replies.keys()
@@ -284,13 +284,14 @@ def plan_of(config: Config, round: int) -> LocalTraining:
     )
 
 
-def server_step_of(config: Config) -> ServerStep:
-    """Give how the server goes on from round to round."""
+def server_step_of(config: Config, round: int) -> ServerStep:
+    """Give how the server goes on from a round."""
     federation = config.federation
+    grown = warmed(round, federation.server_warmup) if federation.server_optimizer == "fedavgm" else 1.0
     return ServerStep(
         federation.server_optimizer,
-        federation.server_learning_rate,
-        federation.server_momentum,
+        federation.server_learning_rate * cooled(round, federation.rounds, federation.server_cooldown),
+        federation.server_momentum * grown,
         federation.server_decay,
         federation.server_tau,
     )

@@ -1,11 +1,12 @@
-"""The plan of a round: every key of the configuration reaches the organizations."""
+"""The plan of a round: every key of the configuration reaches the organizations, or the server."""
 
 from __future__ import annotations
 
 from dataclasses import fields, replace
 
+from fedlora_tui.aggregation.server_step import ServerStep
 from fedlora_tui.config import Config
-from fedlora_tui.engine.rounds import plan_of
+from fedlora_tui.engine.rounds import plan_of, server_step_of
 from fedlora_tui.lora.cohort import LocalTraining
 
 
@@ -24,3 +25,25 @@ def test_every_setting_of_local_training_comes_from_the_configuration() -> None:
     plan = plan_of(replace(config, federation=federation, lora=replace(config.lora, dropout=0.18)), 19)
     assert plan == LocalTraining(19, 11, 12, 13, 14, 0.15, 0.16, 0.17, 0.18)
     assert len(fields(LocalTraining)) == 9
+
+
+def test_every_setting_of_the_server_comes_from_the_configuration_and_two_of_them_from_the_round() -> None:
+    config = Config()
+    assert server_step_of(config, 1) == server_step_of(config, 20) == ServerStep("none", 1.0, 0.9, 0.99, 1e-3)
+    numbers = replace(
+        config.federation,
+        rounds=10,
+        server_learning_rate=0.5,
+        server_momentum=0.8,
+        server_warmup=4,
+        server_cooldown=0.3,
+        server_decay=0.7,
+        server_tau=0.2,
+    )
+
+    def at(round: int, optimizer: str) -> ServerStep:
+        return server_step_of(replace(config, federation=replace(numbers, server_optimizer=optimizer)), round)
+
+    assert at(2, "fedavgm") == ServerStep("fedavgm", 0.5, 0.4, 0.7, 0.2)
+    assert at(10, "fedavgm") == ServerStep("fedavgm", 0.125, 0.8, 0.7, 0.2)
+    assert at(2, "fedadam") == ServerStep("fedadam", 0.5, 0.8, 0.7, 0.2)

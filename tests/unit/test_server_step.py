@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fedlora_tui.federation  # noqa: F401  (takes Flower's log handler away)
-from fedlora_tui.aggregation.server_step import OPTIMIZERS, ServerMemory, ServerStep, advance
+from fedlora_tui.aggregation.server_step import OPTIMIZERS, ServerMemory, ServerStep, advance, cooled, warmed
 from fedlora_tui.config import RULES
 from fedlora_tui.lora.adapter import Adapter, Factors
 
@@ -116,6 +116,24 @@ def test_adaptive_steps_are_as_long_for_small_updates_as_for_large_ones(name):
     far, near = (advance(step, ServerMemory(), sent, one)[0] for one in (end, tenth))
     for key, tensor in far.tensors().items():
         torch.testing.assert_close(tensor, near.tensors()[key], rtol=1e-3, atol=1e-4)
+
+
+def test_momentum_grows_evenly_and_is_whole_from_the_last_round_of_its_warm_up_on():
+    assert [warmed(round, 4) for round in (1, 2, 3, 4, 5, 400)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+    assert warmed(1, 0) == warmed(1, 1) == 1.0
+
+
+def test_the_rate_is_whole_and_then_falls_evenly_so_that_the_last_round_still_counts():
+    assert [cooled(round, 6, 0.5) for round in range(1, 7)] == [1.0, 1.0, 1.0, 0.75, 0.5, 0.25]
+    assert [cooled(round, 2, 1.0) for round in (1, 2)] == [2 / 3, 1 / 3]
+
+
+@given(st.integers(1, 500), st.floats(0.0, 1.0))
+def test_a_server_without_a_cooldown_keeps_its_rate_and_with_one_it_never_stands_still(rounds, share):
+    falling = [cooled(round, rounds, share) for round in range(1, rounds + 1)]
+    assert all(cooled(round, rounds, 0.0) == 1.0 for round in range(1, rounds + 1))
+    assert all(0 < after <= before <= 1.0 for before, after in zip(falling, falling[1:] or falling, strict=False))
+    assert falling.count(1.0) == rounds - int(share * rounds)
 
 
 def test_a_memory_of_other_shapes_is_refused():
