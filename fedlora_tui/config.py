@@ -315,7 +315,7 @@ EMBEDDED: Mapping[str, Any] = {
     "federation.server_momentum": 0.8,
     "federation.server_warmup": 10,
     "federation.server_cooldown": 0.5,
-    "data.holdout_tokens": 1024,
+    "data.holdout_tokens": 512,
 }
 """What is taken for keys that nobody set where the base is the embedded one: it is small and learns at high rates.
 
