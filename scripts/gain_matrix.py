@@ -49,7 +49,7 @@ def main() -> None:
         learning_rate=asked.learning_rate,
     )
     start = initial(base.targets, config.lora.rank, config.lora.alpha, asked.seed)
-    trained = train_cohort(base, [start] * len(names), rows, plan)
+    trained = train_cohort(base, [start] * len(names), rows, [plan] * len(names))
     alone = [measure(base, None, own).loss for own in rows]
     gains = [
         [loss - measure(base, result.adapter, own).loss for loss, own in zip(alone, rows, strict=True)]

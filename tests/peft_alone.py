@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import torch
 from peft import LoraConfig, get_peft_model
+from torch.nn import functional
 
 from fedlora_tui.lora.cohort import LocalTraining, train_cohort
 from fedlora_tui.lora.rows import Row, batches, packed, padded, targets
@@ -19,7 +20,7 @@ PLAN = LocalTraining(
 
 
 def peft_model(name, start, **settings):
-    """PEFT's own model of the same base, started from the same factors."""
+    """PEFT's own model of the same base, started from the same factors, in their precision."""
     config = LoraConfig(
         r=start.rank,
         lora_alpha=start.alpha,
@@ -28,7 +29,8 @@ def peft_model(name, start, **settings):
         task_type="CAUSAL_LM",
         **settings,
     )
-    model = get_peft_model(FAMILIES[name](), config).eval()
+    precision = next(iter(start.tensors().values())).dtype
+    model = get_peft_model(FAMILIES[name](), config).eval().to(precision)
     own = dict(model.named_parameters())
     for key, value in start.tensors().items():
         own[PREFIX + key.replace(".weight", ".default.weight")].data.copy_(value)
@@ -41,13 +43,19 @@ def peft_tensors(model):
 
 
 def plain_loss(model, rows):
-    """Transformers' own loss of each document alone: shifted labels, a mean over all targets, padding masked."""
+    """Transformers' own loss of each document alone: shifted labels, a mean over all targets, padding masked.
+
+    Transformers rounds logits to float32; a model in float64 is held against the same formula in float64.
+    """
     alone = [piece for row in rows for piece in in_documents(row)]
     inputs = padded(alone, 0, torch.device("cpu"))
     mask = torch.zeros_like(inputs.tokens)
     for index, row in enumerate(alone):
         mask[index, : len(row)] = 1
-    return model(input_ids=inputs.tokens, attention_mask=mask, labels=inputs.labels).loss
+    found = model(input_ids=inputs.tokens, attention_mask=mask, labels=inputs.labels)
+    if found.logits.dtype != torch.float64:
+        return found.loss
+    return functional.cross_entropy(found.logits[:, :-1].flatten(0, 1), inputs.labels[:, 1:].flatten())
 
 
 def in_documents(row):
@@ -93,7 +101,8 @@ def trained(base, starts, rows, plan):
             losses[step.organization].append(step.loss)
             assert step.step == len(losses[step.organization])
 
-    return train_cohort(base, starts, rows, plan, observe), losses
+    plans = [plan] * len(rows) if isinstance(plan, LocalTraining) else plan
+    return train_cohort(base, starts, rows, plans, observe), losses
 
 
 def content(adapter):

@@ -191,7 +191,7 @@ def _alone(config: Config, prepared: Prepared) -> Losses:
     names = prepared.organizations
     began = time.monotonic()
     rows = [prepared.texts.rows(name) for name in names]
-    trained = train_cohort(prepared.base, [prepared.adapter] * len(names), rows, _whole(config))
+    trained = train_cohort(prepared.base, [prepared.adapter] * len(names), rows, [_whole(config)] * len(names))
     losses = _measured(prepared, {result.organization: result.adapter for result in trained})
     return replace(losses, seconds=time.monotonic() - began)
 
@@ -202,7 +202,7 @@ def _pooled(config: Config, prepared: Prepared) -> Losses:
     began = time.monotonic()
     every = tuple(chain.from_iterable(prepared.texts.rows(name).train for name in names))
     plan = replace(_whole(config), batch_size=len(names) * config.federation.batch_size)
-    (trained,) = train_cohort(prepared.base, [prepared.adapter], [Rows("pooled", every, ())], plan)
+    (trained,) = train_cohort(prepared.base, [prepared.adapter], [Rows("pooled", every, ())], [plan])
     losses = _measured(prepared, dict.fromkeys(names, trained.adapter))
     return replace(losses, seconds=time.monotonic() - began)
 

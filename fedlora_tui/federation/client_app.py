@@ -109,16 +109,16 @@ def train_messages(side: ClientSide, messages: Sequence[Message], contexts: Sequ
             jobs.append(_Job(index, message, start, side.rows(organization(context)), plan))
         except Refused as refused:
             replies[index] = _error(message, refused)
-    for plan in dict.fromkeys(job.plan for job in jobs):
-        alike = [job for job in jobs if job.plan == plan]
+    for round in dict.fromkeys(job.plan.round for job in jobs):
+        own = [job for job in jobs if job.plan.round == round]
         trained = train_cohort(
             side.base,
-            [job.start for job in alike],
-            [job.rows for job in alike],
-            plan,
-            partial(side.observer.steps, plan.round),
+            [job.start for job in own],
+            [job.rows for job in own],
+            [job.plan for job in own],
+            partial(side.observer.steps, round),
         )
-        for job, result in zip(alike, trained, strict=True):
+        for job, result in zip(own, trained, strict=True):
             replies[job.index] = train_reply(job.message, result, job.rows.train_tokens)
     return [replies[index] for index in range(len(messages))]
 

@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fedlora_tui.lora.adapter import A_SUFFIX, B_SUFFIX, Adapter, from_tensors
+from fedlora_tui.lora.adapter import A_SUFFIX, B_SUFFIX, Adapter
 from fedlora_tui.lora.base_model import BaseModel
-from fedlora_tui.lora.injection import Dropout, StackedFactors, injected, recomputing
+from fedlora_tui.lora.injection import Draws, Dropout, StackedFactors, injected, recomputing
 from fedlora_tui.lora.rows import IGNORED, Inputs, Row, Rows, batches, generator_seed, padded, targets
+from fedlora_tui.lora.stack import CohortAdamW, Pull, Stack
 
 LOGIT_BYTES = 512 * 2**20
 """A bound on a pass when the cohort is sized by itself, told in what all its logits would weigh at once."""
@@ -31,7 +32,7 @@ NO_ROW = Row(())
 
 @dataclass(frozen=True)
 class LocalTraining:
-    """What an organization does in a round; the same for all of a cohort."""
+    """What an organization does in a round."""
 
     round: int
     seed: int
@@ -89,114 +90,48 @@ class _Member:
         )
         seed = generator_seed("dropout", plan.seed, rows.organization, plan.round)
         self.generator = torch.Generator(base.device).manual_seed(seed)
+        self.dropout = plan.dropout
         self.loss_sum = 0.0
         self.tokens = 0
-
-
-class _Stack:
-    """The factors of all organizations at work, one tensor [K, ...] a factor, and the AdamW that moves them.
-
-    AdamW goes element by element, so that over a stack it does to each organization what it would do to it alone.
-    """
-
-    def __init__(
-        self, starts: Sequence[Mapping[str, Tensor]], scales: Mapping[str, float], plan: LocalTraining
-    ) -> None:
-        self.scales, self.plan = scales, plan
-        self.start = {name: torch.stack([own[name] for own in starts]) for name in starts[0]}
-        self.parameters = {name: tensor.clone().requires_grad_() for name, tensor in self.start.items()}
-        self.optimizer = self._adamw()
-
-    def _adamw(self) -> torch.optim.AdamW:
-        return torch.optim.AdamW(
-            self.parameters.values(),
-            self.plan.learning_rate,
-            betas=(0.9, 0.999),
-            eps=1e-8,
-            weight_decay=0.0,
-            fused=True,
-        )
-
-    def update(self) -> None:
-        """Take one optimizer step on the gradients that the cohort's pass left here."""
-        if self.plan.proximal_mu:
-            for name, parameter in self.parameters.items():
-                pull = self.plan.proximal_mu * (parameter.detach() - self.start[name])
-                parameter.grad = pull if parameter.grad is None else parameter.grad + pull
-        if self.plan.clip_norm:
-            self._clip()
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-
-    def _clip(self) -> None:
-        """Shorten each organization's gradient to the norm allowed, as torch's clip_grad_norm_ does for one."""
-        gradients = [parameter.grad for parameter in self.parameters.values() if parameter.grad is not None]
-        norms = torch.stack([gradient.flatten(1).norm(dim=1) for gradient in gradients]).norm(dim=0)
-        shares = (self.plan.clip_norm / (norms + 1e-6)).clamp(max=1.0)
-        for gradient in gradients:
-            gradient.mul_(shares.view(-1, *[1] * (gradient.dim() - 1)))
-
-    def of(self, index: int) -> dict[str, Tensor]:
-        """Give the factors of one organization as they are now."""
-        return {name: tensor.detach()[index].cpu().clone() for name, tensor in self.parameters.items()}
-
-    def keep(self, indices: Sequence[int]) -> None:
-        """Go on with some of the organizations, in this order, and with what the optimizer knows of them."""
-        chosen = torch.tensor(indices, device=next(iter(self.start.values())).device)
-        kept = [self.optimizer.state[parameter] for parameter in self.parameters.values()]
-        self.start = {name: tensor[chosen] for name, tensor in self.start.items()}
-        self.parameters = {name: p.detach()[chosen].requires_grad_() for name, p in self.parameters.items()}
-        self.optimizer = self._adamw()
-        for parameter, state in zip(self.parameters.values(), kept, strict=True):
-            self.optimizer.state[parameter] = {
-                name: value[chosen] if value.dim() else value.clone() for name, value in state.items()
-            }
 
 
 def train_cohort(
     base: BaseModel,
     starts: Sequence[Adapter],
     rows: Sequence[Rows],
-    plan: LocalTraining,
+    plans: Sequence[LocalTraining],
     observe: StepObserver = lambda steps: None,
 ) -> list[Trained]:
-    """Train each organization from its own start on its own rows, all in one pass a step.
+    """Train each organization from its own start on its own rows by its own plan, all in one pass a step.
 
-    The adapters of a cohort share their ranks and alphas. Organizations with fewer batches leave the pass when they are
-    done. AdamW starts anew: clients keep no optimizer from round to round.
+    Ranks, alphas, rates, batch sizes and numbers of steps may differ. Organizations with fewer batches leave the pass
+    when they are done. AdamW starts anew: clients keep no optimizer from round to round.
     """
     if not starts:
         return []
-    members = [_Member(base, own, plan) for own in rows]
-    stack = _Stack([_on(base, start) for start in starts], _scales(base, starts[0]), plan)
+    members = [_Member(base, own, plan) for own, plan in zip(rows, plans, strict=True)]
+    stack = Stack(starts, base.device, trained=True)
+    optimizer = CohortAdamW(stack, [Pull(plan.learning_rate, plan.clip_norm, plan.proximal_mu) for plan in plans])
     results: dict[str, Trained] = {}
     active = members
     for step in range(max(len(member.batches) for member in members) + 1):
         going = [index for index, member in enumerate(active) if step < len(member.batches)]
         if len(going) < len(active):
-            for index, (member, start) in enumerate(zip(active, starts, strict=True)):
+            for index, member in enumerate(active):
                 if index not in going:
-                    results[member.organization] = _trained(member, stack.of(index), start)
-            active, starts = [active[index] for index in going], [starts[index] for index in going]
+                    results[member.organization] = _trained(member, stack.of(index))
+            active = [active[index] for index in going]
             if not active:
                 break
-            stack.keep(going)
-        observe(_step(base, active, stack, step))
+            optimizer.keep(going)
+        observe(_step(base, active, optimizer, step))
     return [results[member.organization] for member in members]
 
 
-def _on(base: BaseModel, adapter: Adapter) -> dict[str, Tensor]:
-    return {name: tensor.to(base.device, torch.float32) for name, tensor in adapter.tensors().items()}
-
-
-def _scales(base: BaseModel, adapter: Adapter) -> dict[str, float]:
-    return {target.name: adapter.scale_of(target.name) for target in base.targets}
-
-
-def _step(base: BaseModel, active: Sequence[_Member], stack: _Stack, step: int) -> list[StepDone]:
+def _step(base: BaseModel, active: Sequence[_Member], optimizer: CohortAdamW, step: int) -> list[StepDone]:
     """Let every active organization take one local step; tell what each did."""
-    losses, counts = _pass(base, active, stack, step)
-    stack.update()
+    losses, counts = _pass(base, active, optimizer.stack, step)
+    optimizer.update()
     done = []
     for member, loss, count in zip(active, losses, counts, strict=True):
         member.loss_sum += loss * count
@@ -205,25 +140,23 @@ def _step(base: BaseModel, active: Sequence[_Member], stack: _Stack, step: int) 
     return done
 
 
-def _pass(base: BaseModel, active: Sequence[_Member], stack: _Stack, step: int) -> tuple[list[float], list[int]]:
+def _pass(base: BaseModel, active: Sequence[_Member], stack: Stack, step: int) -> tuple[list[float], list[int]]:
     """Carry one batch of every active organization forward and back; give each one's mean loss and target tokens."""
-    plan, own = stack.plan, [member.batches[step] for member in active]
+    own = [member.batches[step] for member in active]
     height = max(map(len, own))
     inputs = padded(_level(own, height), base.end_of_text, base.device)
     counts = [targets(batch) for batch in own]
     sizes = [(len(batch), max(len(row) for row in batch)) for batch in own]
-    generators = [member.generator for member in active]
-
-    def dropout() -> Dropout | None:
-        return Dropout(plan.dropout, generators, sizes, base.recomputed) if plan.dropout else None
-
-    stacked = _stacked(base, stack.parameters, stack.scales, dropout)
+    draws = [Draws(member.dropout, member.generator, *size) for member, size in zip(active, sizes, strict=True)]
+    dropped = any(member.dropout for member in active)
+    stacked = _factors(base, stack, lambda: Dropout(draws, base.recomputed) if dropped else None)
     owner = torch.arange(len(active), device=base.device).repeat_interleave(torch.tensor(counts, device=base.device))
-    shares = 1 / torch.tensor(counts, dtype=torch.float32, device=base.device)[owner]
+    shares = 1 / torch.tensor(counts, dtype=stack.values.dtype, device=base.device)[owner]
     with injected(base.model, base.targets, stacked), recomputing(base.model, base.recomputed):
         losses = base.head.losses(_call(inputs), *_chosen(inputs), shares)
         losses.backward()
-    means = torch.zeros(len(active), device=base.device).index_add_(0, owner, losses.by_target * shares)
+    weighted = losses.by_target * shares
+    means = weighted.new_zeros(len(active)).index_add_(0, owner, weighted)
     return means.tolist(), counts
 
 
@@ -232,15 +165,15 @@ def _level(batches: Sequence[Sequence[Row]], height: int) -> list[Row]:
     return [row for batch in batches for row in [*batch, *[NO_ROW] * (height - len(batch))]]
 
 
-def _stacked(
-    base: BaseModel,
-    parameters: Mapping[str, Tensor],
-    scales: Mapping[str, float],
-    dropout: Callable[[], Dropout | None] = lambda: None,
+def _factors(
+    base: BaseModel, stack: Stack, dropout: Callable[[], Dropout | None] = lambda: None
 ) -> dict[str, StackedFactors]:
     return {
         target.name: StackedFactors(
-            parameters[target.name + A_SUFFIX], parameters[target.name + B_SUFFIX], scales[target.name], dropout()
+            stack.parameters[target.name + A_SUFFIX],
+            stack.parameters[target.name + B_SUFFIX],
+            stack.scales[target.name],
+            dropout(),
         )
         for target in base.targets
     }
@@ -259,9 +192,8 @@ def _chosen(inputs: Inputs) -> tuple[Tensor, Tensor]:
     return rows * length + columns, inputs.labels[rows, columns + 1]
 
 
-def _trained(member: _Member, tensors: Mapping[str, Tensor], start: Adapter) -> Trained:
+def _trained(member: _Member, adapter: Adapter) -> Trained:
     loss = member.loss_sum / member.tokens if member.tokens else float("nan")
-    adapter = from_tensors(tensors, start.rank, start.alpha, start.alphas)
     return Trained(member.organization, adapter, loss, member.tokens, len(member.batches))
 
 
@@ -280,8 +212,8 @@ def measure_cohort(
 ) -> list[Measured]:
     """Give each organization's hold-out loss under its adapter, or of the base alone.
 
-    The adapters of a cohort share their ranks and alphas. Every pass takes as many rows of each, longest first, so that
-    little padding is carried. `observe` is called after each pass, and may wait or raise.
+    One adapter that all share (the same object) is held once. Every pass takes as many rows of each, longest first, so
+    that little padding is carried. `observe` is called after each pass, and may wait or raise.
     """
     ordered = [sorted(own.holdout, key=len, reverse=True) for own in rows]
     sums = [0.0] * len(rows)
@@ -314,16 +246,14 @@ def _losses_of(
 
 
 def _stacker(base: BaseModel, adapters: Sequence[Adapter]) -> Callable[[Sequence[int]], dict[str, StackedFactors]]:
-    """Stack adapters once; give what stacks those of some organizations."""
-    every = [_on(base, adapter) for adapter in adapters]
-    tensors = {name: torch.stack([own.pop(name) for own in every]) for name in list(every[0])}
-    scales = _scales(base, adapters[0])
+    """Give what stacks the adapters of some organizations; one that all of them share is stacked once for all rows."""
+    shared = all(adapter is adapters[0] for adapter in adapters)
+    every = _factors(base, Stack(adapters[:1] if shared else adapters, base.device))
 
     def stacked(some: Sequence[int]) -> dict[str, StackedFactors]:
-        whole = len(some) == len(adapters)
-        return _stacked(
-            base, tensors if whole else {name: tensor[list(some)] for name, tensor in tensors.items()}, scales
-        )
+        if shared or len(some) == len(adapters):
+            return every
+        return {name: factors.of(some) for name, factors in every.items()}
 
     return stacked
 

@@ -32,7 +32,7 @@ TRIED = 5
 
 @dataclass(frozen=True)
 class Losses:
-    """Cross-entropy of each target token, float32, nats; and what goes back from them, where it was asked for."""
+    """Cross-entropy of each target token, nats, in float32 or finer; and what goes back from them where asked for."""
 
     by_target: Tensor
     hidden: Tensor
@@ -70,15 +70,16 @@ class Head:
         else:
             outputs = self.backbone(**call)
             hidden = outputs.last_hidden_state.flatten(0, 1)[positions]
-        losses = torch.empty(len(labels), dtype=torch.float32, device=hidden.device)
+        dtype = torch.promote_types(hidden.dtype, torch.float32)
+        losses = torch.empty(len(labels), dtype=dtype, device=hidden.device)
         gradient = None if weights is None else torch.empty_like(hidden)
         for at in range(0, len(labels), self.positions):
             some = slice(at, at + self.positions)
             part = hidden.detach()[some].requires_grad_(weights is not None)
-            own = functional.cross_entropy(self._logits(outputs, part).float(), labels[some], reduction="none")
+            own = functional.cross_entropy(self._logits(outputs, part).to(dtype), labels[some], reduction="none")
             losses[some] = own.detach()
             if gradient is not None and weights is not None:
-                (gradient[some],) = torch.autograd.grad(own, part, weights[some])
+                (gradient[some],) = torch.autograd.grad(own, part, weights[some].to(dtype))
         return Losses(losses, hidden, gradient)
 
     def _logits(self, outputs: Any, hidden: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,13 +17,18 @@ from fedlora_tui.lora.adapter import TargetModule
 
 
 class StackedFactors:
-    """The factors of K organizations of one module, A [K, rank, in] and B [K, out, rank], with their common scale."""
+    """The factors of K organizations of one module, A [K, rank, in], B [K, out, rank], and their scales [K, 1, 1]."""
 
-    def __init__(self, a: Tensor, b: Tensor, scale: float, dropout: Dropout | None = None) -> None:
-        self.a, self.b, self.scale, self.dropout = a, b, scale, dropout
+    def __init__(self, a: Tensor, b: Tensor, scales: Tensor, dropout: Dropout | None = None) -> None:
+        self.a, self.b, self.scales, self.dropout = a, b, scales, dropout
+
+    def of(self, indices: Sequence[int]) -> StackedFactors:
+        """Give those of some of the organizations."""
+        some = torch.tensor(indices, device=self.a.device)
+        return StackedFactors(self.a[some], self.b[some], self.scales[some])
 
     def added(self, inputs: Tensor, output: Tensor) -> Tensor:
-        """Give `output + scale * inputs A^T B^T` for inputs [K * rows, length, in], whose rows stand by organization.
+        """Give `output + scales * inputs A^T B^T` for inputs [K * rows, length, in], whose rows stand by organization.
 
         Rounded once, after the sum, as PEFT does where the base is shorter than float32.
         """
@@ -31,9 +37,19 @@ class StackedFactors:
         if self.dropout is not None:
             x = self.dropout.apply(x.reshape(groups, -1, *shape[1:]))
         x = x.reshape(groups, -1, shape[-1])
-        low = torch.bmm(x, self.a.transpose(1, 2)) * self.scale
+        low = torch.bmm(x, self.a.transpose(1, 2)) * self.scales
         before = output.to(self.a.dtype).reshape(groups, -1, output.shape[-1])
         return torch.baddbmm(before, low, self.b.transpose(1, 2)).view(output.shape).to(output.dtype)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What one organization drops in a pass: the share, its generator, and the [rows, length] of its own batch."""
+
+    share: float
+    generator: torch.Generator
+    rows: int
+    length: int
 
 
 class Dropout:
@@ -44,34 +60,30 @@ class Dropout:
     second computation draws what the first one drew, and leaves the generators as they were.
     """
 
-    def __init__(
-        self,
-        share: float,
-        generators: Sequence[torch.Generator],
-        batches: Sequence[tuple[int, int]],
-        recomputed: bool = False,
-    ) -> None:
-        self.share, self.generators, self.batches, self.recomputed = share, generators, batches, recomputed
+    def __init__(self, draws: Sequence[Draws], recomputed: bool = False) -> None:
+        self.draws, self.recomputed = draws, recomputed
         self._began: list[Tensor] = []
 
     def apply(self, x: Tensor) -> Tensor:
         """Zero a share of each organization's inputs [K, rows, length, in] and scale up the rest."""
-        now = [generator.get_state() for generator in self.generators] if self.recomputed else []
+        now = [own.generator.get_state() for own in self.draws] if self.recomputed else []
         again = bool(self._began)
         if again:
             self._set(self._began)
         self._began = self._began or now
-        kept = torch.zeros_like(x)
-        for own, generator, (rows, length) in zip(kept, self.generators, self.batches, strict=True):
-            drawn = torch.rand(rows, length, x.shape[-1], generator=generator, device=generator.device)
-            own[:rows, :length] = drawn >= self.share
+        kept = torch.ones_like(x)
+        for mask, own in zip(kept, self.draws, strict=True):
+            if own.share:
+                shape, generator = (own.rows, own.length, x.shape[-1]), own.generator
+                drawn = torch.rand(shape, generator=generator, device=generator.device) >= own.share
+                mask[: own.rows, : own.length] = drawn.to(x.dtype) / (1 - own.share)
         if again:
             self._set(now)
-        return x * kept / (1 - self.share)
+        return x * kept
 
     def _set(self, states: Sequence[Tensor]) -> None:
-        for generator, state in zip(self.generators, states, strict=True):
-            generator.set_state(state)
+        for own, state in zip(self.draws, states, strict=True):
+            own.generator.set_state(state)
 
 
 @contextmanager

@@ -67,7 +67,7 @@ def test_a_gguf_base_trains_and_merges_into_a_plain_model(file: Path, tmp_path: 
     rows = tokenize(base.tokenizer, "office", documents, documents, Shape(CONTEXT, 4096))
     plan = LocalTraining(round=1, seed=7, local_steps=8, local_epochs=0, batch_size=2, learning_rate=0.05)
     start = initial(base.targets, 4, 8.0, 7)
-    (trained,) = train_cohort(base, [start], [rows], plan)
+    (trained,) = train_cohort(base, [start], [rows], [plan])
     after = measure(base, trained.adapter, rows)
     assert after.loss < measure(base, None, rows).loss - 0.01
 

@@ -274,7 +274,7 @@ def test_a_joiner_trains_as_it_would_have_from_that_adapter(settings):
     texts.read("gamma")
     start = checkpoint.read(watched.folder, 1).adapter
     steps = []
-    train_cohort(base, [start], [texts.rows("gamma")], rounds.plan_of(config, 2), steps.extend)
+    train_cohort(base, [start], [texts.rows("gamma")], [rounds.plan_of(config, 2)], steps.extend)
     told = next(e for e in watched.told(ev.TrainStep) if (e.org, e.round) == ("gamma", 2))
     # The first step: later ones differ by what Adam makes of rounding.
     assert told.loss == pytest.approx(steps[0].loss, abs=1e-6)
@@ -344,7 +344,7 @@ def test_an_exception_in_training_fails_the_run_with_its_reason_and_leaves_a_tra
     original = client_app.train_cohort
 
     def broken(base, starts, rows, plan, observe):
-        if plan.round == 2:
+        if plan[0].round == 2:
             raise RuntimeError("the accelerator\nfell over")
         return original(base, starts, rows, plan, observe)
 

@@ -91,7 +91,7 @@ def test_a_bfloat16_base_trains_float32_adapters(folder):
     base = load(ModelConfig(base=str(folder), device="cpu", dtype="bfloat16", max_length=64), LoraConfig())
     assert {parameter.dtype for parameter in base.model.parameters()} == {base.dtype} == {torch.bfloat16}
     start, own = initial(base.targets, 4, 8.0, seed=1), random_rows("a", 6, 1)
-    (result,) = train_cohort(base, [start], [own], replace(PLAN, local_steps=30, learning_rate=2e-2))
+    (result,) = train_cohort(base, [start], [own], [replace(PLAN, local_steps=30, learning_rate=2e-2)])
     assert {tensor.dtype for tensor in result.adapter.tensors().values()} == {torch.float32}
     memorized = replace(own, holdout=own.train)
     assert measure(base, result.adapter, memorized).loss < measure(base, None, memorized).loss - 0.1

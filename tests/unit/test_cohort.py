@@ -12,7 +12,7 @@ import torch
 
 from fedlora_tui.lora.adapter import Adapter, Factors, initial
 from fedlora_tui.lora.cohort import LOGIT_BYTES, cohort_size, measure, measure_cohort, train_cohort
-from fedlora_tui.lora.injection import Dropout
+from fedlora_tui.lora.injection import Draws, Dropout
 from fedlora_tui.lora.rows import Rows
 from tests.peft_alone import PLAN, content, peft_model, plain_loss, relative, three, train_alone, trained
 from tests.tiny_models import MODELS, base_of, gpt2, random_adapter, random_rows
@@ -170,7 +170,7 @@ def test_dropout_drops_its_share_of_the_adapters_inputs_and_scales_the_rest():
 def test_dropout_keeps_the_mean_of_what_it_is_given():
     generators = [torch.Generator().manual_seed(seed) for seed in (1, 2)]
     given = torch.ones(2, 40, 20, 50)
-    kept = Dropout(0.25, generators, [(40, 20), (30, 20)]).apply(given)
+    kept = Dropout([Draws(0.25, generators[0], 40, 20), Draws(0.25, generators[1], 30, 20)]).apply(given)
     assert float((kept[0] == 0).float().mean()) == pytest.approx(0.25, abs=0.01)
     assert kept[0].unique().tolist() == [0.0, pytest.approx(4 / 3)]
     assert float(kept[0].mean()) == pytest.approx(1.0, abs=0.02)
@@ -246,14 +246,14 @@ def test_what_an_observer_raises_ends_the_training_and_leaves_no_hook():
     start = random_adapter(base)
     before = content(start)
     with pytest.raises(Enough):
-        train_cohort(base, [start], [own], PLAN, observe)
+        train_cohort(base, [start], [own], [PLAN], observe)
     assert content(start) == before
     assert not any(module._forward_hooks for module in base.model.modules())
 
 
 def test_no_organizations_and_no_rows_are_no_error():
     base = base_of(gpt2())
-    assert train_cohort(base, [], [], PLAN) == []
+    assert train_cohort(base, [], [], []) == []
     nothing = measure(base, None, Rows("a", (), ()))
     assert nothing.tokens == 0
     assert nothing.loss != nothing.loss

@@ -134,7 +134,10 @@ def test_both_exports_give_the_logits_that_training_saw(name, tmp_path):
     write_adapter(tmp_path / "adapter", adapter, base, origin)
     write_merged(tmp_path / "merged", adapter, base, origin)
     tokens = torch.randint(1, 60, (2, 20), generator=torch.Generator().manual_seed(5))
-    stacked = {m: StackedFactors(f.a[None], f.b[None], adapter.scale_of(m)) for m, f in adapter.factors.items()}
+    stacked = {
+        m: StackedFactors(f.a[None], f.b[None], torch.full((1, 1, 1), adapter.scale_of(m)))
+        for m, f in adapter.factors.items()
+    }
     with torch.no_grad():
         plain = base.model(input_ids=tokens, use_cache=False).logits
         with injected(base.model, base.targets, stacked):

@@ -234,7 +234,7 @@ def test_flowers_fedavg_trains_our_organizations():
     result = FedAvg(min_available_nodes=3).start(
         world.grid, encode(world.start), num_rounds=1, train_config=config, evaluate_config=ConfigRecord(config)
     )
-    trained = train_cohort(world.base, [world.start] * 3, list(world.texts.values()), PLAN)
+    trained = train_cohort(world.base, [world.start] * 3, list(world.texts.values()), [PLAN] * 3)
     shares = [own.train_tokens for own in world.texts.values()]
     for key, value in decode(result.arrays, world.spec).tensors().items():
         mean = sum(s * t.adapter.tensors()[key].double() for s, t in zip(shares, trained, strict=True)) / sum(shares)
@@ -268,7 +268,7 @@ def test_a_cohort_and_one_by_one_give_equal_replies(cohort):
 def test_a_reply_says_what_training_gave_and_weighs_by_the_organizations_tokens():
     world = Federation()
     (answer,) = world.server().train(PLAN, 0, world.start, ["b"])
-    (trained,) = train_cohort(world.base, [world.start], [world.texts["b"]], PLAN)
+    (trained,) = train_cohort(world.base, [world.start], [world.texts["b"]], [PLAN])
     assert content(answer.reply.adapter) == content(trained.adapter)
     assert answer.reply.loss == trained.loss
     assert answer.reply.examples == world.texts["b"].train_tokens
@@ -339,7 +339,7 @@ def test_a_refused_message_leaves_the_others_of_its_cohort_as_they_are():
         messages.append(world.grid.create_message(sent, "train", node, "1"))
     replies = list(world.grid.send_and_receive(messages))
     assert [reply.has_error() for reply in replies] == [False, True, False]
-    (alone,) = train_cohort(world.base, [world.start], [world.texts["c"]], PLAN)
+    (alone,) = train_cohort(world.base, [world.start], [world.texts["c"]], [PLAN])
     assert content(read_train_reply(replies[2], world.spec).adapter) == content(alone.adapter)
 
 
