@@ -79,6 +79,10 @@ def client_app(side: ClientSide) -> ClientApp:
     return app
 
 
+_Known = dict[int, Adapter]
+"""Adapters by the identity of the record that they were read from, for as long as the messages of one call live."""
+
+
 @dataclass(frozen=True)
 class _Job:
     index: int
@@ -101,10 +105,11 @@ def train_messages(side: ClientSide, messages: Sequence[Message], contexts: Sequ
     A message that is refused gets an error reply and leaves the others as they are.
     """
     replies: dict[int, Message] = {}
+    known: _Known = {}
     jobs: list[_Job] = []
     for index, (message, context) in enumerate(zip(messages, contexts, strict=True)):
         try:
-            start = _received(side.spec, message, context)
+            start = _received(side.spec, message, context, known)
             plan = read_plan(_config(message))
             jobs.append(_Job(index, message, start, side.rows(organization(context)), plan))
         except Refused as refused:
@@ -129,12 +134,13 @@ def evaluate_messages(side: ClientSide, messages: Sequence[Message], contexts: S
     A message that is refused gets an error reply and leaves the others as they are.
     """
     replies: dict[int, Message] = {}
+    known: _Known = {}
     alone: list[_Measurement] = []
     adapted: list[tuple[_Measurement, Adapter]] = []
     for index, (message, context) in enumerate(zip(messages, contexts, strict=True)):
         try:
             config = _config(message)
-            adapter = None if read_version(config) == BASE_ALONE else _received(side.spec, message, context)
+            adapter = None if read_version(config) == BASE_ALONE else _received(side.spec, message, context, known)
             job = _Measurement(index, message, side.rows(organization(context)))
             side.observer.testing(read_round(config), organization(context))
         except Refused as refused:
@@ -164,19 +170,28 @@ def _config(message: Message) -> ConfigRecord:
     return config
 
 
-def _received(spec: AdapterSpec, message: Message, context: Context) -> Adapter:
-    """Take the adapter that came, and keep it; without one, use the one kept from before if it is the right version."""
+def _received(spec: AdapterSpec, message: Message, context: Context, known: _Known) -> Adapter:
+    """Take the adapter that came, and keep it; without one, use the one kept from before if it is the right version.
+
+    Organizations of one process are sent the same record, which is read once: they share what it holds.
+    """
     version = read_version(_config(message))
     arrived = message.content.get(ARRAYS)
     if isinstance(arrived, ArrayRecord):
-        adapter = decode(arrived, spec)
+        adapter = _read(arrived, spec, known)
         context.state[HELD] = arrived
         context.state[HELD_VERSION] = MetricRecord({VERSION: version})
         return adapter
     held, kept = context.state.get(HELD), context.state.get(HELD_VERSION)
     if not isinstance(held, ArrayRecord) or not isinstance(kept, MetricRecord) or kept[VERSION] != version:
         raise Refused(f"adapter of version {version} is not here and did not come")
-    return decode(held, spec)
+    return _read(held, spec, known)
+
+
+def _read(record: ArrayRecord, spec: AdapterSpec, known: _Known) -> Adapter:
+    if id(record) not in known:
+        known[id(record)] = decode(record, spec)
+    return known[id(record)]
 
 
 def _error(message: Message, refused: Refused) -> Message:

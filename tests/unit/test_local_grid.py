@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from fedlora_tui.federation import client_app as side
 from fedlora_tui.federation.client_app import ORGANIZATION, ClientSide, client_app, train_messages
 from fedlora_tui.federation.local_grid import HOLDS_FOR_FLOWER, RUN_ID, SERVER_NODE, LocalGrid, local_federation
 from fedlora_tui.federation.messages import (
@@ -384,3 +385,17 @@ def test_no_message_between_server_and_organizations_names_an_organization():
     assert "marmalade" not in str(message)
     assert "marmalade" not in str(reply)
     assert reply.has_content()
+
+
+def test_an_adapter_that_all_are_sent_is_read_once_and_measured_as_one(monkeypatch):
+    world, read, measured = Federation(), [], []
+    monkeypatch.setattr(side, "decode", lambda record, spec: read.append(record) or decode(record, spec))
+    original = side.measure_cohort
+    monkeypatch.setattr(
+        side, "measure_cohort", lambda base, given, *rest: measured.append(given) or original(base, given, *rest)
+    )
+    answers = world.server().evaluate(1, 1, world.start, list(world.texts))
+    assert len(read) == 1
+    assert {id(adapter) for adapter in measured[-1]} == {id(measured[-1][0])}
+    for answer, rows in zip(answers, world.texts.values(), strict=True):
+        assert answer.reply.loss == pytest.approx(measure(world.base, world.start, rows).loss, abs=1e-6)
