@@ -319,7 +319,7 @@ EMBEDDED: Mapping[str, Any] = {
 }
 """What is taken for keys that nobody set where the base is the embedded one: it is small and learns at high rates.
 
-With many short rounds and a server that averages over rounds too, averaging comes close to pooling (docs/quality.md).
+With many short rounds and a server that averages over rounds too, averaging comes close to pooling: `fedlora-tui bench quality`.
 """
 
 LEFT_OUT = ("federation.organizations", *EMBEDDED)

@@ -39,10 +39,14 @@ class Watching:
     def __init__(self, stream: Stream, steering: Steering) -> None:
         self._stream, self._steering = stream, steering
         self._round = self._step = 0
+        self._told: dict[str, tuple[int, int]] = {}
 
     def steps(self, round: int, done: Sequence[StepDone]) -> None:
-        """Report one local step of a cohort."""
+        """Report one local step of a cohort, but those that were reported before memory ran out."""
         for one in done:
+            if self._told.get(one.organization, (0, 0)) >= (round, one.step):
+                continue
+            self._told[one.organization] = round, one.step
             self._stream.emit(ev.TrainStep(one.organization, round, one.step, one.steps, one.loss, one.tokens))
             self._round, self._step = round, one.step
         self._steering.between(self._round, self._step)
@@ -55,6 +59,11 @@ class Watching:
     def between(self) -> None:
         """Let the operator in between two passes of a measurement."""
         self._steering.between(self._round, self._step)
+
+    def shrunk(self, cohort: int) -> None:
+        """Report that fewer organizations go in one pass."""
+        passes = "one organization" if cohort == 1 else f"{cohort} organizations"
+        self._stream.emit(ev.Warned(f"out of memory: from now on {passes} a pass (federation.cohort = {cohort})"))
 
 
 @dataclass

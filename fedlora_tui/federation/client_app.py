@@ -53,6 +53,9 @@ class Observer(Protocol):
     def between(self) -> None:
         """One pass of a measurement is over."""
 
+    def shrunk(self, cohort: int) -> None:
+        """Memory ran out: from now on so many organizations go together, and those that failed go again."""
+
 
 @dataclass(frozen=True)
 class ClientSide:

@@ -1,7 +1,8 @@
 """Flower's Grid, in process: nodes join and leave, messages are answered at once by a ClientApp, in any thread.
 
 Flower's strategies and our own round loop both run on it. Where a cohort function is given, all train (or evaluate)
-messages of one `send_and_receive` go through it together instead of one by one through the app.
+messages of one `send_and_receive` go through it together instead of one by one through the app. Where their memory runs
+out, fewer of them go together from then on, and those that failed go again.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from fedlora_tui.federation.client_app import (
     train_messages,
 )
 from fedlora_tui.federation.messages import GONE
+from fedlora_tui.lora.memory import OutOfMemory, give_back, ran_out
 
 HOLDS_FOR_FLOWER = "1.41"
 """The two private touches below (`_identify`, `_numbered`) were checked against this release."""
@@ -39,9 +41,19 @@ CohortFunction = Callable[[Sequence[Message], Sequence[Context]], list[Message]]
 class LocalGrid(Grid):
     """Organizations of one process as the nodes of a Flower federation."""
 
-    def __init__(self, app: ClientApp, cohorts: Mapping[str, CohortFunction] | None = None, cohort: int = 1) -> None:
-        """Answer by `app`, or by the cohort function of a message's type, at most `cohort` messages a call."""
+    def __init__(
+        self,
+        app: ClientApp,
+        cohorts: Mapping[str, CohortFunction] | None = None,
+        cohort: int = 1,
+        shrunk: Callable[[int], None] = lambda cohort: None,
+    ) -> None:
+        """Answer by `app`, or by the cohort function of a message's type, at most `cohort` messages a call.
+
+        `shrunk` is told the new number where memory ran out.
+        """
         self.app = app
+        self.shrunk = shrunk
         self.cohorts = dict(cohorts or {})
         self.cohort = cohort
         self._contexts: dict[int, Context] = {}
@@ -100,10 +112,32 @@ class LocalGrid(Grid):
         replies: dict[str, Message] = {}
         for kind in dict.fromkeys(message.metadata.message_type for message in sent):
             reached = [m for m in sent if m.metadata.message_type == kind and m.metadata.dst_node_id in self._contexts]
-            for at in range(0, len(reached), self.cohort):
-                for reply in self._answer(kind, reached[at : at + self.cohort]):
-                    replies[reply.metadata.reply_to_message_id] = _numbered(reply)
+            while reached:
+                together, reached = reached[: self.cohort], reached[self.cohort :]
+                found = self._answer_in_memory(kind, together)
+                if found is None:
+                    reached = together + reached
+                    continue
+                replies |= {reply.metadata.reply_to_message_id: _numbered(reply) for reply in found}
         return [replies.get(m.metadata.message_id) or _numbered(_gone(m)) for m in sent]
+
+    def _answer_in_memory(self, kind: str, messages: Sequence[Message]) -> list[Message] | None:
+        """Answer messages together; None where there is no memory for so many, and fewer are to be tried."""
+        try:
+            return self._answer(kind, messages)
+        except Exception as error:
+            if not ran_out(error):
+                raise
+            if len(messages) == 1:
+                raise OutOfMemory(
+                    "memory ran out on one organization alone: lower federation.batch_size or model.max_length, "
+                    "or set model.gradient_checkpointing = true"
+                ) from error
+        # Only outside the clause above is nothing of the pass that failed held by its traceback any more.
+        give_back()
+        self.cohort = len(messages) // 2
+        self.shrunk(self.cohort)
+        return None
 
     def _answer(self, kind: str, messages: Sequence[Message]) -> list[Message]:
         contexts = [self._contexts[message.metadata.dst_node_id] for message in messages]
@@ -126,7 +160,7 @@ def local_federation(side: ClientSide, cohort: int) -> LocalGrid:
         MessageType.TRAIN: partial(train_messages, side),
         MessageType.EVALUATE: partial(evaluate_messages, side),
     }
-    return LocalGrid(client_app(side), together, cohort)
+    return LocalGrid(client_app(side), together, cohort, side.observer.shrunk)
 
 
 def _gone(message: Message) -> Message:

@@ -362,6 +362,32 @@ def test_an_exception_in_training_fails_the_run_with_its_reason_and_leaves_a_tra
     assert watched.run.refusal is None
 
 
+def test_where_memory_runs_out_amid_a_round_it_goes_on_with_fewer_and_no_step_is_told_twice(settings, monkeypatch):
+    undisturbed = WatchedRun(configured(settings)).go()
+    original = client_app.train_cohort
+
+    def narrow(base, starts, rows, plans, observe):
+        def watched(steps):
+            observe(steps)
+            if len(steps) > 2 and steps[0].step == 2:
+                torch.empty(2**60)
+
+        return original(base, starts, rows, plans, watched)
+
+    monkeypatch.setattr(client_app, "train_cohort", narrow)
+    short = WatchedRun(configured(settings)).go()
+    assert short.run.state.phase == "done"
+    assert [e.message for e in short.told(ev.Warned) if "memory" in e.message] == [
+        "out of memory: from now on one organization a pass (federation.cohort = 1)"
+    ]
+    steps = [(e.org, e.round, e.step) for e in short.told(ev.TrainStep)]
+    assert len(steps) == len(set(steps))
+    assert set(steps) == {(e.org, e.round, e.step) for e in undisturbed.told(ev.TrainStep)}
+    for ours, theirs in zip(short.told(ev.RoundFinished), undisturbed.told(ev.RoundFinished), strict=True):
+        assert ours.eval_loss == pytest.approx(theirs.eval_loss, abs=1e-5)
+        assert ours.tokens == theirs.tokens
+
+
 def test_a_training_that_gives_nan_is_refused_and_a_round_without_replies_fails_the_run(settings, monkeypatch):
     original = client_app.train_cohort
 

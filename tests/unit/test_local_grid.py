@@ -26,6 +26,7 @@ from fedlora_tui.federation.messages import (
 from fedlora_tui.federation.server_app import Server, serve
 from fedlora_tui.lora.adapter import shapes
 from fedlora_tui.lora.cohort import LocalTraining, measure, train_cohort
+from fedlora_tui.lora.memory import OutOfMemory
 from tests.tiny_models import base_of, gpt2, random_adapter, random_rows
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict  # isort: skip
@@ -201,6 +202,9 @@ class Nobody:
         pass
 
     def between(self):
+        pass
+
+    def shrunk(self, cohort):
         pass
 
 
@@ -399,3 +403,47 @@ def test_an_adapter_that_all_are_sent_is_read_once_and_measured_as_one(monkeypat
     assert {id(adapter) for adapter in measured[-1]} == {id(measured[-1][0])}
     for answer, rows in zip(answers, world.texts.values(), strict=True):
         assert answer.reply.loss == pytest.approx(measure(world.base, world.start, rows).loss, abs=1e-6)
+
+
+def beyond_all_memory():
+    torch.empty(2**60)
+
+
+@pytest.mark.parametrize(("fits", "told"), [(3, [3]), (1, [3, 1])])
+def test_where_memory_runs_out_fewer_go_together_and_nothing_is_lost(fits, told):
+    """A cohort that is too large asks torch for more than there can be, as a real one does, and is told so by torch."""
+    world, shrunk, calls = Federation(), [], []
+    alone = Federation(cohort=1)
+
+    def together(messages, contexts):
+        calls.append(len(messages))
+        if len(messages) > fits:
+            beyond_all_memory()
+        return train_messages(world.side, messages, contexts)
+
+    world.texts |= {name: random_rows(name, 6, 1, least=24, most=24) for name in "def"}
+    alone.texts |= {name: world.texts[name] for name in "def"}
+    world.grid = LocalGrid(client_app(world.side), {MessageType.TRAIN: together}, 100, shrunk.append)
+    answers = world.server().train(PLAN, 0, world.start, list("abcdef"))
+    assert (shrunk, calls) == (told, [6, 3, 3] if fits == 3 else [6, 3, 1, 1, 1, 1, 1, 1])
+    for ours, theirs in zip(answers, alone.server().train(PLAN, 0, alone.start, list("abcdef")), strict=True):
+        assert ours.organization == theirs.organization
+        assert content(ours.reply.adapter) == content(theirs.reply.adapter)
+    again = world.server().train(PLAN, 0, world.start, list("abcdef"))
+    assert len(again) == 6
+    assert shrunk == told
+
+
+@pytest.mark.parametrize(
+    ("error", "said"), [(RuntimeError("something else"), "^something else$"), (None, "batch_size")]
+)
+def test_other_errors_and_one_organization_too_large_for_itself_end_the_round(error, said):
+    def together(messages, contexts):
+        if error is not None:
+            raise error
+        beyond_all_memory()
+
+    world = Federation()
+    world.grid = LocalGrid(client_app(world.side), {MessageType.TRAIN: together}, 100)
+    with pytest.raises(RuntimeError if error else OutOfMemory, match=said):
+        world.server().train(PLAN, 0, world.start, list(world.texts))
