@@ -170,7 +170,7 @@ class FederationConfig:
     runtime: str = key("local", "where organizations run: all in this process", words=("local",))
     cohort: str | int = key(
         "auto",
-        "organizations trained in one pass; auto: as many as 512 MiB of logits take",
+        "organizations trained in one pass; auto: as many as fit in free memory and fill a pass",
         int,
         words=("auto",),
         least=1,
@@ -319,7 +319,8 @@ EMBEDDED: Mapping[str, Any] = {
 }
 """What is taken for keys that nobody set where the base is the embedded one: it is small and learns at high rates.
 
-With many short rounds and a server that averages over rounds too, averaging comes close to pooling: `fedlora-tui bench quality`.
+With many short rounds and a server that averages over rounds too, averaging comes close to pooling, as
+`fedlora-tui bench quality` measures.
 """
 
 LEFT_OUT = ("federation.organizations", *EMBEDDED)

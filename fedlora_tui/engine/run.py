@@ -210,14 +210,15 @@ class Run:
         from fedlora_tui.federation.messages import AdapterSpec
         from fedlora_tui.federation.server_app import Server
         from fedlora_tui.lora.adapter import own_alphas, shapes
-        from fedlora_tui.lora.cohort import cohort_size
+        from fedlora_tui.lora.cohort_size import cohort_size
 
         config, base = prepared.config, prepared.base
         rank, alpha = config.lora.rank, config.lora.alpha
         spec = AdapterSpec(shapes(base.targets, rank), rank, alpha, own_alphas(base.targets))
         side = ClientSide(base, spec, prepared.texts.rows, Watching(self._stream, self._steering))
-        cohort = cohort_size(config.federation.cohort, plan_of(config, 0), config.model.max_length, base.vocabulary)
-        grid = local_federation(side, cohort if base.rows_apart else 1)
+        plan, length = plan_of(config, 0), config.model.max_length
+        cohort = cohort_size(config.federation.cohort, base, prepared.adapter, plan, length) if base.rows_apart else 1
+        grid = local_federation(side, cohort)
         server = Server(grid, spec)
         return RoundLoop(prepared, grid, server, self._stream, self._steering, folder, self.manner.patient)
 

@@ -16,12 +16,10 @@ from torch import Tensor
 
 from fedlora_tui.lora.adapter import A_SUFFIX, B_SUFFIX, Adapter
 from fedlora_tui.lora.base_model import BaseModel
+from fedlora_tui.lora.head import Losses
 from fedlora_tui.lora.injection import Draws, Dropout, StackedFactors, injected, recomputing
 from fedlora_tui.lora.rows import IGNORED, Inputs, Row, Rows, batches, generator_seed, padded, targets
 from fedlora_tui.lora.stack import CohortAdamW, Pull, Stack
-
-LOGIT_BYTES = 512 * 2**20
-"""A bound on a pass when the cohort is sized by itself, told in what all its logits would weigh at once."""
 
 MEASURED_ROWS = 32
 """Rows of a pass that measures, of all organizations together."""
@@ -160,6 +158,15 @@ def _pass(base: BaseModel, active: Sequence[_Member], stack: Stack, step: int) -
     return means.tolist(), counts
 
 
+def row_forward(base: BaseModel, stack: Stack, row: Row) -> Losses:
+    """Send one row forward as training does, each layer computed once."""
+    inputs = padded([row], base.end_of_text, base.device)
+    positions, labels = _chosen(inputs)
+    weights = torch.ones(len(labels), dtype=stack.values.dtype, device=base.device)
+    with injected(base.model, base.targets, _factors(base, stack)):
+        return base.head.losses(_call(inputs), positions, labels, weights)
+
+
 def _level(batches: Sequence[Sequence[Row]], height: int) -> list[Row]:
     """Lay batches one after the other, each filled up to as many rows."""
     return [row for batch in batches for row in [*batch, *[NO_ROW] * (height - len(batch))]]
@@ -256,10 +263,3 @@ def _stacker(base: BaseModel, adapters: Sequence[Adapter]) -> Callable[[Sequence
         return {name: factors.of(some) for name, factors in every.items()}
 
     return stacked
-
-
-def cohort_size(asked: str | int, plan: LocalTraining, max_length: int, vocabulary: int) -> int:
-    """How many organizations go in one pass: as many as asked, or as leave room for their logits and the gradient."""
-    if isinstance(asked, int):
-        return asked
-    return max(1, LOGIT_BYTES // (3 * 4 * plan.batch_size * max_length * vocabulary))

@@ -100,9 +100,9 @@ def injected(model: Any, targets: Sequence[TargetModule], stacked: Mapping[str, 
             hook.remove()
 
 
-def recomputable(model: Any) -> bool:
-    """Tell whether the model has layers that training can compute twice."""
-    return any(isinstance(layer, GradientCheckpointingLayer) for layer in model.modules())
+def recomputable(model: Any) -> list[Any]:
+    """Give the layers of a model that training can compute twice."""
+    return [layer for layer in model.modules() if isinstance(layer, GradientCheckpointingLayer)]
 
 
 @contextmanager
@@ -112,7 +112,7 @@ def recomputing(model: Any, wanted: bool) -> Iterator[None]:
     Transformers' own switch asks for a model in training mode, where the base would drop out too. Going back belongs
     inside the context, and inside that of `injected`, so that the second computation meets the same adapters.
     """
-    layers = [layer for layer in model.modules() if wanted and isinstance(layer, GradientCheckpointingLayer)]
+    layers = recomputable(model) if wanted else []
     own = [vars(layer).get("forward") for layer in layers]
     try:
         for layer in layers:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fedlora_tui.lora.adapter import Adapter, Factors, initial
-from fedlora_tui.lora.cohort import LOGIT_BYTES, cohort_size, measure, measure_cohort, train_cohort
+from fedlora_tui.lora.cohort import measure, measure_cohort, train_cohort
 from fedlora_tui.lora.injection import Draws, Dropout
 from fedlora_tui.lora.rows import Rows
 from tests.peft_alone import PLAN, content, peft_model, plain_loss, relative, three, train_alone, trained
@@ -257,13 +257,6 @@ def test_no_organizations_and_no_rows_are_no_error():
     nothing = measure(base, None, Rows("a", (), ()))
     assert nothing.tokens == 0
     assert nothing.loss != nothing.loss
-
-
-def test_the_size_of_a_cohort_is_as_asked_or_leaves_room_for_its_logits():
-    assert cohort_size(5, PLAN, 128, 50_000) == 5
-    one = 3 * 4 * PLAN.batch_size * 128 * 4_000
-    assert cohort_size("auto", PLAN, 128, 4_000) == LOGIT_BYTES // one > 1
-    assert cohort_size("auto", PLAN, 100_000, 200_000) == 1
 
 
 def test_scale_is_alpha_over_rank():
