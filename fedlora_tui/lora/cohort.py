@@ -19,7 +19,7 @@ from fedlora_tui.lora.base_model import BaseModel
 from fedlora_tui.lora.head import Losses
 from fedlora_tui.lora.injection import Draws, Dropout, StackedFactors, injected, recomputing
 from fedlora_tui.lora.rows import IGNORED, Inputs, Row, Rows, batches, generator_seed, padded, targets
-from fedlora_tui.lora.stack import CohortAdamW, Pull, Stack
+from fedlora_tui.lora.stack import CohortAdamW, Descent, Stack
 
 MEASURED_ROWS = 32
 """Rows of a pass that measures, of all organizations together."""
@@ -109,7 +109,7 @@ def train_cohort(
         return []
     members = [_Member(base, own, plan) for own, plan in zip(rows, plans, strict=True)]
     stack = Stack(starts, base.device, trained=True)
-    optimizer = CohortAdamW(stack, [Pull(plan.learning_rate, plan.clip_norm, plan.proximal_mu) for plan in plans])
+    optimizer = CohortAdamW(stack, [Descent(plan.learning_rate, plan.clip_norm, plan.proximal_mu) for plan in plans])
     results: dict[str, Trained] = {}
     active = members
     for step in range(max(len(member.batches) for member in members) + 1):

@@ -18,7 +18,7 @@ BETAS, EPSILON = (0.9, 0.999), 1e-8
 
 
 @dataclass(frozen=True)
-class Pull:
+class Descent:
     """How one organization is trained: AdamW's rate, the longest gradient (0: any), FedProx's pull to the start."""
 
     rate: float
@@ -102,17 +102,17 @@ class CohortAdamW:
     (Li et al. 2020, https://arxiv.org/abs/1812.06127).
     """
 
-    def __init__(self, stack: Stack, pulls: Sequence[Pull]) -> None:
+    def __init__(self, stack: Stack, descents: Sequence[Descent]) -> None:
         self.stack = stack
         self.steps = 0
         self.first, self.second = torch.zeros_like(stack.values), torch.zeros_like(stack.values)
-        self._start = stack.values.clone() if any(pull.proximal_mu for pull in pulls) else None
-        self._aim(pulls)
+        self._start = stack.values.clone() if any(own.proximal_mu for own in descents) else None
+        self._aim(descents)
 
-    def _aim(self, pulls: Sequence[Pull]) -> None:
-        self._pulls = list(pulls)
-        self._rates = self.stack.spread([pull.rate for pull in pulls])
-        self._mu = self.stack.spread([pull.proximal_mu for pull in pulls])
+    def _aim(self, descents: Sequence[Descent]) -> None:
+        self._descents = list(descents)
+        self._rates = self.stack.spread([own.rate for own in descents])
+        self._mu = self.stack.spread([own.proximal_mu for own in descents])
 
     @torch.no_grad()
     def update(self) -> None:
@@ -121,7 +121,7 @@ class CohortAdamW:
         assert gradient is not None
         if self._start is not None:
             gradient += self._mu * (values - self._start)
-        if any(pull.clip_norm for pull in self._pulls):
+        if any(own.clip_norm for own in self._descents):
             self._clip()
         self.steps += 1
         self.first.lerp_(gradient, 1 - BETAS[0])
@@ -135,8 +135,8 @@ class CohortAdamW:
         assert self.stack.gradient is not None
         gradients = list(self.stack.views(self.stack.gradient).values())
         norms = torch.stack([gradient.flatten(1).norm(dim=1) for gradient in gradients]).norm(dim=0)
-        most = torch.tensor([pull.clip_norm or torch.inf for pull in self._pulls], device=norms.device)
-        shares = (most.to(norms.dtype) / (norms + 1e-6)).clamp(max=1.0).view(-1, 1, 1)
+        most = norms.new_tensor([own.clip_norm or torch.inf for own in self._descents])
+        shares = (most / (norms + 1e-6)).clamp(max=1.0).view(-1, 1, 1)
         for gradient in gradients:
             gradient.mul_(shares)
 
@@ -147,7 +147,7 @@ class CohortAdamW:
         if self._start is not None:
             self._start = stack.chosen(self._start, indices)
         stack.keep(indices)
-        self._aim([self._pulls[index] for index in indices])
+        self._aim([self._descents[index] for index in indices])
 
 
 def _stacked(factors: Sequence[Tensor]) -> Tensor:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fedlora_tui.lora.adapter import Adapter, Factors
 from fedlora_tui.lora.cohort import LocalTraining
-from fedlora_tui.lora.stack import CohortAdamW, Pull, Stack
+from fedlora_tui.lora.stack import CohortAdamW, Descent, Stack
 from tests.peft_alone import PLAN, relative, train_alone, trained
 from tests.tiny_models import FAMILIES, base_of, random_adapter, random_rows
 
@@ -130,7 +130,7 @@ def test_what_fills_up_a_smaller_rank_stays_zero():
         view[0, 1:, :] = view[0, 1:, :] * (name.endswith("lora_B.weight"))
         if name.endswith("lora_B.weight"):
             view[0, :, 1:] = 0
-    CohortAdamW(stack, [Pull(0.1, clip_norm=0.5, proximal_mu=0.3)] * 2).update()
+    CohortAdamW(stack, [Descent(0.1, clip_norm=0.5, proximal_mu=0.3)] * 2).update()
     for name, parameter in stack.parameters.items():
         filled = parameter[0, :, 1:] if name.endswith("lora_B.weight") else parameter[0, 1:, :]
         assert not filled.any()
