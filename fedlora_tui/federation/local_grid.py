@@ -112,13 +112,13 @@ class LocalGrid(Grid):
         replies: dict[str, Message] = {}
         for kind in dict.fromkeys(message.metadata.message_type for message in sent):
             reached = [m for m in sent if m.metadata.message_type == kind and m.metadata.dst_node_id in self._contexts]
-            while reached:
-                together, reached = reached[: self.cohort], reached[self.cohort :]
+            at = 0
+            while at < len(reached):
+                together = reached[at : at + self.cohort]
                 found = self._answer_in_memory(kind, together)
-                if found is None:
-                    reached = together + reached
-                    continue
-                replies |= {reply.metadata.reply_to_message_id: _numbered(reply) for reply in found}
+                if found is not None:
+                    at += len(together)
+                    replies |= {reply.metadata.reply_to_message_id: _numbered(reply) for reply in found}
         return [replies.get(m.metadata.message_id) or _numbered(_gone(m)) for m in sent]
 
     def _answer_in_memory(self, kind: str, messages: Sequence[Message]) -> list[Message] | None:

@@ -144,10 +144,8 @@ def _pass(base: BaseModel, active: Sequence[_Member], stack: Stack, step: int) -
     height = max(map(len, own))
     inputs = padded(_level(own, height), base.end_of_text, base.device)
     counts = [targets(batch) for batch in own]
-    sizes = [(len(batch), max(len(row) for row in batch)) for batch in own]
-    draws = [Draws(member.dropout, member.generator, *size) for member, size in zip(active, sizes, strict=True)]
-    dropped = any(member.dropout for member in active)
-    stacked = _factors(base, stack, lambda: Dropout(draws, base.recomputed) if dropped else None)
+    draws = _draws(active, own)
+    stacked = _factors(base, stack, lambda: Dropout(draws, base.recomputed) if draws else None)
     owner = torch.arange(len(active), device=base.device).repeat_interleave(torch.tensor(counts, device=base.device))
     shares = 1 / torch.tensor(counts, dtype=stack.values.dtype, device=base.device)[owner]
     with injected(base.model, base.targets, stacked), recomputing(base.model, base.recomputed):
@@ -156,6 +154,16 @@ def _pass(base: BaseModel, active: Sequence[_Member], stack: Stack, step: int) -
     weighted = losses.by_target * shares
     means = weighted.new_zeros(len(active)).index_add_(0, owner, weighted)
     return means.tolist(), counts
+
+
+def _draws(active: Sequence[_Member], batches: Sequence[Sequence[Row]]) -> list[Draws]:
+    """Give what each organization drops of its own batch; nothing where nobody drops."""
+    if not any(member.dropout for member in active):
+        return []
+    return [
+        Draws(member.dropout, member.generator, len(batch), max(map(len, batch)))
+        for member, batch in zip(active, batches, strict=True)
+    ]
 
 
 def row_forward(base: BaseModel, stack: Stack, row: Row) -> Losses:

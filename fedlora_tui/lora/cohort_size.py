@@ -11,7 +11,7 @@ from fedlora_tui.lora.adapter import Adapter
 from fedlora_tui.lora.base_model import BaseModel
 from fedlora_tui.lora.cohort import LocalTraining, row_forward
 from fedlora_tui.lora.injection import recomputable
-from fedlora_tui.lora.memory import give_back, ran_out
+from fedlora_tui.lora.memory import ran_out
 from fedlora_tui.lora.rows import Row
 from fedlora_tui.lora.stack import Stack
 
@@ -36,7 +36,6 @@ def cohort_size(asked: str | int, base: BaseModel, start: Adapter, plan: LocalTr
     except Exception as error:
         if not ran_out(error):
             raise
-        give_back()
         return 1
     fitting = int(USED_SHARE * free_bytes(base.device)) // own
     filling = PASS_TOKENS.get(base.device.type, PASS_TOKENS_ELSEWHERE) // (plan.batch_size * max_length)
