@@ -80,7 +80,8 @@ def _organization_words(event: ev.Event, glyphs: Glyphs) -> tuple[str, str, str,
     sign = glyphs.organization_state
     match event:
         case ev.OrgJoined() if event.round > 1:
-            words = f"joined with round {event.round}, {numbers.count_short(event.tokens, glyphs)} tokens"
+            tokens = f", {numbers.count_short(event.tokens, glyphs)} tokens" if event.tokens is not None else ""
+            words = f"joined with round {event.round}{tokens}"
             return sign("joining"), "yours", event.org, words
         case ev.OrgLeft():
             return sign("leaving"), "yours", event.org, f"left: {event.reason}" if event.reason else "left"

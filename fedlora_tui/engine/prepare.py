@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fedlora_tui.config import Config, resolved
+from fedlora_tui.engine.sampling import MEASURED_AT_MOST, measured
 from fedlora_tui.lora import base_model
 from fedlora_tui.lora.adapter import Adapter, initial
 from fedlora_tui.lora.base_model import BaseModel
@@ -38,7 +42,7 @@ class Counts:
 
 
 class Texts:
-    """The organizations' tokens, read and kept here for those that take part."""
+    """The organizations' tokens, each read when it is first needed and kept here for as long as it takes part."""
 
     def __init__(self, source: Source, base: BaseModel, config: Config) -> None:
         self.source = source
@@ -46,7 +50,7 @@ class Texts:
         self._config = config
         self._rows: dict[str, Rows] = {}
         self._counts: dict[str, Counts] = {}
-        self._unigrams: dict[str, Counter[int]] = {}
+        self._unigrams: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
         self._pooled: Counter[int] = Counter()
 
     def read(self, organization: str) -> Counts:
@@ -59,11 +63,15 @@ class Texts:
         rows = tokenize(self._base.tokenizer, organization, text.train, text.holdout, shape)
         check_enough(rows, federation.batch_size)
         self._rows[organization] = rows
-        self._unigrams[organization] = Counter(chain.from_iterable(row.tokens for row in rows.train))
-        self._pooled.update(self._unigrams[organization])
+        self._unigrams[organization] = rows.unigrams
+        self._pooled.update(self._seen(organization))
         told = notice(organization, replace(documents, dropped=text.dropped), data.max_megabytes)
         self._counts[organization] = Counts(text.documents, rows.train_tokens, rows.holdout_tokens, told)
         return self._counts[organization]
+
+    def known(self, organization: str) -> bool:
+        """Tell whether an organization's text was read."""
+        return organization in self._rows
 
     def rows(self, organization: str) -> Rows:
         """Give the tokens of an organization that takes part."""
@@ -74,14 +82,20 @@ class Texts:
         return self._counts[organization]
 
     def skew(self, organization: str) -> float | None:
-        """Tell how far an organization's tokens are from those of all that take part, 0 to 1."""
-        return skew.distance(self._unigrams[organization], self._pooled)
+        """Tell how far an organization's tokens are from those of all whose text was read, 0 to 1."""
+        return skew.distance(self._seen(organization), self._pooled)
 
     def forget(self, organization: str) -> None:
         """Let go of an organization's tokens."""
         self._rows.pop(organization, None)
         self._counts.pop(organization, None)
-        self._pooled.subtract(self._unigrams.pop(organization, {}))
+        self._pooled.subtract(self._seen(organization))
+        self._unigrams.pop(organization, None)
+
+    def _seen(self, organization: str) -> Counter[int]:
+        """Count an organization's tokens by kind; they are kept as arrays, which take a tenth of the memory."""
+        tokens, counts = self._unigrams.get(organization, (np.zeros(0), np.zeros(0)))
+        return Counter(dict(zip(tokens.tolist(), counts.tolist(), strict=True)))
 
 
 @dataclass(frozen=True)
@@ -101,14 +115,28 @@ def prepare(config: Config, roster: Roster, say: Say) -> Prepared:
     names = roster.names
     base = _load_base(config, say)
     texts = Texts(roster.source, base, config)
-    for index, name in enumerate(names):
-        say(Preparing("organizations", "working", "reading", index, len(names), "organizations"))
+    first = _read_first(names, config)
+    for index, name in enumerate(first):
+        say(Preparing("organizations", "working", "reading", index, len(first), "organizations"))
         texts.read(name)
-    tokens = sum(texts.counts(name).tokens for name in names)
-    say(Preparing("organizations", "done", f"{len(names)} of {config.data.source}, {tokens:,} tokens to train on"))
+    tokens = sum(texts.counts(name).tokens for name in first)
+    read = "" if len(first) == len(names) else f"{len(first)} read, "
+    say(
+        Preparing(
+            "organizations", "done", f"{len(names):,} of {config.data.source}, {read}{tokens:,} tokens to train on"
+        )
+    )
     adapter = initial(base.targets, config.lora.rank, config.lora.alpha, config.federation.seed)
-    warnings = tuple(_warnings(texts, names))
+    warnings = tuple(_warnings(texts, first))
     return Prepared(resolved(config, len(names)), base, texts, names, adapter, warnings)
+
+
+def _read_first(names: tuple[str, ...], config: Config) -> tuple[str, ...]:
+    """Give those whose text is read before the run: all, or, where they are very many, those that measure."""
+    federation = config.federation
+    if len(names) <= MEASURED_AT_MOST:
+        return names
+    return measured(names, federation.fraction_evaluate, federation.seed)
 
 
 def _warnings(texts: Texts, names: tuple[str, ...]) -> Iterator[Warned]:

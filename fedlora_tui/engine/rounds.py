@@ -62,6 +62,7 @@ class Watching:
 
     def shrunk(self, cohort: int) -> None:
         """Report that fewer organizations go in one pass."""
+        self._stream.emit(ev.CohortSized(cohort))
         passes = "one organization" if cohort == 1 else f"{cohort} organizations"
         self._stream.emit(ev.Warned(f"out of memory: from now on {passes} a pass (federation.cohort = {cohort})"))
 
@@ -129,25 +130,56 @@ class RoundLoop:
             self.steering.now_present(self.organizations)
             lack = self.steering.lack()
             if lack is None:
-                return True
+                if self._all_read(round):
+                    return True
+                continue
             if not self.patient:
                 raise TooFewError(f"round {round} {lack} (federation.min_organizations)")
             self.steering.wait_for_organizations(round, lack)
             if self.steering.finish_asked:
                 return False
 
+    def _all_read(self, round: int) -> bool:
+        """Read the text of those in the round whose text was not needed before; False where one had to leave for it."""
+        texts, all_stay = self.prepared.texts, True
+        for name in sorted({*self._sample(round), *self._measured()}):
+            if texts.known(name):
+                continue
+            self.steering.between(round - 1, 0)
+            self.stream.emit(ev.OrgState(name, "waiting", round, "reading its text"))
+            try:
+                counts = texts.read(name)
+            except UserError as error:
+                self._cannot_take_part(name, round, error)
+                self._leave(name)
+                all_stay = False
+                continue
+            self.stream.emit(
+                ev.OrgCounted(name, round, counts.documents, counts.tokens, counts.holdout_tokens, texts.skew(name))
+            )
+            self.stream.emit(ev.OrgState(name, "waiting", round))
+            if counts.notice:
+                self.stream.emit(ev.Warned(counts.notice, name))
+        return all_stay
+
+    def _cannot_take_part(self, name: str, round: int, error: UserError) -> None:
+        self.stream.emit(ev.Warned(f"{name} cannot join: {error}", name))
+        self.stream.emit(ev.OrgLeft(name, round, "cannot join"))
+
+    def _leave(self, name: str) -> None:
+        self.organizations.remove(name)
+        self.grid.leave(self.server.dismiss(name))
+        self.prepared.texts.forget(name)
+
     def _apply(self, change: Change, round: int) -> None:
         if change.command == "drop":
-            self.organizations.remove(change.org)
-            self.grid.leave(self.server.dismiss(change.org))
-            self.prepared.texts.forget(change.org)
+            self._leave(change.org)
             self.stream.emit(ev.OrgLeft(change.org, round, "dropped by the operator"))
             return
         try:
             said = self.prepared.texts.read(change.org).notice
         except UserError as error:
-            self.stream.emit(ev.Warned(f"{change.org} cannot join: {error}", change.org))
-            self.stream.emit(ev.OrgLeft(change.org, round, "cannot join"))
+            self._cannot_take_part(change.org, round, error)
             return
         self.organizations.append(change.org)
         self._welcome(change.org, round)
@@ -157,10 +189,15 @@ class RoundLoop:
         self._report_losses(0, self.server.evaluate_base([change.org]))
 
     def _welcome(self, name: str, round: int) -> None:
-        counts, skew = self.prepared.texts.counts(name), self.prepared.texts.skew(name)
         self.server.welcome(name, self.grid.join(name))
-        rank = self.config.lora.rank
-        self.stream.emit(ev.OrgJoined(name, round, counts.documents, counts.tokens, counts.holdout_tokens, rank, skew))
+        texts, rank = self.prepared.texts, self.config.lora.rank
+        if not texts.known(name):
+            self.stream.emit(ev.OrgJoined(name, round, None, None, None, rank))
+            return
+        counts = texts.counts(name)
+        self.stream.emit(
+            ev.OrgJoined(name, round, counts.documents, counts.tokens, counts.holdout_tokens, rank, texts.skew(name))
+        )
 
     def _one_round(self, round: int) -> None:
         sums, rounds = _RoundSums(round), self.config.federation.rounds

@@ -218,6 +218,7 @@ class Run:
         side = ClientSide(base, spec, prepared.texts.rows, Watching(self._stream, self._steering))
         plan, length = plan_of(config, 0), config.model.max_length
         cohort = cohort_size(config.federation.cohort, base, prepared.adapter, plan, length) if base.rows_apart else 1
+        self._stream.emit(ev.CohortSized(cohort))
         grid = local_federation(side, cohort)
         server = Server(grid, spec)
         return RoundLoop(prepared, grid, server, self._stream, self._steering, folder, self.manner.patient)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import random
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, overload
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fedlora_tui.errors import UserError
@@ -45,13 +48,66 @@ class Row:
         return max(len(self.tokens) - self.first_target - len(self.starts), 0)
 
 
+class RowArray(Sequence[Row]):
+    """Rows in the bytes of their tokens, two or four each: so an organization that waits for its turn is kept.
+
+    A row that is asked for is made anew.
+    """
+
+    def __init__(self, rows: Iterable[Row] = ()) -> None:
+        """Take the rows one after another; none of them is kept."""
+        tokens, ends, first_targets, starts, start_ends = (array("I") for _ in range(5))
+        for row in rows:
+            tokens.extend(row.tokens)
+            ends.append(len(tokens))
+            first_targets.append(row.first_target)
+            starts.extend(row.starts)
+            start_ends.append(len(starts))
+        self._tokens, self._ends, self._first_targets = _short(tokens), _short(ends), _short(first_targets)
+        self._starts, self._start_ends = _short(starts), _short(start_ends)
+        lengths, others = (np.diff(np.asarray(bounds, np.int64), prepend=0) for bounds in (ends, start_ends))
+        self.targets = int(np.maximum(lengths - np.asarray(first_targets, np.int64) - others, 0).sum())
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @overload
+    def __getitem__(self, place: int) -> Row: ...
+    @overload
+    def __getitem__(self, place: slice) -> RowArray: ...
+    def __getitem__(self, place: int | slice) -> Row | RowArray:
+        if isinstance(place, slice):
+            return RowArray(self[at] for at in range(*place.indices(len(self))))
+        at = range(len(self))[place]
+        tokens = self._tokens[self._ends[at - 1] if at else 0 : self._ends[at]]
+        starts = self._starts[self._start_ends[at - 1] if at else 0 : self._start_ends[at]]
+        return Row(tuple(tokens.tolist()), int(self._first_targets[at]), tuple(starts.tolist()))
+
+    @property
+    def unigrams(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The tokens that occur, in order, and how often each does."""
+        found, counts = np.unique(self._tokens, return_counts=True)
+        return found, counts.astype(np.uint32)
+
+
+def _short(numbers: array[int]) -> NDArray[Any]:
+    """Lay numbers into two bytes each where they fit."""
+    wide = np.asarray(numbers, np.uint32)
+    return wide.astype(np.uint16) if wide.max(initial=0) < 2**16 else wide.copy()
+
+
 @dataclass(frozen=True)
 class Rows:
     """One organization's tokens: pieces of documents for training and for its hold-out, each with a target or more."""
 
     organization: str
-    train: tuple[Row, ...]
-    holdout: tuple[Row, ...]
+    train: Sequence[Row]
+    holdout: Sequence[Row]
 
     @property
     def train_tokens(self) -> int:
@@ -63,9 +119,16 @@ class Rows:
         """Target tokens to measure on."""
         return targets(self.holdout)
 
+    @property
+    def unigrams(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The tokens to train on that occur, in order, and how often each does."""
+        return (self.train if isinstance(self.train, RowArray) else RowArray(self.train)).unigrams
+
 
 def targets(rows: Iterable[Row]) -> int:
     """Count the tokens that are predicted: all of a document but its first, or but its prompt."""
+    if isinstance(rows, RowArray):
+        return rows.targets
     return sum(row.targets for row in rows)
 
 
@@ -90,15 +153,15 @@ def tokenize(
     return Rows(organization, learned(lambda: encoded(tokenizer, train), shape), measured(held, shape))
 
 
-def learned(documents: Callable[[], Iterable[Row]], shape: Shape) -> tuple[Row, ...]:
+def learned(documents: Callable[[], Iterable[Row]], shape: Shape) -> RowArray:
     """Lay documents, of which each call gives all anew, into rows to train on."""
-    rows = tuple(packed(documents(), shape.max_length)) if shape.packed else ()
+    rows = RowArray(packed(documents(), shape.max_length) if shape.packed else ())
     if len(rows) >= max(shape.fewest, 1):
         return rows
-    return tuple(piece for row in documents() for piece in pieces(row, shape.max_length))
+    return RowArray(piece for row in documents() for piece in pieces(row, shape.max_length))
 
 
-def measured(documents: Iterable[Row], shape: Shape) -> tuple[Row, ...]:
+def measured(documents: Iterable[Row], shape: Shape) -> RowArray:
     """Lay documents into rows to measure on, up to the shape's targets.
 
     Never several documents in a row: where a row of several is full, a document is cut, and its rest would be measured
@@ -111,7 +174,7 @@ def measured(documents: Iterable[Row], shape: Shape) -> tuple[Row, ...]:
         if most < 0 and taken:
             break
         taken.append(row)
-    return tuple(taken)
+    return RowArray(taken)
 
 
 def check_enough(rows: Rows, batch_size: int) -> None:

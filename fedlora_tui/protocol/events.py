@@ -135,6 +135,14 @@ class RunFailed(Event):
 
 
 @dataclass(frozen=True)
+class CohortSized(Event):
+    """From now on `cohort` organizations go through the base in one pass; fewer than before where memory ran out."""
+
+    type: ClassVar[str] = "cohort_sized"
+    cohort: int
+
+
+@dataclass(frozen=True)
 class RoundStarted(Event):
     """A round begins with the sampled `orgs`; `steps` is the largest number of local steps among them."""
 
@@ -179,16 +187,30 @@ class RoundFinished(Event):
 class OrgJoined(Event):
     """An organization takes part from `round` on. Counts are of its text after duplicates are out, never the text.
 
-    `skew` is how far its tokens' distribution is from that of everybody who takes part, 0 to 1.
+    `skew` is how far its tokens' distribution is from that of everybody whose text was read, 0 to 1. Counts are None
+    where the text is read when it is first needed; `OrgCounted` tells them then.
     """
 
     type: ClassVar[str] = "org_joined"
     org: str
     round: int
-    documents: int = 0
-    tokens: int = 0
-    holdout_tokens: int = 0
+    documents: int | None = 0
+    tokens: int | None = 0
+    holdout_tokens: int | None = 0
     rank: int = 0
+    skew: float | None = None
+
+
+@dataclass(frozen=True)
+class OrgCounted(Event):
+    """The text of an organization that was known by name alone has been read; counts as in `OrgJoined`."""
+
+    type: ClassVar[str] = "org_counted"
+    org: str
+    round: int
+    documents: int
+    tokens: int
+    holdout_tokens: int
     skew: float | None = None
 
 

@@ -22,7 +22,16 @@ TREND_PARTS = 4
 """Into how many parts a round falls in the trend of one organization."""
 
 AT_WORK = ("training", "testing")
-NOT_LOGGED = (ev.TrainStep, ev.Telemetry, ev.OrgState, ev.OrgEvaluated, ev.UpdateReceived, ev.RoundAggregated)
+NOT_LOGGED = (
+    ev.TrainStep,
+    ev.Telemetry,
+    ev.OrgState,
+    ev.OrgEvaluated,
+    ev.UpdateReceived,
+    ev.RoundAggregated,
+    ev.OrgCounted,
+    ev.CohortSized,
+)
 OVER = ("done", "failed", "stopped")
 
 
@@ -148,6 +157,7 @@ class RunState:
     log: tuple[Record, ...] = ()
     machine: ev.Telemetry | None = None
     speed: float | None = None
+    cohort: int | None = None
     checkpoint: ev.CheckpointWritten | None = None
     checkpoint_t: float | None = None
     export: ev.AdapterExported | None = None
@@ -437,11 +447,22 @@ def _org_joined(state: RunState, event: ev.OrgJoined, t: float) -> RunState:
         _no_longer_waiting(state, event.org),
         event.org,
         state="waiting",
+        documents=event.documents or 0,
+        tokens=event.tokens or 0,
+        holdout_tokens=event.holdout_tokens or 0,
+        skew=event.skew,
+        rank=event.rank or state.rank,
+    )
+
+
+def _org_counted(state: RunState, event: ev.OrgCounted, t: float) -> RunState:
+    return _organization(
+        state,
+        event.org,
         documents=event.documents,
         tokens=event.tokens,
         holdout_tokens=event.holdout_tokens,
         skew=event.skew,
-        rank=event.rank or state.rank,
     )
 
 
@@ -479,6 +500,10 @@ def _round_finished(state: RunState, event: ev.RoundFinished, t: float) -> RunSt
         curve=(*state.curve, _condensed(points, CURVE_POINTS)) if event.round > 0 else state.curve,
         round_curve=(),
     )
+
+
+def _cohort_sized(state: RunState, event: ev.CohortSized, t: float) -> RunState:
+    return replace(state, cohort=event.cohort)
 
 
 def _telemetry(state: RunState, event: ev.Telemetry, t: float) -> RunState:
@@ -548,7 +573,9 @@ _CHANGES: Mapping[type[ev.Event], Callable[[RunState, Any, float], RunState]] = 
     ev.OrgEvaluated: _org_evaluated,
     ev.OrgState: _org_state,
     ev.OrgJoined: _org_joined,
+    ev.OrgCounted: _org_counted,
     ev.OrgLeft: _org_left,
+    ev.CohortSized: _cohort_sized,
     ev.Telemetry: _telemetry,
     ev.CheckpointWritten: _checkpoint_written,
     ev.AdapterExported: _adapter_exported,

@@ -201,6 +201,7 @@ class ScriptedRun:
             yield ev.Preparing(stage, "working", *working)
             if stage == "first look":
                 yield self._run_started()
+                yield ev.CohortSized(len(self._organizations))
                 for name in self._organizations:
                     *_, thousands, skew = ORGANIZATIONS[name]
                     yield ev.OrgJoined(name, 1, 1204, thousands * 1000, 12_100, 4, skew)

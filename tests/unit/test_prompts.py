@@ -111,5 +111,5 @@ def test_counts_weights_and_the_holdout_are_of_target_tokens(tokenizer):
     rows = tokenize(tokenizer, "org", pairs, pairs, Shape(64, 2))
     alone = tokenize(tokenizer, "org", [Document(pair.text) for pair in pairs], (), Shape(64, 2))
     assert rows.train_tokens == alone.train_tokens + len(pairs)  # plain text does not predict its first token
-    assert rows.holdout == rows.train[:1]
-    assert measured(rows.train, Shape(64, 10**6)) == rows.train
+    assert list(rows.holdout) == list(rows.train[:1])
+    assert list(measured(rows.train, Shape(64, 10**6))) == list(rows.train)

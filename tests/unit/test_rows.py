@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 
@@ -10,7 +12,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlora_tui.lora.rows import IGNORED, Row, Rows, Shape, batches, generator_seed, packed, padded, targets, tokenize
+from fedlora_tui.lora.rows import (
+    IGNORED,
+    Row,
+    RowArray,
+    Rows,
+    Shape,
+    batches,
+    generator_seed,
+    packed,
+    padded,
+    targets,
+    tokenize,
+)
 from fedlora_tui.organizations.text import Document
 
 END = 0
@@ -190,3 +204,32 @@ def test_a_hold_out_is_measured_one_document_a_row():
     rows = tokenize(Letters(), "org", documents, documents, Shape(12, 100, packed=True))
     assert not any(row.starts for row in rows.holdout)
     assert len(rows.holdout) == 3
+
+
+@given(
+    st.lists(
+        st.builds(
+            lambda tokens, first, starts: Row(tuple(tokens), first, tuple(sorted(starts))),
+            st.lists(st.integers(0, 200_000), min_size=1, max_size=12),
+            st.integers(1, 3),
+            st.sets(st.integers(1, 9), max_size=3),
+        ),
+        max_size=9,
+    )
+)
+def test_rows_come_out_of_an_array_as_they_went_in(rows):
+    held = RowArray(iter(rows))
+    assert list(held) == rows
+    assert held == rows
+    assert held[1:-1] == rows[1:-1]
+    assert [held[-place] for place in range(1, len(rows) + 1)] == rows[::-1]
+    assert targets(held) == targets(rows)
+    seen = Counter(token for row in rows for token in row.tokens)
+    assert dict(zip(*(part.tolist() for part in held.unigrams), strict=True)) == seen
+    with pytest.raises(IndexError):
+        held[len(rows)]
+
+
+def test_a_waiting_organization_takes_two_bytes_a_token_of_a_small_vocabulary():
+    held = RowArray(Row(tuple(range(i, i + 128))) for i in range(1000))
+    assert len(pickle.dumps(held)) < 2.2 * 128 * 1000

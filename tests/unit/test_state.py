@@ -71,6 +71,20 @@ def test_the_base_is_measured_as_a_mean_by_tokens_and_a_late_joiner_leaves_it(te
     assert tell.state.organizations["c"].base_holdout == 9.0
 
 
+def test_an_organization_known_by_name_alone_is_counted_later_and_keeps_all_else(tell):
+    tell(ev.OrgJoined("c", 2, None, None, None, 4), ev.OrgEvaluated("c", 0, 9.0, 10, 5))
+    assert (tell.state.organizations["c"].tokens, tell.state.organizations["c"].skew) == (0, None)
+    counted = tell(ev.OrgCounted("c", 3, 5, 50, 10, 0.25)).organizations["c"]
+    assert (counted.documents, counted.tokens, counted.holdout_tokens, counted.skew) == (5, 50, 10, 0.25)
+    assert (counted.rank, counted.base_holdout) == (4, 9.0)
+
+
+def test_the_size_of_a_cohort_is_the_last_that_was_told(tell):
+    assert tell.state.cohort is None
+    tell(ev.CohortSized(8), ev.CohortSized(4))
+    assert tell.state.cohort == 4
+
+
 def test_losses_are_means_by_tokens(tell):
     tell(ev.RoundStarted(1, 5, ("a", "b"), 2))
     tell(ev.TrainStep("a", 1, 1, 2, 4.0, 10), ev.TrainStep("b", 1, 1, 2, 2.0, 30), ev.TrainStep("a", 1, 2, 2, 1.0, 20))

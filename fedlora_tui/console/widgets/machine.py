@@ -131,7 +131,11 @@ def _traffic_lines(view: View, width: int) -> list[Text]:
     sent += f"{glyphs.down} {numbers.mebibytes(state.bytes_down, glyphs)} MiB"
     whole, times = whole_models(state)
     return [
-        Row(width, glyphs).at(0, ("speed", "quiet")).at(7, f"{_speed(view)} tok/s").text(),
+        Row(width, glyphs)
+        .at(0, ("speed", "quiet"))
+        .at(7, f"{_speed(view)} tok/s")
+        .at(29, (f"cohort {state.cohort}" if state.cohort else "", "quiet"))
+        .text(),
         Row(width, glyphs).at(0, ("sent", "quiet")).at(7, sent).at(29, ("text 0 B", "held")).text(),
         Row(width, glyphs)
         .at(7, (f"whole models {numbers.bytes_text(whole, glyphs)}   {numbers.ratio(times, glyphs)}", "quiet"))
