@@ -272,14 +272,14 @@ def batches(
     smaller. With `epochs` the passes are counted, else passes follow one another until there are `steps` batches.
     """
     generator = random.Random(hashlib.sha256(f"batches|{seed}|{organization}|{round}".encode()).digest())
-    given: list[list[Row]] = []
+    places: list[list[int]] = []
     passes = 0
-    while passes < epochs if epochs else len(given) < steps:
+    while passes < epochs if epochs else len(places) < steps:
         order = list(range(len(rows)))
         generator.shuffle(order)
-        given += [[rows[i] for i in order[at : at + batch_size]] for at in range(0, len(order), batch_size)]
+        places += [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
         passes += 1
-    return given if epochs else given[:steps]
+    return [[rows[place] for place in batch] for batch in (places if epochs else places[:steps])]
 
 
 def generator_seed(purpose: str, seed: int, organization: str, round: int) -> int:
