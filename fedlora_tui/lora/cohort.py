@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,7 +19,8 @@ from fedlora_tui.lora.adapter import A_SUFFIX, B_SUFFIX, Adapter
 from fedlora_tui.lora.base_model import BaseModel
 from fedlora_tui.lora.head import Losses
 from fedlora_tui.lora.injection import Draws, Dropout, StackedFactors, injected, recomputing
-from fedlora_tui.lora.rows import IGNORED, Inputs, Row, Rows, batches, generator_seed, padded, targets
+from fedlora_tui.lora.readback import Readback
+from fedlora_tui.lora.rows import Inputs, Row, Rows, batches, generator_seed, padded, sent, targets
 from fedlora_tui.lora.stack import CohortAdamW, Descent, Stack
 
 MEASURED_ROWS = 32
@@ -111,10 +113,12 @@ def train_cohort(
     stack = Stack(starts, base.device, trained=True)
     optimizer = CohortAdamW(stack, [Descent(plan.learning_rate, plan.clip_norm, plan.proximal_mu) for plan in plans])
     results: dict[str, Trained] = {}
+    readback = Readback(base.device, partial(_tell, observe))
     active = members
     for step in range(max(len(member.batches) for member in members) + 1):
         going = [index for index, member in enumerate(active) if step < len(member.batches)]
         if len(going) < len(active):
+            readback.read_all()
             for index, member in enumerate(active):
                 if index not in going:
                     results[member.organization] = _trained(member, stack.of(index))
@@ -122,23 +126,28 @@ def train_cohort(
             if not active:
                 break
             optimizer.keep(going)
-        observe(_step(base, active, optimizer, step))
+        losses, counts = _pass(base, active, optimizer.stack, step)
+        optimizer.update()
+        readback.add(losses, (tuple(active), counts, step))
     return [results[member.organization] for member in members]
 
 
-def _step(base: BaseModel, active: Sequence[_Member], optimizer: CohortAdamW, step: int) -> list[StepDone]:
-    """Let every active organization take one local step; tell what each did."""
-    losses, counts = _pass(base, active, optimizer.stack, step)
-    optimizer.update()
+_Taken = tuple[Sequence[_Member], Sequence[int], int]
+"""Who took a step, on how many target tokens each, and which step it was."""
+
+
+def _tell(observe: StepObserver, losses: Sequence[float], taken: _Taken) -> None:
+    """Add one step's losses to what its organizations have, and tell what each did."""
+    active, counts, step = taken
     done = []
     for member, loss, count in zip(active, losses, counts, strict=True):
         member.loss_sum += loss * count
         member.tokens += count
         done.append(StepDone(member.organization, step + 1, len(member.batches), loss, count))
-    return done
+    observe(done)
 
 
-def _pass(base: BaseModel, active: Sequence[_Member], stack: Stack, step: int) -> tuple[list[float], list[int]]:
+def _pass(base: BaseModel, active: Sequence[_Member], stack: Stack, step: int) -> tuple[Tensor, list[int]]:
     """Carry one batch of every active organization forward and back; give each one's mean loss and target tokens."""
     own = [member.batches[step] for member in active]
     height = max(map(len, own))
@@ -146,14 +155,14 @@ def _pass(base: BaseModel, active: Sequence[_Member], stack: Stack, step: int) -
     counts = [targets(batch) for batch in own]
     draws = _draws(active, own)
     stacked = _factors(base, stack, lambda: Dropout(draws, base.recomputed) if draws else None)
-    owner = torch.arange(len(active), device=base.device).repeat_interleave(torch.tensor(counts, device=base.device))
-    shares = 1 / torch.tensor(counts, dtype=stack.values.dtype, device=base.device)[owner]
+    owned = torch.arange(len(active)).repeat_interleave(torch.tensor(counts))
+    shares = sent(1 / torch.tensor(counts, dtype=stack.values.dtype)[owned], base.device)
     with injected(base.model, base.targets, stacked), recomputing(base.model, base.recomputed):
-        losses = base.head.losses(_call(inputs), *_chosen(inputs), shares)
+        losses = base.head.losses(_call(inputs), inputs.places, inputs.answers, shares)
         losses.backward()
     weighted = losses.by_target * shares
-    means = weighted.new_zeros(len(active)).index_add_(0, owner, weighted)
-    return means.tolist(), counts
+    means = weighted.new_zeros(len(active)).index_add_(0, sent(owned, base.device), weighted)
+    return means, counts
 
 
 def _draws(active: Sequence[_Member], batches: Sequence[Sequence[Row]]) -> list[Draws]:
@@ -169,10 +178,9 @@ def _draws(active: Sequence[_Member], batches: Sequence[Sequence[Row]]) -> list[
 def row_forward(base: BaseModel, stack: Stack, row: Row) -> Losses:
     """Send one row forward as training does, each layer computed once."""
     inputs = padded([row], base.end_of_text, base.device)
-    positions, labels = _chosen(inputs)
-    weights = torch.ones(len(labels), dtype=stack.values.dtype, device=base.device)
+    weights = torch.ones(len(inputs.answers), dtype=stack.values.dtype, device=base.device)
     with injected(base.model, base.targets, _factors(base, stack)):
-        return base.head.losses(_call(inputs), positions, labels, weights)
+        return base.head.losses(_call(inputs), inputs.places, inputs.answers, weights)
 
 
 def _level(batches: Sequence[Sequence[Row]], height: int) -> list[Row]:
@@ -198,13 +206,6 @@ def _call(inputs: Inputs) -> dict[str, Any]:
     # With a cache or an attention mask, transformers lets the documents of a row see one another without a word.
     positions = {} if inputs.positions is None else {"position_ids": inputs.positions}
     return {"input_ids": inputs.tokens, "use_cache": False, **positions}
-
-
-def _chosen(inputs: Inputs) -> tuple[Tensor, Tensor]:
-    """Give the positions, counted over all rows, after which a token is predicted, and those tokens."""
-    length = inputs.labels.shape[1]
-    rows, columns = (inputs.labels[:, 1:] != IGNORED).nonzero(as_tuple=True)
-    return rows * length + columns, inputs.labels[rows, columns + 1]
 
 
 def _trained(member: _Member, adapter: Adapter) -> Trained:
@@ -256,8 +257,8 @@ def _losses_of(
     """Add up the losses of each organization's rows, in one pass."""
     inputs = padded(_level(rows, max(map(len, rows))), base.end_of_text, base.device)
     with torch.no_grad(), injected(base.model, base.targets if stacked else (), stacked or {}):
-        losses = base.head.losses(_call(inputs), *_chosen(inputs), None).by_target.double()
-    return [float(own.sum()) for own in torch.split(losses, [targets(own) for own in rows])]
+        losses = base.head.losses(_call(inputs), inputs.places, inputs.answers, None).by_target.double()
+    return torch.stack([own.sum() for own in torch.split(losses, [targets(own) for own in rows])]).tolist()
 
 
 def _stacker(base: BaseModel, adapters: Sequence[Adapter]) -> Callable[[Sequence[int]], dict[str, StackedFactors]]:

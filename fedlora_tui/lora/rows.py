@@ -290,15 +290,19 @@ def generator_seed(purpose: str, seed: int, organization: str, round: int) -> in
 
 @dataclass(frozen=True)
 class Inputs:
-    """Rows as a model takes them, each [rows, longest].
+    """Rows as a model takes them, each [rows, longest], and what is predicted of them.
 
-    `labels` are `IGNORED` where nothing is predicted. `positions` begin anew at each document of a row, which is how
-    transformers is told to keep attention inside documents; None where no row holds several.
+    `positions` begin anew at each document of a row, which is how transformers is told to keep attention inside
+    documents; None where no row holds several. `labels`, on the processor, are `IGNORED` where nothing is predicted.
+    `answers` are the tokens that are predicted, in order, and `places` where each is predicted from, counted over all
+    rows: both are found on the processor, for on a GPU every question of how many there are would wait for an answer.
     """
 
     tokens: Tensor
     labels: Tensor
     positions: Tensor | None
+    places: Tensor
+    answers: Tensor
 
 
 def padded(rows: Sequence[Row], filler: int, device: torch.device) -> Inputs:
@@ -314,8 +318,16 @@ def padded(rows: Sequence[Row], filler: int, device: torch.device) -> Inputs:
         inputs[index, : len(row)] = tokens
         labels[index, row.first_target : len(row)] = tokens[row.first_target :]
         labels[index, list(row.starts)] = IGNORED
-    positions = _positions(rows, longest).to(device) if any(row.starts for row in rows) else None
-    return Inputs(inputs.to(device), labels.to(device), positions)
+    positions = sent(_positions(rows, longest), device) if any(row.starts for row in rows) else None
+    places = (labels[:, 1:] != IGNORED).flatten().nonzero().squeeze(1)
+    answers = labels[:, 1:].flatten()[places]
+    places += places // (longest - 1) if longest > 1 else 0
+    return Inputs(sent(inputs, device), labels, positions, sent(places, device), sent(answers, device))
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """Send a tensor from the processor to a device, without waiting until it is there."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def _positions(rows: Sequence[Row], longest: int) -> Tensor:
