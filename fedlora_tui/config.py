@@ -113,7 +113,7 @@ class ModelConfig:
         "number format of the base; auto: bfloat16 on a GPU that has it, else float32",
         words=("auto", "float32", "bfloat16", "float16"),
     )
-    device: str = key("auto", '"auto", "cpu", "cuda", "cuda:0", "mps"')
+    device: str = key("auto", '"auto", "cpu", "cuda" (all GPUs), "cuda:0" (this one), "mps"')
     max_length: int = key(128, "tokens a row; longer documents are cut into consecutive pieces", least=8, most=131072)
     quantization: str = key(
         "none", "the base's weights in 8 or 4 bits, by bitsandbytes (an extra)", words=("none", "8bit", "4bit")

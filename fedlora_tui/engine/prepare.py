@@ -100,7 +100,10 @@ class Texts:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run that can begin. `config` is resolved: it names as many organizations as were found."""
+    """A run that can begin. `config` is resolved: it names as many organizations as were found.
+
+    `replicas` are the base once more on each further device.
+    """
 
     config: Config
     base: BaseModel
@@ -108,6 +111,12 @@ class Prepared:
     organizations: tuple[str, ...]
     adapter: Adapter
     warnings: tuple[Warned, ...] = ()
+    replicas: tuple[BaseModel, ...] = ()
+
+    @property
+    def bases(self) -> tuple[BaseModel, ...]:
+        """The base on every device that works."""
+        return (self.base, *self.replicas)
 
 
 def prepare(config: Config, roster: Roster, say: Say) -> Prepared:
@@ -128,7 +137,8 @@ def prepare(config: Config, roster: Roster, say: Say) -> Prepared:
     )
     adapter = initial(base.targets, config.lora.rank, config.lora.alpha, config.federation.seed)
     warnings = tuple(_warnings(texts, first))
-    return Prepared(resolved(config, len(names)), base, texts, names, adapter, warnings)
+    replicas = tuple(base_model.replica(base, device) for device in base_model.further_devices(config.model))
+    return Prepared(resolved(config, len(names)), base, texts, names, adapter, warnings, replicas)
 
 
 def _read_first(names: tuple[str, ...], config: Config) -> tuple[str, ...]:
@@ -159,7 +169,8 @@ def _load_base(config: Config, say: Say) -> BaseModel:
         say(Preparing("base", "working", f"downloading {config.model.base}", done, total, "bytes"))
 
     device = base_model.find_device(config.model.device)
-    say(Preparing("device", "done", str(device)))
+    devices = (device, *base_model.further_devices(config.model))
+    say(Preparing("device", "done", ", ".join(map(str, devices))))
     say(Preparing("base", "working", f"loading {config.model.base}"))
     base = base_model.load(config.model, config.lora, downloading)
     detail = f"{config.model.base}, {base.parameters:,} parameters, {len(base.targets)} target modules"

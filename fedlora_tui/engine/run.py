@@ -217,9 +217,10 @@ class Run:
         spec = AdapterSpec(shapes(base.targets, rank), rank, alpha, own_alphas(base.targets))
         side = ClientSide(base, spec, prepared.texts.rows, Watching(self._stream, self._steering))
         plan, length = plan_of(config, 0), config.model.max_length
-        cohort = cohort_size(config.federation.cohort, base, prepared.adapter, plan, length) if base.rows_apart else 1
+        asked = config.federation.cohort if base.rows_apart else 1
+        cohort = min(cohort_size(asked, own, prepared.adapter, plan, length) for own in prepared.bases)
         self._stream.emit(ev.CohortSized(cohort))
-        grid = local_federation(side, cohort)
+        grid = local_federation(side, cohort, prepared.replicas)
         server = Server(grid, spec)
         return RoundLoop(prepared, grid, server, self._stream, self._steering, folder, self.manner.patient)
 
@@ -323,7 +324,7 @@ def _run_started(prepared: Prepared, folder: Path) -> ev.RunStarted:
         alpha=config.lora.alpha,
         aggregation=config.federation.aggregation,
         orgs=prepared.organizations,
-        device=str(base.device),
+        device=", ".join(str(own.device) for own in prepared.bases),
         config=to_mapping(config),
         rounds=config.federation.rounds,
         learning_rate=config.federation.learning_rate,

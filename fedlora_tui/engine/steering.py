@@ -138,15 +138,17 @@ class Steering:
             return self._wishes.stop
 
     def _wait_paused(self, round: int, step: int, reason: str) -> None:
-        since = time.monotonic()
+        since = None
         while self._wishes.pause and self._wishes.stop is None and not self._wishes.finish:
+            # Several lanes may wait here at once; the pause is told, and its time counted, by the first of them.
             if not self._paused:
-                self._paused = True
+                self._paused, since = True, time.monotonic()
                 self._stream.emit(ev.RunPaused(round, step, reason))
                 reason = ""
             self._changed.wait()
         self._paused = self._wishes.pause = False
-        self.paused_seconds += time.monotonic() - since
+        if since is not None:
+            self.paused_seconds += time.monotonic() - since
 
     def _go_on(self) -> None:
         """Take a pause back. Said here and not by the worker, so that events stand in the order of the commands."""

@@ -1,14 +1,18 @@
 """Flower's Grid, in process: nodes join and leave, messages are answered at once by a ClientApp, in any thread.
 
-Flower's strategies and our own round loop both run on it. Where a cohort function is given, all train (or evaluate)
-messages of one `send_and_receive` go through it together instead of one by one through the app. Where their memory runs
-out, fewer of them go together from then on, and those that failed go again.
+Flower's strategies and our own round loop both run on it. Where cohort functions are given, the train (or evaluate)
+messages of one `send_and_receive` go through them together instead of one by one through the app. Where their memory
+runs out, fewer of them go together from then on, and those that failed go again. Where there are several lanes (one a
+GPU), each takes an equal share of the messages, at the same time as the others.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from uuid import uuid4
 
@@ -27,6 +31,7 @@ from fedlora_tui.federation.client_app import (
     train_messages,
 )
 from fedlora_tui.federation.messages import GONE
+from fedlora_tui.lora.base_model import BaseModel
 from fedlora_tui.lora.memory import OutOfMemory, give_back, ran_out
 
 HOLDS_FOR_FLOWER = "1.41"
@@ -37,6 +42,9 @@ RUN_ID = 1
 
 CohortFunction = Callable[[Sequence[Message], Sequence[Context]], list[Message]]
 
+Lane = Mapping[str, CohortFunction]
+"""The cohort functions, by message type, of one device."""
+
 
 class LocalGrid(Grid):
     """Organizations of one process as the nodes of a Flower federation."""
@@ -44,18 +52,19 @@ class LocalGrid(Grid):
     def __init__(
         self,
         app: ClientApp,
-        cohorts: Mapping[str, CohortFunction] | None = None,
+        lanes: Sequence[Lane] = ({},),
         cohort: int = 1,
         shrunk: Callable[[int], None] = lambda cohort: None,
     ) -> None:
-        """Answer by `app`, or by the cohort function of a message's type, at most `cohort` messages a call.
+        """Answer by `app`, or by a lane's cohort function of a message's type, at most `cohort` messages a call.
 
         `shrunk` is told the new number where memory ran out.
         """
         self.app = app
         self.shrunk = shrunk
-        self.cohorts = dict(cohorts or {})
+        self.lanes = tuple(lanes)
         self.cohort = cohort
+        self._changing = threading.Lock()
         self._contexts: dict[int, Context] = {}
         self._next_node = SERVER_NODE + 1
         self._replies: dict[str, Message] = {}
@@ -112,19 +121,34 @@ class LocalGrid(Grid):
         replies: dict[str, Message] = {}
         for kind in dict.fromkeys(message.metadata.message_type for message in sent):
             reached = [m for m in sent if m.metadata.message_type == kind and m.metadata.dst_node_id in self._contexts]
-            at = 0
-            while at < len(reached):
-                together = reached[at : at + self.cohort]
-                found = self._answer_in_memory(kind, together)
-                if found is not None:
-                    at += len(together)
-                    replies |= {reply.metadata.reply_to_message_id: _numbered(reply) for reply in found}
+            for reply in self._answer_all(kind, reached):
+                replies[reply.metadata.reply_to_message_id] = _numbered(reply)
         return [replies.get(m.metadata.message_id) or _numbered(_gone(m)) for m in sent]
 
-    def _answer_in_memory(self, kind: str, messages: Sequence[Message]) -> list[Message] | None:
+    def _answer_all(self, kind: str, messages: Sequence[Message]) -> list[Message]:
+        """Answer messages of one type, an equal share in each lane; the first error of a lane is raised when all end.
+
+        Which lane a message goes through depends on its place alone, so that a run can be repeated.
+        """
+        share = -(-len(messages) // len(self.lanes))
+        if len(self.lanes) == 1 or share == 0:
+            return self._answer_in_lane(self.lanes[0], kind, messages)
+        shares = [messages[at : at + share] for at in range(0, len(messages), share)]
+        with ThreadPoolExecutor(len(shares), thread_name_prefix="lane") as lanes:
+            found = lanes.map(self._answer_in_lane, self.lanes, [kind] * len(shares), shares)
+        return [reply for own in found for reply in own]
+
+    def _answer_in_lane(self, lane: Lane, kind: str, messages: Sequence[Message]) -> list[Message]:
+        replies: list[Message] = []
+        while len(replies) < len(messages):
+            together = messages[len(replies) :][: self.cohort]
+            replies += self._answer_in_memory(lane, kind, together) or ()
+        return replies
+
+    def _answer_in_memory(self, lane: Lane, kind: str, messages: Sequence[Message]) -> list[Message] | None:
         """Answer messages together; None where there is no memory for so many, and fewer are to be tried."""
         try:
-            return self._answer(kind, messages)
+            return self._answer(lane, kind, messages)
         except Exception as error:
             if not ran_out(error):
                 raise
@@ -135,13 +159,16 @@ class LocalGrid(Grid):
                 ) from error
         # Only outside the clause above is nothing of the pass that failed held by its traceback any more.
         give_back()
-        self.cohort = len(messages) // 2
-        self.shrunk(self.cohort)
+        with self._changing:
+            # Another lane may have found out by itself.
+            if len(messages) // 2 < self.cohort:
+                self.cohort = len(messages) // 2
+                self.shrunk(self.cohort)
         return None
 
-    def _answer(self, kind: str, messages: Sequence[Message]) -> list[Message]:
+    def _answer(self, lane: Lane, kind: str, messages: Sequence[Message]) -> list[Message]:
         contexts = [self._contexts[message.metadata.dst_node_id] for message in messages]
-        together = self.cohorts.get(kind)
+        together = lane.get(kind)
         if together is not None:
             return together(messages, contexts)
         return [self._answer_one(message, context) for message, context in zip(messages, contexts, strict=True)]
@@ -154,13 +181,16 @@ class LocalGrid(Grid):
             return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, type(error).__name__), reply_to=message)
 
 
-def local_federation(side: ClientSide, cohort: int) -> LocalGrid:
-    """Make the grid of organizations that share this process, trained `cohort` at a time."""
-    together = {
-        MessageType.TRAIN: partial(train_messages, side),
-        MessageType.EVALUATE: partial(evaluate_messages, side),
-    }
-    return LocalGrid(client_app(side), together, cohort, side.observer.shrunk)
+def local_federation(side: ClientSide, cohort: int, replicas: Sequence[BaseModel] = ()) -> LocalGrid:
+    """Make the grid of organizations that share this process, trained `cohort` at a time.
+
+    `replicas` are the same base on further devices, which work at the same time.
+    """
+    lanes = [
+        {MessageType.TRAIN: partial(train_messages, own), MessageType.EVALUATE: partial(evaluate_messages, own)}
+        for own in (side, *(replace(side, base=replica) for replica in replicas))
+    ]
+    return LocalGrid(client_app(side), lanes, cohort, side.observer.shrunk)
 
 
 def _gone(message: Message) -> Message:

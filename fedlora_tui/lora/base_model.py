@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import io
 import logging
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
@@ -151,6 +153,25 @@ def whole(base: BaseModel) -> BaseModel:
     targets = find_targets(loaded, LoraConfig(target_modules=tuple(target.name for target in base.targets)))
     device = torch.device("cpu")
     return replace(base, model=loaded, tokenizer=tokenizer, targets=targets, device=device, quantization="none")
+
+
+def replica(base: BaseModel, device: torch.device) -> BaseModel:
+    """Give the same base on another device; its weights are copied there straight away."""
+    held = [*base.model.parameters(), *base.model.buffers()]
+    there = {id(own): own.detach().to(device, copy=True) for own in held}
+    for own in base.model.parameters():
+        there[id(own)] = nn.Parameter(there[id(own)], requires_grad=False)
+    return replace(base, model=copy.deepcopy(base.model, there), device=device)
+
+
+def further_devices(model: ModelConfig) -> tuple[torch.device, ...]:
+    """Give the GPUs that work beside the first one: all that torch sees, unless one was named.
+
+    Quantized weights have a form of their own on each device and are not copied: there the first works alone.
+    """
+    if model.device not in ("auto", "cuda") or model.quantization != "none":
+        return ()
+    return tuple(torch.device("cuda", index) for index in range(1, torch.cuda.device_count()))
 
 
 def find_device(name: str) -> torch.device:

@@ -15,6 +15,7 @@ from fedlora_tui.engine.prepare import Texts
 from fedlora_tui.federation import client_app
 from fedlora_tui.federation.local_grid import LocalGrid
 from fedlora_tui.federation.messages import arrays_weight
+from fedlora_tui.lora import base_model
 from fedlora_tui.lora.base_model import load as load_base
 from fedlora_tui.lora.cohort import measure, train_cohort
 from fedlora_tui.organizations.source import open_source
@@ -560,6 +561,22 @@ def test_the_size_of_a_cohort_changes_no_loss_that_is_told(settings):
     for ours, theirs in zip(whole, alone, strict=True):
         assert ours[:3] == theirs[:3]
         assert ours[3] == pytest.approx(theirs[3], abs=1e-5)
+
+
+def test_a_run_over_two_devices_trains_at_once_and_gives_the_losses_of_one(settings, monkeypatch):
+    """Two devices stand side by side here: the processor, twice. Each has the base for itself."""
+    one = WatchedRun(configured(settings)).go()
+    monkeypatch.setattr(base_model, "further_devices", lambda model: (torch.device("cpu"),))
+    two = WatchedRun(configured(settings))
+    two.when(is_step(1, 1), lambda: two.run.send(ask.Pause()))
+    two.run.start()
+    two.wait_for(is_kind(ev.RunPaused))
+    two.run.send(ask.Resume())
+    two.end()
+    assert two.run.state.phase == "done"
+    assert [e.device for e in two.told(ev.RunStarted)] == ["cpu, cpu"]
+    assert len(two.told(ev.RunPaused)) == 1
+    assert sorted(losses(two), key=str) == sorted(losses(one), key=str)
 
 
 def test_a_run_leaves_no_thread_behind(settings):

@@ -28,7 +28,15 @@ from fedlora_tui.config import LoraConfig, ModelConfig
 from fedlora_tui.errors import UserError
 from fedlora_tui.lora import base_model
 from fedlora_tui.lora.adapter import initial
-from fedlora_tui.lora.base_model import BaseModel, choose_dtype, find_dtype, load, longest_row
+from fedlora_tui.lora.base_model import (
+    BaseModel,
+    choose_dtype,
+    find_dtype,
+    further_devices,
+    load,
+    longest_row,
+    replica,
+)
 from fedlora_tui.lora.cohort import measure, train_cohort
 from fedlora_tui.lora.export import Origin, product, write_adapter, write_merged
 from tests.peft_alone import PLAN, peft_model, plain_loss, relative, three, trained
@@ -310,3 +318,29 @@ def test_bars_of_libraries_draw_nothing():
     code = "import fedlora_tui.lora\nfrom tqdm.auto import tqdm\nfor _ in tqdm(range(3)): pass"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_a_replica_computes_the_same_and_shares_nothing(family):
+    base = base_of(FAMILIES[family]())
+    other = replica(base, torch.device("cpu"))
+    tokens = torch.arange(2, 14)[None]
+    assert torch.equal(base.model(tokens).logits, other.model(tokens).logits)
+    ours, theirs = (
+        {tensor.data_ptr() for tensor in [*own.model.parameters(), *own.model.buffers()]} for own in (base, other)
+    )
+    assert len(ours) == len(theirs)
+    assert not ours & theirs
+    assert not any(parameter.requires_grad for parameter in other.model.parameters())
+    assert other.model.num_parameters() == base.model.num_parameters()
+    assert other.head.model is other.model
+    assert (other.head.backbone is None) == (base.head.backbone is None)
+
+
+def test_all_gpus_work_unless_one_is_named_or_the_base_is_quantized(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    assert further_devices(ModelConfig(device="auto")) == (torch.device("cuda:1"), torch.device("cuda:2"))
+    assert len(further_devices(ModelConfig(device="cuda"))) == 2
+    assert further_devices(ModelConfig(device="cuda:0")) == ()
+    assert further_devices(ModelConfig(device="cpu")) == ()
+    assert further_devices(ModelConfig(quantization="8bit")) == ()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.metadata
+import threading
 from collections import OrderedDict
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from fedlora_tui.federation.messages import (
 )
 from fedlora_tui.federation.server_app import Server, serve
 from fedlora_tui.lora.adapter import shapes
+from fedlora_tui.lora.base_model import replica
 from fedlora_tui.lora.cohort import LocalTraining, measure, train_cohort
 from fedlora_tui.lora.memory import OutOfMemory
 from tests.tiny_models import base_of, gpt2, random_adapter, random_rows
@@ -423,7 +425,7 @@ def test_where_memory_runs_out_fewer_go_together_and_nothing_is_lost(fits, told)
 
     world.texts |= {name: random_rows(name, 6, 1, least=24, most=24) for name in "def"}
     alone.texts |= {name: world.texts[name] for name in "def"}
-    world.grid = LocalGrid(client_app(world.side), {MessageType.TRAIN: together}, 100, shrunk.append)
+    world.grid = LocalGrid(client_app(world.side), [{MessageType.TRAIN: together}], 100, shrunk.append)
     answers = world.server().train(PLAN, 0, world.start, list("abcdef"))
     assert (shrunk, calls) == (told, [6, 3, 3] if fits == 3 else [6, 3, 1, 1, 1, 1, 1, 1])
     for ours, theirs in zip(answers, alone.server().train(PLAN, 0, alone.start, list("abcdef")), strict=True):
@@ -444,6 +446,84 @@ def test_other_errors_and_one_organization_too_large_for_itself_end_the_round(er
         beyond_all_memory()
 
     world = Federation()
-    world.grid = LocalGrid(client_app(world.side), {MessageType.TRAIN: together}, 100)
+    world.grid = LocalGrid(client_app(world.side), [{MessageType.TRAIN: together}], 100)
     with pytest.raises(RuntimeError if error else OutOfMemory, match=said):
         world.server().train(PLAN, 0, world.start, list(world.texts))
+
+
+@pytest.mark.parametrize("organizations", ["abc", "abcdefg", "a"])
+def test_lanes_share_a_round_and_answer_as_one_lane_does(organizations):
+    alone, shared = Federation(cohort=2), Federation(cohort=2)
+    for world in (alone, shared):
+        world.texts |= {name: random_rows(name, 6, 1, least=24, most=24) for name in organizations}
+    shared.grid = local_federation(shared.side, 2, [replica(shared.base, torch.device("cpu"))])
+    expected = alone.server().train(PLAN, 0, alone.start, list(organizations))
+    server = shared.server()
+    found = server.train(PLAN, 0, shared.start, list(organizations))
+    assert [answer.organization for answer in found] == list(organizations)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert content(ours.reply.adapter) == content(theirs.reply.adapter)
+    measured = server.evaluate(1, 0, shared.start, list(organizations))
+    for answer in measured:
+        expected_loss = measure(shared.base, shared.start, shared.texts[answer.organization]).loss
+        assert answer.reply.loss == pytest.approx(expected_loss, abs=1e-6)
+
+
+def test_each_lane_has_a_thread_of_its_own_and_the_same_messages_each_time():
+    world, met = Federation(), []
+    both = threading.Barrier(2, timeout=60)
+
+    def lane(number):
+        own = replace(world.side, base=replica(world.base, torch.device("cpu")))
+
+        def together(messages, contexts):
+            both.wait()
+            met.append((number, threading.current_thread(), [side.organization(context) for context in contexts]))
+            return train_messages(own, messages, contexts)
+
+        return {MessageType.TRAIN: together}
+
+    world.grid = LocalGrid(client_app(world.side), [lane(0), lane(1)], 3)
+    server = world.server()
+    for _ in range(2):
+        assert len(server.train(PLAN, 0, world.start, list(world.texts))) == 3
+    assert sorted((number, names) for number, _, names in met) == [(0, ["a", "b"])] * 2 + [(1, ["c"])] * 2
+    assert len({thread for _, thread, _ in met[:2]}) == 2
+
+
+def test_the_error_of_one_lane_ends_the_round_when_the_others_have_ended_theirs():
+    world, ended = Federation(), []
+
+    def works(messages, contexts):
+        ended.append(len(messages))
+        return train_messages(world.side, messages, contexts)
+
+    def breaks(messages, contexts):
+        raise RuntimeError("one lane is gone")
+
+    lanes = [{MessageType.TRAIN: breaks}, {MessageType.TRAIN: works}]
+    world.grid = LocalGrid(client_app(world.side), lanes, 3)
+    with pytest.raises(RuntimeError, match="one lane is gone"):
+        world.server().train(PLAN, 0, world.start, list(world.texts))
+    assert ended == [1]
+
+
+def test_where_one_lane_runs_out_of_memory_all_go_on_with_fewer():
+    world, shrunk = Federation(), []
+    world.texts |= {name: random_rows(name, 6, 1, least=24, most=24) for name in "defgh"}
+
+    def tight():
+        own = replace(world.side, base=replica(world.base, torch.device("cpu")))
+
+        def together(messages, contexts):
+            if len(messages) > 2:
+                beyond_all_memory()
+            return train_messages(own, messages, contexts)
+
+        return {MessageType.TRAIN: together}
+
+    lanes = [tight(), tight()]
+    world.grid = LocalGrid(client_app(world.side), lanes, 100, shrunk.append)
+    answers = world.server().train(PLAN, 0, world.start, list(world.texts))
+    assert all(answer.reply is not None for answer in answers)
+    assert (shrunk, world.grid.cohort) == ([2], 2)
