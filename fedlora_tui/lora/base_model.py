@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
 from fedlora_tui.config import LoraConfig, ModelConfig
@@ -22,7 +22,7 @@ from fedlora_tui.errors import UserError
 from fedlora_tui.lora.adapter import TargetModule
 from fedlora_tui.lora.head import Head
 from fedlora_tui.lora.injection import recomputable
-from fedlora_tui.lora.isolation import isolates
+from fedlora_tui.lora.isolation import isolates, trial
 from fedlora_tui.lora.target_modules import find_targets
 
 EMBEDDED = Path(__file__).parent.parent / "assets" / "embedded"
@@ -30,6 +30,9 @@ POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len")
 """What architectures call the longest row that they take; those with none of these take any."""
 
 QUANTIZED_ON = ("cpu", "cuda")
+LOCAL: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+"""How transformers reads a folder: nothing is fetched, and no code in it is run or asked about."""
+
 DOWNLOADED = ("*.json", "*.safetensors", "*.txt", "*.model")
 
 Progress = Callable[[float, float], None]
@@ -96,9 +99,8 @@ def load(model: ModelConfig, lora: LoraConfig, progress: Progress = lambda done,
     packed = _packing(model, device, dtype, gguf)
     loaded, tokenizer = _read(model.base, origin, gguf, dtype, packed)
     _check_end(model, tokenizer)
-    longest = longest_row(loaded.config)
-    if longest is not None and model.max_length > longest:
-        raise UserError(f"model.max_length = {model.max_length}: {model.base} takes {longest} tokens at most; lower it")
+    _check_vocabulary(model, loaded, tokenizer)
+    _check_length(model, loaded.config)
     if model.gradient_checkpointing and not recomputable(loaded):
         raise UserError(
             f"model.gradient_checkpointing = true: the layers of {model.base} cannot be computed twice; set it to false"
@@ -106,6 +108,7 @@ def load(model: ModelConfig, lora: LoraConfig, progress: Progress = lambda done,
     freeze(loaded)
     if not packed:
         loaded.to(device)
+    _check_computes(model, loaded)
     targets = find_targets(loaded, lora)
     return BaseModel(
         *(loaded, tokenizer, model.base, origin, gguf, device, dtype, targets),
@@ -116,22 +119,64 @@ def load(model: ModelConfig, lora: LoraConfig, progress: Progress = lambda done,
 
 
 def load_tokenizer(model: ModelConfig, progress: Progress = lambda done, total: None) -> Any:
-    """Load the base's tokenizer alone. Raises UserError where there is none that ends documents."""
+    """Load the base's tokenizer and not its weights. Raises UserError where what a run asks of both does not hold."""
     origin, gguf = _locate(model.base, progress)
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         files = {"gguf_file": gguf} if gguf else {}
-        tokenizer = AutoTokenizer.from_pretrained(origin, local_files_only=True, **files)
+        config = AutoConfig.from_pretrained(origin, **LOCAL, **files)
+        tokenizer = AutoTokenizer.from_pretrained(origin, **LOCAL, **files)
     except Exception as error:
         logging.getLogger(__name__).exception("loading the tokenizer of %s", model.base)
+        _refuse_code(model.base, error)
         raise UserError(f'model.base = "{model.base}": its tokenizer cannot be loaded: {_one_line(error)}') from None
     _check_end(model, tokenizer)
+    _check_length(model, config)
     return tokenizer
+
+
+def _check_length(model: ModelConfig, config: Any) -> None:
+    longest = longest_row(config)
+    if longest is not None and model.max_length > longest:
+        raise UserError(f"model.max_length = {model.max_length}: {model.base} takes {longest} tokens at most; lower it")
 
 
 def _check_end(model: ModelConfig, tokenizer: Any) -> None:
     if tokenizer.eos_token_id is None:
         raise UserError(f"model.base = {model.base!r}: its tokenizer has no end-of-text token; choose another base")
+
+
+def _check_vocabulary(model: ModelConfig, loaded: Any, tokenizer: Any) -> None:
+    highest = max(max(tokenizer.get_vocab().values(), default=0), tokenizer.eos_token_id)
+    known = int(loaded.get_input_embeddings().weight.shape[0])
+    if highest >= known:
+        raise UserError(
+            f'model.base = "{model.base}": its tokenizer gives tokens up to {highest}, the model knows {known}; '
+            "they are not of one model: put the right tokenizer beside it"
+        )
+
+
+def _check_computes(model: ModelConfig, loaded: Any) -> None:
+    finite, causal = trial(loaded)
+    if not finite:
+        raise UserError(
+            f'model.base = "{model.base}": it computes numbers that are not finite; its weights are broken, or too '
+            'large for this format: try model.dtype = "float32"'
+        )
+    if not causal:
+        raise UserError(
+            f'model.base = "{model.base}": it looks at tokens that come later, so it would see what it is to predict; '
+            "choose a causal language model"
+        )
+
+
+def _refuse_code(base: str, error: Exception) -> None:
+    """Raise UserError where what failed is that a model's own code was not run."""
+    if "trust_remote_code" in str(error):
+        raise UserError(
+            f'model.base = "{base}": it brings code of its own, which is never run here; choose one of an '
+            "architecture that transformers has"
+        ) from None
 
 
 def freeze(model: Any) -> None:
@@ -249,12 +294,19 @@ def _locate(base: str, progress: Progress) -> tuple[str, str | None]:
     """Turn what the user wrote into a folder (or hub id) and, for a .gguf, the file's name in it."""
     if base == "embedded":
         return str(EMBEDDED), None
-    path = Path(base).expanduser()
+    try:
+        path = Path(base).expanduser()
+        is_file, is_folder = path.is_file(), path.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:  # a name too long, an unknown ~user, no access on the way
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f'model.base = "{_shortened(base)}": cannot look there ({reason}); name a folder or a .gguf file'
+        ) from None
     if path.suffix == ".gguf":
-        if not path.is_file():
+        if not is_file:
             raise UserError(f'model.base = "{base}": no such file; name a .gguf file that is here')
         return str(path.parent.resolve()), path.name
-    if path.is_dir():
+    if is_folder:
         if not (path / "config.json").is_file():
             raise UserError(
                 f'model.base = "{base}": the folder has no config.json; name a folder that transformers saved'
@@ -344,8 +396,8 @@ def _read(name: str, origin: str, gguf: str | None, dtype: torch.dtype, packed: 
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        model = AutoModelForCausalLM.from_pretrained(origin, local_files_only=True, **how)
-        tokenizer = AutoTokenizer.from_pretrained(origin, local_files_only=True, **files)
+        read: Any = AutoModelForCausalLM.from_pretrained(origin, output_loading_info=True, **LOCAL, **how)
+        tokenizer = AutoTokenizer.from_pretrained(origin, **LOCAL, **files)
     except ImportError as error:
         if gguf:
             raise UserError(
@@ -354,12 +406,25 @@ def _read(name: str, origin: str, gguf: str | None, dtype: torch.dtype, packed: 
         raise UserError(f'model.base = "{name}": {_one_line(error)}') from None
     except Exception as error:
         logging.getLogger(__name__).exception("loading %s", name)
+        _refuse_code(name, error)
         raise UserError(
             f'model.base = "{name}": cannot be loaded as a causal language model: {_one_line(error)}'
         ) from None
+    model, found = read
+    _check_whole(name, found)
     if gguf:
         _mark_as_plain(model)
     return model, tokenizer
+
+
+def _check_whole(name: str, found: Mapping[str, Any]) -> None:
+    """Refuse a model of which weights are not in its files: transformers fills them with random numbers."""
+    lacking = sorted([*found["missing_keys"], *(str(each) for each in found["mismatched_keys"])])
+    if lacking:
+        raise UserError(
+            f'model.base = "{name}": {len(lacking)} of its weights are not in its files, or of another shape '
+            f"({_one_line(lacking[0])}); get the files anew"
+        )
 
 
 def _mark_as_plain(model: Any) -> None:
@@ -370,6 +435,9 @@ def _mark_as_plain(model: Any) -> None:
         del model.config.quantization_config
 
 
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
+def _one_line(error: Exception | str) -> str:
+    return _shortened(" ".join(str(error).split()))
+
+
+def _shortened(text: str) -> str:
     return text if len(text) <= 200 else text[:199] + "…"

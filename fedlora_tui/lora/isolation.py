@@ -1,4 +1,4 @@
-"""Whether a model keeps the documents of one row apart, found by trying: not every architecture does."""
+"""What a model does with other tokens of a row, found by trying: documents beside one another, and what comes later."""
 
 from __future__ import annotations
 
@@ -29,6 +29,17 @@ def isolates(model: Any) -> bool:
     alone = model(input_ids=tokens[None, FIRST:], use_cache=False).logits[0]
     # What is masked weighs exactly nothing, whatever the numbers' format; equality to alone is one of rounding.
     return torch.equal(beside, beside_others) and equal_but_for_rounding(beside, alone)
+
+
+@torch.no_grad()
+def trial(model: Any) -> tuple[bool, bool]:
+    """Tell whether a model's logits are finite, and whether none of them depends on a token that comes later."""
+    vocabulary = int(model.get_input_embeddings().weight.shape[0])
+    tokens = torch.arange(2, 2 + FIRST + SECOND, device=model.device) % vocabulary
+    others = torch.cat([tokens[:FIRST], tokens[FIRST:].flip(0)])
+    # The first time, a model may choose how it computes; both are asked twice in the same shape.
+    before, after = (model(input_ids=row[None], use_cache=False).logits[0, :FIRST] for row in (tokens, others))
+    return bool(before.isfinite().all()), equal_but_for_rounding(before, after)
 
 
 def equal_but_for_rounding(found: Tensor, expected: Tensor) -> bool:
