@@ -8,7 +8,7 @@ from __future__ import annotations
 import stat
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -18,6 +18,13 @@ from fedlora_tui.organizations.passages import Fields, Passage, gather
 from fedlora_tui.organizations.text import EMPTY, Documents
 
 KINDS = ", ".join(READERS)
+
+UNREAD, DANGLING, LINKED, NO_FILE = (
+    "of kinds that are not read",
+    "links that lead nowhere",
+    "links to folders that are read anyway",
+    "no files",
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,7 @@ class FolderSource:
     fields: Fields
     files: Mapping[str, tuple[Path, ...]]
     most: int
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def open(cls, path: str, fields: Fields, most: int) -> FolderSource:
@@ -41,16 +49,18 @@ class FolderSource:
                 f'data.path is empty, and data.source = "folder" needs one: name a folder with {KINDS} files'
             )
         folder = find_folder(path)
-        entries: dict[Path, tuple[Path, ...]] = {file: (file,) for file in list_files(folder, folder.resolve())}
-        entries |= {place: files for place in list_folders(folder) if (files := files_below(place, folder.resolve()))}
+        left_out: Counter[str] = Counter()
+        listing = Listing(folder.resolve(), left_out)
+        entries: dict[Path, tuple[Path, ...]] = {file: (file,) for file in listing.files(folder)}
+        entries |= {place: files for place in listing.folders(folder) if (files := listing.below(place))}
         if not entries:
             raise UserError(f"data.path: {str(folder)!r} holds no {KINDS} file; put one in for each organization")
-        return cls(folder, fields, name_organizations(entries), most)
+        return cls(folder, fields, name_organizations(entries), most, left_out)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The organizations whose files hold any text; no such file is a UserError."""
-        names = tuple(name for name in self.files if name not in self.passed_over)
+        names = tuple(name for name in self.files if name not in self._silent)
         if not names:
             count = sum(map(len, self.files.values()))
             raise UserError(
@@ -60,9 +70,14 @@ class FolderSource:
             )
         return names
 
-    @cached_property
+    @property
     def passed_over(self) -> Mapping[str, Mapping[str, int]]:
-        """What is no organization for it holds no text, with the counts of what was dropped there by reason."""
+        """What is no organization for it holds no text, or for nothing here reads it, counted by reason."""
+        unread = {f"the rest of {self.folder.name!r}": self.left_out} if self.left_out else {}
+        return dict(self._silent) | unread
+
+    @cached_property
+    def _silent(self) -> Mapping[str, Mapping[str, int]]:
         found = {name: self._without_text(files) for name, files in self.files.items()}
         return {name: dropped for name, dropped in found.items() if dropped is not None}
 
@@ -120,37 +135,64 @@ def find_folder(path: str) -> Path:
     return folder
 
 
-def list_files(folder: Path, root: Path) -> list[Path]:
-    """The regular files of the folder that a reader exists for.
+@dataclass(frozen=True)
+class Listing:
+    """What lies below a folder, `root`; what is not taken is counted in `left_out` by the reason, but hidden files."""
 
-    Hidden files, pipes and dangling links are passed over. A link that leads out of `root` is refused, for it would
-    bring in text that nobody put there.
-    """
-    files = []
-    for entry in _entries(folder):
-        if kind_of(entry) is not None:
-            mode = _mode_within(entry, root)
-            if mode is not None and stat.S_ISREG(mode):
+    root: Path
+    left_out: Counter[str]
+
+    def files(self, folder: Path) -> list[Path]:
+        """The regular files of a folder that a reader exists for.
+
+        A link that leads out of `root` is refused, for it would bring in text that nobody put there.
+        """
+        files = []
+        for entry in _entries(folder):
+            mode = self._mode(entry)
+            if mode is None:
+                self.left_out[DANGLING] += 1
+            elif stat.S_ISDIR(mode):
+                if entry.is_symlink():
+                    self.left_out[LINKED] += 1
+            elif not stat.S_ISREG(mode):
+                self.left_out[NO_FILE] += 1
+            elif kind_of(entry) is None:
+                self.left_out[UNREAD] += 1
+            else:
                 files.append(_shown(entry))
-    return files
+        return files
 
+    def folders(self, folder: Path) -> list[Path]:
+        """The sub-folders of a folder that are no links: through those, what lies in it would be found twice."""
+        return [entry for entry in _entries(folder) if not entry.is_symlink() and entry.is_dir()]
 
-def list_folders(folder: Path) -> list[Path]:
-    """The sub-folders of the folder that are no links: through those, what lies in it would be found twice."""
-    return [entry for entry in _entries(folder) if not entry.is_symlink() and entry.is_dir()]
+    def below(self, folder: Path) -> tuple[Path, ...]:
+        """All files of a sub-folder, however deep, that a reader exists for."""
+        found: list[Path] = []
+        todo = [folder]
+        while todo:
+            place = todo.pop()
+            found += self.files(place)
+            todo += self.folders(place)
+        if found:
+            _shown(folder)
+        return tuple(sorted(found))
 
-
-def files_below(folder: Path, root: Path) -> tuple[Path, ...]:
-    """All files of a sub-folder, however deep, that a reader exists for."""
-    found: list[Path] = []
-    todo = [folder]
-    while todo:
-        place = todo.pop()
-        found += list_files(place, root)
-        todo += list_folders(place)
-    if found:
-        _shown(folder)
-    return tuple(sorted(found))
+    def _mode(self, entry: Path) -> int | None:
+        """What kind of thing an entry is, None where it leads nowhere; out of `root` is a UserError."""
+        try:
+            target = entry.resolve(strict=True)
+            mode = target.stat().st_mode
+        except (OSError, RuntimeError):  # dangling, or a loop of links
+            return None
+        readable = stat.S_ISDIR(mode) or kind_of(entry) is not None
+        if readable and self.root not in (target, *target.parents):
+            raise UserError(
+                f"data.path: {entry.name!a} in {str(entry.parent)!a} is a link that leads out of the folder; put "
+                "there what it leads to, or take the link out"
+            )
+        return mode
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -158,21 +200,6 @@ def _entries(folder: Path) -> list[Path]:
         return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     except OSError as error:
         raise UserError(f"data.path: cannot list {str(folder)!a} ({error.strerror}); make it readable") from None
-
-
-def _mode_within(entry: Path, root: Path) -> int | None:
-    """What kind of thing an entry is, None where it leads nowhere; out of `root` is a UserError."""
-    try:
-        target = entry.resolve(strict=True)
-        mode = target.stat().st_mode
-    except (OSError, RuntimeError):  # dangling, or a loop of links
-        return None
-    if root not in target.parents:
-        raise UserError(
-            f"data.path: {entry.name!a} in {str(entry.parent)!a} is a link that leads out of the folder; put the "
-            "file itself there or take the link out"
-        )
-    return mode
 
 
 def _shown(entry: Path) -> Path:

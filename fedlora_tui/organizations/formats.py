@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO
 
@@ -17,16 +17,20 @@ from fedlora_tui.organizations.passages import (
     BROKEN,
     LONGEST_TEXT,
     NO_TEXT,
+    RAGGED,
+    ROWS_LOOKED_AT,
     TOO_LONG,
+    UNCLOSED,
+    USUAL_TEXT,
     Fields,
     Passage,
     clean,
     cleaned,
     of_row,
+    settled,
 )
 from fedlora_tui.organizations.streams import LONGEST_LINE, Lines, TooLong, as_text, opened
 
-ROWS_LOOKED_AT = 50
 CHARACTERS_LOOKED_AT = 1 << 20
 TWO_WORDS = re.compile(r"[^\W\d_]{2,}\W+(?:\w+\W+)*?[^\W\d_]{2,}")
 HEADING = re.compile(r" {0,3}#{1,6}(\s|$)")
@@ -111,30 +115,36 @@ def read_jsonl(name: str, stream: IO[bytes], fields: Fields) -> Iterator[Passage
     Where no line has a usable field though some are objects, the file is a UserError: its field has another name.
     """
     usable = unnamed = first_unnamed = 0
-    for number, line in enumerate(_whole(Lines(as_text(stream))), 1):
-        bare = "" if line is None else line.strip()
-        if line is None or not bare:
-            if line is None:
-                yield Passage(None, TOO_LONG)
-            continue
-        try:
-            value = json.loads(bare)
-        except (ValueError, RecursionError):
-            yield Passage(None, BROKEN)
-            continue
-        for passage in of_row(value, fields):
+    values = _json_values(Lines(as_text(stream)))
+    first = list(islice(values, ROWS_LOOKED_AT))
+    asked, fields = fields, settled(fields, (value for _, value, _ in first))
+    for number, value, reason in chain(first, values):
+        for passage in [Passage(None, reason)] if reason else of_row(value, fields):
             if passage.reason != NO_TEXT:
                 usable += 1
-            elif isinstance(value, dict):
+            elif isinstance(value, dict) and not reason:
                 unnamed += 1
                 first_unnamed = first_unnamed or number
             yield passage
     if unnamed and not usable:
-        alone = "" if fields.prompt else " and not just one other field with text"
+        alone = " and not just one other field with text" if not fields.prompt and fields.text == USUAL_TEXT else ""
         raise UserError(
             f"{name!r}: {unnamed} line(s), the first of them line {first_unnamed}, have no text in "
-            f"{fields.wanted}{alone}; {fields.remedy}"
+            f"{asked.wanted}{alone}; {asked.remedy}"
         )
+
+
+def _json_values(lines: Lines) -> Iterator[tuple[int, object, str]]:
+    """The number of each line that is not empty, and its value, or the reason why it has none."""
+    for number, line in enumerate(_whole(lines), 1):
+        bare = "" if line is None else line.strip()
+        if line is None:
+            yield number, None, TOO_LONG
+        elif bare:
+            try:
+                yield number, json.loads(bare), ""
+            except (ValueError, RecursionError):
+                yield number, None, BROKEN
 
 
 def _whole(lines: Lines) -> Iterator[str | None]:
@@ -172,22 +182,33 @@ def read_csv(name: str, stream: IO[bytes], fields: Fields) -> Iterator[Passage]:
     if not sample:
         return
     if fields.prompt or fields.organization:
-        yield from _named_columns(name, names, chain(sample, rows), fields, sample)
+        yield from _named_columns(name, names, chain(sample, rows), fields, sample, separator)
         return
     column = text_column(name, names, sample, fields)
     labels = names.index(fields.label) if fields.label in names else len(names)
-    last = column == len(names) - 1
-    for row in chain(sample, rows):
+    joined = separator if column == len(names) - 1 else ""
+    for row in _fitted(chain(sample, rows), len(names), joined):
         if isinstance(row, str) or len(row) <= column:
             yield Passage(None, row if isinstance(row, str) else NO_TEXT)
         else:
-            # A surplus in the last column comes from separators in a text that nobody put in quotes.
-            label = row[labels].strip() if labels < len(row) else ""
-            yield from cleaned(separator.join(row[column:]) if last else row[column], label)
+            yield from cleaned(row[column], row[labels].strip() if labels < len(row) else "")
+
+
+def _fitted(rows: Iterable[Row], width: int, joined: str) -> Iterator[Row]:
+    """The rows with no more values than the header has.
+
+    A surplus comes from separators in a text that nobody put in quotes. Where the text is in the last column, they are
+    `joined` to it again; elsewhere nobody can tell which value belongs to which column, and the row is of no use.
+    """
+    for row in rows:
+        if isinstance(row, str) or len(row) <= width or not any(map(str.strip, row[width:])):
+            yield row if isinstance(row, str) else row[:width]
+        else:
+            yield [*row[: width - 1], joined.join(row[width - 1 :])] if joined else RAGGED
 
 
 def _named_columns(
-    name: str, header: list[str], rows: Iterable[Row], fields: Fields, sample: Sequence[Row]
+    name: str, header: list[str], rows: Iterable[Row], fields: Fields, sample: Sequence[Row], separator: str
 ) -> Iterator[Passage]:
     """The rows of a table of which more than one column is used."""
     wanted = [fields.prompt, fields.response] if fields.prompt else []
@@ -206,7 +227,8 @@ def _named_columns(
             f"{name!r}, line 1: none of the {len(header)} columns is called {' or '.join(map(repr, missing))}; "
             "set data.prompt_field, data.response_field and data.organization_field to the columns' names"
         )
-    for row in rows:
+    last_is_text = header[-1] in (wanted[:2] if fields.prompt else wanted[:1])
+    for row in _fitted(rows, len(header), separator if last_is_text else ""):
         if isinstance(row, str):
             yield Passage(None, row)
         else:
@@ -236,17 +258,26 @@ def _rows(lines: Lines, head: str, separator: str) -> Iterator[Row]:
     # Not a generator: one that raised would be at its end, and reading goes on after a row that is too long.
     class Headed:
         first: str | None = head
+        of_row = 0
+        ended = False
 
         def __iter__(self) -> Headed:
             return self
 
         def __next__(self) -> str:
             first, self.first = self.first, None
-            return next(lines) if first is None else first
+            line = next(lines, None) if first is None else first
+            self.ended = line is None
+            if line is None:
+                raise StopIteration
+            self.of_row += 1
+            return line
 
-    reader = csv.reader(Headed(), delimiter=separator)
+    headed = Headed()
+    reader = csv.reader(headed, delimiter=separator)
     while True:
         lines.begin_row()
+        headed.of_row = 0
         try:
             row = next(reader)
         except StopIteration:
@@ -256,7 +287,10 @@ def _rows(lines: Lines, head: str, separator: str) -> Iterator[Row]:
         except csv.Error:
             yield BROKEN
         else:
-            if row:
+            if headed.ended:
+                # The file ended inside the row: all lines from its quote on were taken for one value.
+                yield from [UNCLOSED] * headed.of_row
+            elif row:
                 yield row
 
 
@@ -266,6 +300,11 @@ def text_column(name: str, header: list[str], sample: Iterable[Row], fields: Fie
         return header.index(fields.text)
     if len(header) == 1:
         return 0
+    if fields.text != USUAL_TEXT:
+        raise UserError(
+            f"{name!r}, line 1: none of the {len(header)} columns is called {fields.text!r}; set data.text_field to "
+            "the column's name"
+        )
     rows = _whole_rows(sample)
     like_text = []
     for column, title in enumerate(header):

@@ -5,21 +5,28 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from fedlora_tui.errors import UserError
-from fedlora_tui.organizations.passages import DAMAGED, Fields, Passage, of_row
+from fedlora_tui.organizations.passages import DAMAGED, ROWS_LOOKED_AT, Fields, Passage, of_row, settled
 from fedlora_tui.organizations.table import TableSource
 
 logger = logging.getLogger(__name__)
+
+FILES = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet", ".jsonl.gz": "json", ".csv.gz": "csv"}
+"""What a local file may end in, and which of `datasets`' readers it is for."""
+
+SECONDS_TO_ANSWER = 10.0
 
 
 def open_hub(path: str, subset: str, split: str, fields: Fields, most: int) -> TableSource:
     """Load the dataset as a source, a hub id being downloaded once. What cannot be had is a UserError."""
     dataset = load(path, subset, split)
     columns = list(dataset.features or ())
-    missing = [name for name in _wanted(fields, columns) if name not in columns]
+    fields = settled(fields, islice(dataset, ROWS_LOOKED_AT)) if columns and fields.text not in columns else fields
+    missing = [name for name in _wanted(fields) if name not in columns]
     if columns and missing:
         raise UserError(
             f"data.path = {path!r}: none of its {len(columns)} columns is called {' or '.join(map(repr, missing))}; "
@@ -28,9 +35,8 @@ def open_hub(path: str, subset: str, split: str, fields: Fields, most: int) -> T
     return TableSource(f"{path!r}", lambda: _passages(dataset, fields), fields.organization, most)
 
 
-def _wanted(fields: Fields, columns: list[str]) -> list[str]:
-    text = [fields.prompt, fields.response] if fields.prompt else []
-    return [*text, fields.organization]
+def _wanted(fields: Fields) -> list[str]:
+    return [*((fields.prompt, fields.response) if fields.prompt else (fields.text,)), fields.organization]
 
 
 def _passages(dataset: Any, fields: Fields) -> Iterator[Passage]:
@@ -70,16 +76,49 @@ def load(path: str, subset: str, split: str) -> Any:
         ) from None
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity_error()
-    place = Path(path).expanduser()
+    place, kind = _local(path)
     try:
-        if place.is_file():
-            kind = {".jsonl": "json", ".json": "json"}.get(place.suffix, place.suffix.removeprefix("."))
+        if kind:
             return datasets.load_dataset(kind, data_files={split: str(place)}, split=split, streaming=True)
-        return datasets.load_dataset(
-            str(place) if place.is_dir() else path, subset or None, split=split, streaming=place.is_dir()
-        )
+        if place is None and not _reachable(path):
+            # Asked now, it would try again for half a minute; what is in its cache it gives without the hub too.
+            datasets.config.HF_HUB_OFFLINE = True
+        return datasets.load_dataset(str(place or path), subset or None, split=split, streaming=place is not None)
     except Exception as error:
         raise _refusal(where, split, error) from None
+
+
+def _local(path: str) -> tuple[Path | None, str]:
+    """The folder or file of that name, None where there is neither; and how `datasets` calls the file's kind."""
+    try:
+        place = Path(path).expanduser()
+        is_file, is_folder = place.is_file(), place.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:  # a name too long, an unknown ~user, no access on the way
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"data.path: cannot look at {path!r} ({reason}); name a dataset that can be read") from None
+    if not is_file:
+        return (place if is_folder else None), ""
+    kind = FILES.get("".join(place.suffixes[-2:]).lower()) or FILES.get(place.suffix.lower())
+    if kind is None:
+        raise UserError(f"data.path = {path!r}: not a file of rows; name one ({', '.join(FILES)}), or a folder of them")
+    return place, kind
+
+
+def _reachable(path: str) -> bool:
+    """Whether the hub answers at all, be it that it has no such dataset."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.utils import logging as hub_logging
+
+    hub_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    try:
+        HfApi().dataset_info(path, timeout=SECONDS_TO_ANSWER)
+    except (HfHubHTTPError, HFValidationError):
+        return True
+    except Exception as error:  # whatever its client raises without a network
+        logger.warning("the hub does not answer: %s", type(error).__name__)
+        return False
+    return True
 
 
 def _refusal(where: str, split: str, error: Exception) -> UserError:
@@ -93,8 +132,10 @@ def _refusal(where: str, split: str, error: Exception) -> UserError:
         return UserError(f"{where}: the hub wants you to accept its terms and log in (hf auth login)")
     if any(isinstance(link, errors.RepositoryNotFoundError) for link in chain):
         return UserError(f"{where}: no such dataset on the hub, or it is private; check the name or log in")
-    offline = os.environ.get("HF_HUB_OFFLINE", "") or os.environ.get("HF_DATASETS_OFFLINE", "")
-    if isinstance(error, ConnectionError | TimeoutError | errors.OfflineModeIsEnabled) or (offline and "/" in where):
+    import datasets
+
+    offline = datasets.config.HF_HUB_OFFLINE or os.environ.get("HF_DATASETS_OFFLINE", "")
+    if isinstance(error, ConnectionError | TimeoutError | errors.OfflineModeIsEnabled) or offline:
         return UserError(
             f"{where}: not here, and the hub cannot be reached; connect and unset HF_HUB_OFFLINE, or name a local "
             "folder of .parquet, .csv or .jsonl files"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import IO, Any
 
 from fedlora_tui.errors import UserError
-from fedlora_tui.organizations.passages import BOMB, DAMAGED, Fields, Passage, of_row
+from fedlora_tui.organizations.passages import BOMB, DAMAGED, USUAL_TEXT, Fields, Passage, of_row
 
 MOST_ROWS = 64
 UNPACKED = 1 << 28
@@ -51,6 +52,7 @@ def _rows(name: str, parquet: Any, source: Any, size: int, fields: Fields) -> It
     # Not with read_dictionary: pyarrow then keeps every value of a group of rows until its end.
     file = parquet.ParquetFile(source, buffer_size=BUFFER, pre_buffer=False)
     columns = _columns(name, file.schema_arrow, fields)
+    fields = fields if fields.prompt else replace(fields, text=columns[0])
     chunks = list(_chunks(file.metadata, columns))
     if sum(chunk.total_uncompressed_size for chunk in chunks) > max(EXPANDS_AT_LEAST, MOST_EXPANSION * size):
         yield Passage(None, BOMB)
@@ -88,7 +90,7 @@ def _value(scalar: Any) -> object:
 def _columns(name: str, schema: Any, fields: Fields) -> list[str]:
     """The columns to read; a table that lacks one is a UserError."""
     wanted = [fields.prompt, fields.response] if fields.prompt else [fields.text]
-    if not fields.prompt and fields.text not in schema.names:
+    if not fields.prompt and fields.text == USUAL_TEXT and fields.text not in schema.names:
         told = (fields.organization, fields.label)
         kinds = {column: _kind(schema.field(i).type) for i, column in enumerate(schema.names)}
         wanted = [column for column, kind in kinds.items() if kind == "text" and column not in told]
@@ -102,7 +104,7 @@ def _columns(name: str, schema: Any, fields: Fields) -> list[str]:
     if missing:
         raise UserError(
             f"{name!r}: not one of the {len(schema.names)} columns is called {' or '.join(map(repr, missing))}; "
-            "set data.prompt_field, data.response_field and data.organization_field to the columns' names"
+            "set data.text_field, data.prompt_field, data.response_field, data.organization_field to the columns' names"
         )
     return wanted + ([fields.label] if schema.names.count(fields.label) == 1 and fields.label not in wanted else [])
 

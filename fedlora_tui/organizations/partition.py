@@ -77,13 +77,17 @@ class PartitionedSource:
     def _dealt(self) -> tuple[Documents, ...]:
         """Each organization's documents, every document in one place; what could not be used counts at the first."""
         read = [self._source.documents(name) for name in self._pooled]
+        # Where a field of labels is named, a document without it has none: its file's name is no label of that kind.
+        asked = self._config.data.label_field
         # A copy in another organization could be trained on in one place and measured in the other.
         distinct: dict[tuple[str, str], Document] = {}
         for name, documents in zip(self._pooled, read, strict=True):
             for document in documents.texts:
-                labelled = document if document.label else replace(document, label=name)
+                labelled = document if document.label or asked else replace(document, label=name)
                 distinct.setdefault((document.prompt, document.text), labelled)
         texts = tuple(distinct.values())
+        if asked and texts and not any(document.label for document in texts):
+            raise UserError(f"data.label_field = {asked!r}: no document has such a field; name the one with the labels")
         parts = deal([document.label for document in texts], len(self.names), self._config)
         first, *others = (tuple(texts[place] for place in part) for part in parts)
         return pooled(first, read, len(texts)), *map(Documents, others)

@@ -16,12 +16,18 @@ LONGEST_TEXT = 1 << 20
 """Characters: a longer document is read as several, a longer prompt or response is dropped."""
 
 BROKEN, NO_TEXT, NO_ORGANIZATION = "broken", "without the field", "without an organization"
+RAGGED, UNCLOSED = "with more columns than the header", "in a quote that is not closed"
 NOT_TEXT, TOO_LONG, DAMAGED, BOMB = "undecodable", "too long", "in a damaged file", "in a file that expands too far"
 
 OVERHEAD = 128
 """Bytes that a document costs beside its text, so that millions of empty words cannot fill the memory either."""
 
 LONGEST_NAME = 100
+
+USUAL_TEXT = "text"
+"""The text's field where nobody names one; where no row has it, it may be the only other field with text."""
+
+ROWS_LOOKED_AT = 50
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class Fields:
     Nothing here is private: the names come from the configuration.
     """
 
-    text: str = "text"
+    text: str = USUAL_TEXT
     prompt: str = ""
     response: str = ""
     organization: str = ""
@@ -110,14 +116,22 @@ def of_row(row: object, fields: Fields) -> Iterator[Passage]:
 
 
 def text_of(value: object, fields: Fields) -> str | None:
-    """The text in a value, None where there is none or where it could be in more than one field."""
-    if not isinstance(value, Mapping):
-        return as_text(value)
-    if fields.text in value:
-        return as_text(value[fields.text])
+    """The text in a value, None where there is none."""
+    return as_text(value.get(fields.text) if isinstance(value, Mapping) else value)
+
+
+def settled(fields: Fields, first: Iterable[object]) -> Fields:
+    """Find out from the first rows which field holds the text.
+
+    It has the configured name. Where nobody named one and no row has the usual one, it is the only one with strings:
+    found once for all rows, so that no row's other fields are ever taken for its text.
+    """
+    rows = [row for row in first if isinstance(row, Mapping)]
+    if fields.prompt or fields.text != USUAL_TEXT or any(fields.text in row for row in rows):
+        return fields
     told = (fields.organization, fields.label)
-    strings = [text for name, text in value.items() if isinstance(text, str) and name not in told]
-    return strings[0] if len(strings) == 1 else None
+    strings = {name for row in rows for name, value in row.items() if isinstance(value, str) and name not in told}
+    return replace(fields, text=str(strings.pop())) if len(strings) == 1 else fields
 
 
 def as_text(value: object) -> str | None:

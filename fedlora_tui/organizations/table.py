@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,10 +23,14 @@ MOST_ORGANIZATIONS = 100_000
 
 @dataclass(frozen=True)
 class Survey:
-    """What a first pass found: bytes of text to keep for each organization by name, and the drops that are nobody's."""
+    """What a first pass found: bytes of text to keep for each organization by name, and the drops that are nobody's.
+
+    `silent` has the drops of those who have no text at all.
+    """
 
     sizes: Mapping[str, int]
     dropped: Mapping[str, int]
+    silent: Mapping[str, Mapping[str, int]]
 
 
 class TableSource:
@@ -53,23 +57,26 @@ class TableSource:
     def survey(self) -> Survey:
         """Who is in the table and how much there is of each; nobody, or far too many, is a UserError."""
         sizes: Counter[str] = Counter()
-        dropped: Counter[str] = Counter()
+        drops: defaultdict[str, Counter[str]] = defaultdict(Counter)
         for passage in self._rows():
             if passage.document is None:
-                dropped[passage.reason] += not passage.organization
-                continue
-            sizes[passage.organization] += weight(passage.document)
-            if len(sizes) > MOST_ORGANIZATIONS:
+                drops[passage.organization][passage.reason] += 1
+            else:
+                sizes[passage.organization] += weight(passage.document)
+            if max(len(sizes), len(drops)) > MOST_ORGANIZATIONS:
                 raise UserError(
                     f"{self.title}: {self.column!r} (data.organization_field) has more than {MOST_ORGANIZATIONS:,} "
                     "different values; name the column that says whose row it is"
                 )
+        dropped = drops.pop("", Counter())
         if not sizes:
-            said = f"; dropped were {in_words(dropped)}" if +dropped else ""
+            every = sum(drops.values(), dropped)
+            said = f"; dropped were {in_words(every)}" if every else ""
             raise UserError(
                 f"{self.title}: no row has both text and a name in {self.column!r} (data.organization_field){said}"
             )
-        return Survey({name: min(size, self._most) for name, size in sorted(sizes.items())}, +dropped)
+        silent = {name: own for name, own in sorted(drops.items()) if name not in sizes}
+        return Survey({name: min(size, self._most) for name, size in sorted(sizes.items())}, dropped, silent)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -78,8 +85,9 @@ class TableSource:
 
     @property
     def passed_over(self) -> Mapping[str, Mapping[str, int]]:
-        """The rows that are nobody's, counted by reason."""
-        return {self.title: self.survey.dropped} if self.survey.dropped else {}
+        """The rows that are nobody's, and those of whoever has no text, counted by reason."""
+        nobodys = {self.title: self.survey.dropped} if self.survey.dropped else {}
+        return nobodys | dict(self.survey.silent)
 
     def first(self, count: int | None) -> tuple[str, ...]:
         """All organizations, or the first `count` by name; fewer than that are a UserError."""

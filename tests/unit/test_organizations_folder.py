@@ -69,7 +69,7 @@ def test_undecodable_bytes_are_replaced_and_what_is_no_text_is_dropped(folder):
 def test_jsonl_with_objects_strings_and_broken_lines(folder):
     rows = [
         json.dumps({"text": "named", "other": "not this"}),
-        json.dumps({"id": 3, "note": "the only one"}),
+        json.dumps({"id": 3, "note": "a field of another name"}),
         json.dumps("bare"),
         '{"text": "cut of',
         json.dumps({"text": None}),
@@ -82,10 +82,17 @@ def test_jsonl_with_objects_strings_and_broken_lines(folder):
         '"half a pair \\ud800 here"',
     ]
     assert read(folder, "a.jsonl", b"\xef\xbb\xbf" + "\r\n".join(rows).encode()) == (
-        ["named", "the only one", "bare", "half a pair \ufffd here"],
-        7,
+        ["named", "bare", "half a pair \ufffd here"],
+        8,
         1,
     )
+
+
+def test_jsonl_takes_one_field_for_all_its_rows(folder):
+    named = [{"text": "one", "id": "u1"}, {"id": "u2"}, {"text": "two", "id": "u3"}, {"id": "u4"}]
+    assert read(folder, "a.jsonl", "\n".join(map(json.dumps, named))) == (["one", "two"], 2, 0)
+    other = [{"id": 1, "note": "three"}, {"id": 2, "note": "four"}, {"id": 3, "by": 4}]
+    assert read(folder, "b.jsonl", "\n".join(map(json.dumps, other))) == (["three", "four"], 1, 0)
 
 
 def test_jsonl_takes_the_field_it_is_told(folder):
@@ -103,11 +110,36 @@ def test_jsonl_without_a_field_to_read_says_where(folder):
 
 def test_csv_with_quotes_newlines_and_ragged_rows(folder):
     content = 'id,text,day\n1,"one, and\r\nmore",Mon\n2\n\n3,three\n4,,Tue\n5,"say ""five""",Wed,extra\n'
-    assert read(folder, "a.csv", b"\xef\xbb\xbf" + content.encode()) == (
-        ["one, and\nmore", "three", 'say "five"'],
-        2,
-        0,
-    )
+    assert read(folder, "a.csv", b"\xef\xbb\xbf" + content.encode()) == (["one, and\nmore", "three"], 3, 0)
+
+
+def test_csv_joins_a_last_column_of_text_that_nobody_quoted_and_drops_what_is_ambiguous(folder):
+    content = "label,text\npos,he came in, was seen, and went home\nneg,she stayed\nneg,and then,,\n"
+    assert read(folder, "a.csv", content) == (["he came in, was seen, and went home", "she stayed", "and then"], 0, 0)
+    ambiguous = "text,label\nhe came in, was seen,pos\nshe stayed,neg\n"
+    assert read(folder, "b.csv", ambiguous) == (["she stayed"], 1, 0)
+    assert opened(folder).documents("b").dropped == {"with more columns than the header": 1}
+
+
+def test_csv_counts_every_line_after_a_quote_that_is_never_closed(folder):
+    lines = ["id,text", "1,one", '2,"two', *(f"{number},line {number}" for number in range(3, 40))]
+    (folder / "a.csv").write_text("\n".join(lines) + "\n")
+    documents = opened(folder).documents("a")
+    assert [document.text for document in documents.texts] == ["one"]
+    assert documents.dropped == {"in a quote that is not closed": 38}
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
+def test_a_field_that_is_named_and_not_there_is_refused_and_no_other_is_taken(folder, name):
+    rows = [{"id": number, "note": f"the {PLANTED} was late"} for number in range(4)]
+    if name == "a.csv":
+        (folder / name).write_text("id,note\n" + "".join(f"{row['id']},{row['note']}\n" for row in rows))
+    elif name == "a.jsonl":
+        (folder / name).write_text("\n".join(map(json.dumps, rows)))
+    else:
+        parquet = pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(pytest.importorskip("pyarrow").Table.from_pylist(rows), folder / name)
+    assert "'nope'" in refusal(folder, text_field="nope")
 
 
 def test_csv_takes_the_only_column_that_reads_like_text(folder):
@@ -167,7 +199,12 @@ def test_what_is_not_a_file_is_passed_over(folder):
     os.mkfifo(folder / "pipe.txt")
     (folder / "a.txt").write_text("text")
     (folder / "within.txt").symlink_to("a.txt")
-    assert opened(folder).first(None) == ("a", "within")
+    (folder / "notes.docx").write_text("not read")
+    source = opened(folder)
+    assert source.first(None) == ("a", "within")
+    assert source.passed_over == {
+        f"the rest of {folder.name!r}": {"links that lead nowhere": 2, "no files": 1, "of kinds that are not read": 1}
+    }
 
 
 def test_sub_folders_are_organizations_with_their_files_together(folder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import sys
 
@@ -93,13 +94,44 @@ def test_a_folder_without_data_and_one_that_is_damaged(tmp_path):
     assert refusal(tmp_path / "set")
 
 
-def test_an_id_without_a_network_says_what_to_do(monkeypatch):
-    monkeypatch.setattr(
-        "time.sleep", lambda seconds: None
-    )  # the hub's client tries again after longer and longer rests
+def test_an_id_without_a_network_says_so_at_once_and_what_to_do(monkeypatch, capfd):
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("it tries again"))
     said = refusal("somebody/some-set")
     assert "somebody/some-set" in said
+    assert "cannot be reached" in said
     assert "local folder" in said
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.xlsx", "a", "a.parquet.gz"])
+def test_a_file_without_rows_is_refused_without_asking_the_hub(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(datasets, "load_dataset", lambda *given, **named: pytest.fail("it asks"))
+    (tmp_path / name).write_text(f"the {PLANTED} was late")
+    assert "not a file of rows" in refusal(tmp_path / name)
+
+
+def test_a_compressed_file_of_lines(tmp_path):
+    rows = [dict(zip(ROWS, values, strict=True)) for values in zip(*ROWS.values(), strict=True)]
+    with gzip.open(tmp_path / "a.jsonl.gz", "wt") as file:
+        file.write("".join(json.dumps(row) + "\n" for row in rows))
+    check(opened(tmp_path / "a.jsonl.gz"))
+
+
+@pytest.mark.parametrize("path", ["~nobody-of-that-name/set", "x" * 300])
+def test_a_path_that_cannot_be_looked_at_is_refused(path):
+    assert "cannot look at" in refusal(path)
+
+
+def test_no_other_column_is_taken_for_the_text_that_is_named(folder):
+    assert "'nope'" in refusal(folder, text_field="nope")
+
+
+def test_the_only_other_column_with_strings_is_the_text(tmp_path):
+    (tmp_path / "set").mkdir()
+    rows = {"note": ROWS["text"], "organization": ROWS["organization"], "number": [1, 2, 3, 4]}
+    datasets.Dataset.from_dict(rows).to_parquet(str(tmp_path / "set" / "train.parquet"))
+    check(opened(tmp_path / "set"))
 
 
 def test_without_the_extra_it_is_named(monkeypatch):

@@ -77,6 +77,22 @@ def test_rows_of_nobody_and_drops_of_somebody_are_counted_apart(tmp_path):
     assert source.documents("port").dropped == {"empty": 1}
 
 
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_drops_of_somebody_without_any_text_are_told_under_his_name(tmp_path, suffix):
+    source = opened(write(tmp_path, suffix, [*ROWS, ("ghost", " "), ("ghost", ""), ("other ghost", "")]))
+    assert source.passed_over == {"ghost": {"empty": 2}, "other ghost": {"empty": 1}}
+    assert not {"ghost", "other ghost"} & set(source.first(None))
+
+
+def test_a_table_joins_a_last_column_of_text_that_nobody_quoted(tmp_path):
+    (tmp_path / "t.csv").write_text("organization,text\nport,a ship, and then two\nbank,a loan\n")
+    assert [d.text for d in opened(tmp_path / "t.csv").documents("port").texts] == ["a ship, and then two"]
+    (tmp_path / "t.csv").write_text("text,organization\na ship, and then two,port\na loan,bank\n")
+    source = opened(tmp_path / "t.csv")
+    assert source.first(None) == ("bank",)
+    assert source.passed_over == {"'t.csv'": {"with more columns than the header": 1}}
+
+
 def test_a_table_is_passed_once_to_count_and_once_for_all_that_fit(tmp_path, monkeypatch):
     source = opened(write(tmp_path, "csv"))
     passes = []
