@@ -202,15 +202,19 @@ def encoded(tokenizer: Any, documents: Sequence[Document]) -> Iterator[Row]:
             after = _tokens(tokenizer, [layout.after])[0] if layout.after else []
         prompts = [layout.before(document.prompt) if layout and document.prompt else "" for document in some]
         asked = _tokens(tokenizer, prompts) if any(prompts) else [[]] * len(some)
-        for prompt, text in zip(asked, _tokens(tokenizer, [document.text for document in some]), strict=True):
+        for prompt, text in zip(
+            asked, _tokens(tokenizer, [document.text for document in some], literal=True), strict=True
+        ):
             if text:
                 whole = (*prompt, *text, *(after if prompt else ()), end)
                 # One object a token of the vocabulary, and not one a place, takes a quarter of the memory.
                 yield Row(tuple(map(shared.setdefault, whole, whole)), max(len(prompt), 1))
 
 
-def _tokens(tokenizer: Any, texts: list[str]) -> list[list[int]]:
-    given: list[list[int]] = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+def _tokens(tokenizer: Any, texts: list[str], literal: bool = False) -> list[list[int]]:
+    """Tokenize; where texts are meant `literal`, one that spells a special token (the end of text) does not become it."""
+    how = {"split_special_tokens": True} if literal else {}
+    given: list[list[int]] = tokenizer(texts, add_special_tokens=False, verbose=False, **how)["input_ids"]
     return given
 
 

@@ -15,6 +15,9 @@ from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
+from fedlora_tui.lora.rows import Shape, tokenize
+from fedlora_tui.organizations.text import Document
+
 FOLDER = Path(__file__).parents[2] / "fedlora_tui" / "assets" / "embedded"
 
 SENTENCES = (
@@ -114,3 +117,12 @@ def test_word_order_matters_to_the_model(model: Any, tokenizer: Any) -> None:
     for sentence in SENTENCES:
         backwards = " ".join(reversed(sentence.rstrip(".").split())) + "."
         assert loss(sentence) + 0.5 < loss(backwards)
+
+
+def test_a_document_that_spells_the_end_of_text_does_not_end_there(tokenizer: Any) -> None:
+    text = "before <|endoftext|> behind"
+    rows = tokenize(tokenizer, "org", [Document(text)], [Document(text)], Shape(64, 64))
+    (row,) = rows.train
+    assert row.tokens.count(tokenizer.eos_token_id) == 1
+    assert row.tokens[-1] == tokenizer.eos_token_id
+    assert tokenizer.decode(row.tokens[:-1]) == text
