@@ -212,7 +212,7 @@ def encoded(tokenizer: Any, documents: Sequence[Document]) -> Iterator[Row]:
 
 
 def _tokens(tokenizer: Any, texts: list[str], literal: bool = False) -> list[list[int]]:
-    """Tokenize; where texts are meant `literal`, one that spells a special token (the end of text) does not become it."""
+    """Tokenize; where texts are `literal`, one that spells a special token (the end of text) does not become it."""
     how = {"split_special_tokens": True} if literal else {}
     given: list[list[int]] = tokenizer(texts, add_special_tokens=False, verbose=False, **how)["input_ids"]
     return given
