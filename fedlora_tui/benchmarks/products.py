@@ -34,13 +34,15 @@ def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
     side = CUBE.get(device.type, CUBE_ELSEWHERE)
     left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     result = torch.mm(left, right)
-    best, end = float("inf"), time.perf_counter() + MATRIX_SECONDS
-    while time.perf_counter() < end:
+    best, now = float("inf"), time.perf_counter()
+    end = now + MATRIX_SECONDS
+    while now < end or best == float("inf"):
         synchronize(device)
         began = time.perf_counter()
         torch.mm(left, right, out=result)
         synchronize(device)
-        best = min(best, time.perf_counter() - began)
+        now = time.perf_counter()
+        best = min(best, now - began)
     return 2 * side**3 / best
 
 
@@ -81,7 +83,8 @@ def needed(base: BaseModel, start: Adapter) -> Needed:
     - An adapter of rank r takes two products forward (A, B), two to its weights and two to what went into them, the
       last of which only where those take a gradient: 6 * r * (in + out) a token, less 2 * r * in where they do not.
     - Attention, of h heads of size d, takes two products forward (scores, values) and four back: 12 * h * d a pair of a
-      token with one before it or itself, and layer. What a causal mask takes away is not counted as needed.
+      token with one before it or itself, and layer. What a causal mask takes away is not counted as needed. (The first
+      layer's keys need none of it back where they carry no adapter: 2 * h * d a pair of that one layer too many.)
 
     Left out is what is no matrix product: embeddings, norms, softmax, losses, AdamW. What a way computes beyond this
     (masked scores, logits of positions that are not predicted, layers computed twice) counts as time, not as work.
