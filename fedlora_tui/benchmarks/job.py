@@ -20,6 +20,9 @@ from fedlora_tui.lora.rows import Row, Rows
 
 CONFIG, JOB, START = "config.toml", "job.json", "start.safetensors"
 
+RESULT = "ray.json"
+"""What the rival on Ray writes into the folder: seconds and losses of each round."""
+
 
 @dataclass(frozen=True)
 class Job:

@@ -27,10 +27,8 @@ from transformers import AutoModelForCausalLM
 
 import fedlora_tui.federation  # noqa: F401  (it turns Flower's telemetry off)
 from fedlora_tui.benchmarks import plain_peft
-from fedlora_tui.benchmarks.job import START, Job, read_job
+from fedlora_tui.benchmarks.job import RESULT, START, Job, read_job
 from fedlora_tui.lora.rows import batches
-
-RESULT = "ray.json"
 
 FIRST_ROUND_SECONDS = 300.0
 """After which Ray is thought to hang: its processes wait for ever where one of them gave up at the start."""

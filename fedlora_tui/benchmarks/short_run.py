@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from fedlora_tui.benchmarks.job import CONFIG, write_job
+from fedlora_tui.benchmarks.job import CONFIG, RESULT, write_job
 from fedlora_tui.benchmarks.process import Ended, run_process
 from fedlora_tui.benchmarks.ways import furthest, tolerance
 from fedlora_tui.config import Config
@@ -128,7 +128,10 @@ def written_out(config: Config, folder: Path) -> Config:
         organizations=len(roster.names),
         fraction=1.0,
         fraction_evaluate=SPARSELY,
+        aggregation="fedit",
         server_optimizer="none",
+        server_learning_rate=1.0,
+        server_cooldown=0.0,
     )
     return replace(config, data=data, federation=federation, given=config.given | {"federation.organizations"})
 
@@ -199,8 +202,6 @@ def read_events(ended: Ended) -> tuple[int, ShortRun]:
 
 def ray_run(folder: Path, rounds: int, setting: RaySetting, organizations: Sequence[str]) -> ShortRun:
     """Run the rival on a job."""
-    from fedlora_tui.benchmarks.ray_app import RESULT
-
     keep = "keep" if setting.keep else "load"
     result = folder / RESULT
     given = [str(folder), str(rounds), str(setting.cpus), str(setting.gpus), keep]

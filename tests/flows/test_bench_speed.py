@@ -271,8 +271,8 @@ def test_a_run_over_what_was_written_out_trains_as_rays_app_does(config, tmp_pat
     from fedlora_tui.benchmarks import ray_app
     from fedlora_tui.federation.local_grid import LocalGrid
 
-    config = short(config, tmp_path)
-    assert config.federation.server_optimizer == "none"
+    served = replace(config.federation, rounds=4, server_optimizer="fedavgm", server_cooldown=0.9, server_warmup=3)
+    config = short(replace(config, federation=served), tmp_path)
     prepared = prepare(config, call_roster(config), lambda stage: None)
     rows = [prepared.texts.rows(name) for name in prepared.organizations]
     folder = tmp_path / "job"
