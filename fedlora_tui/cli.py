@@ -19,6 +19,12 @@ PROGRAM = "fedlora-tui"
 CONSOLE = ""
 """The command that is meant when none is named."""
 
+BENCHES = {
+    "quality": "how near a federation is to pooling",
+    "speed": "tokens a second against other ways to train the same",
+    "rounds": "what a round costs by organizations, rank and cohort",
+}
+
 
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong with a command line in one line, without the usage above it."""
@@ -110,28 +116,72 @@ def _doctor_parser() -> _Parser:
 def _bench_parser() -> _Parser:
     parser = _Parser(f"{PROGRAM} bench", description="Measure a claim about fedlora-tui on this machine.")
     parser.add_argument(
-        "bench", metavar="NAME", choices=("quality",), help="quality: how near a federation is to pooling"
+        "bench", metavar="NAME", choices=tuple(BENCHES), help="; ".join(map(": ".join, BENCHES.items()))
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    parser.add_argument("--seeds", type=_positive, default=3, metavar="N", help="seeds to go through (3)")
-    parser.add_argument(
+    _with_configuration(parser)
+    _with_quality(parser.add_argument_group("quality"))
+    _with_speed(parser.add_argument_group("speed"))
+    _with_rounds(parser.add_argument_group("rounds"))
+    return parser
+
+
+def _with_quality(group: Any) -> None:
+    group.add_argument("--seeds", type=_positive, default=3, metavar="N", help="seeds to go through (3)")
+    group.add_argument(
         "--rates", type=_rates, default=None, metavar="RATE,...", help="learning rates to choose from (½, 1, 2 × usual)"
     )
-    parser.add_argument(
+    group.add_argument(
         "--partitions",
         type=_partitions,
         default=("natural", "iid", "quantity"),
         metavar="KIND,...",
         help="how text is dealt out (natural,iid,quantity)",
     )
-    _with_configuration(parser)
-    return parser
+
+
+def _with_speed(group: Any) -> None:
+    group.add_argument("--batches", type=_numbers, default=(1, 4), metavar="N,...", help="rows a step (1,4)")
+    group.add_argument("--repeats", type=_positive, default=5, metavar="N", help="turns that each way takes (5)")
+    group.add_argument(
+        "--short-rounds",
+        type=_count,
+        default=10,
+        metavar="N",
+        help="rounds of the short run against Flower's Ray engine (10); 0 leaves it out",
+    )
+
+
+def _with_rounds(group: Any) -> None:
+    lists: dict[str, Any] = {"type": _numbers, "metavar": "N,..."}
+    group.add_argument(
+        "--organizations", default=(10, 100, 1000, 10_000), help="organizations known (10,100,1000,10000)", **lists
+    )
+    group.add_argument("--ranks", default=(1, 4, 16, 64), help="ranks (1,4,16,64)", **lists)
+    group.add_argument(
+        "--cohorts", default=(1, 2, 4, 8, 16), help="organizations a pass (1,2,4,8,16); none leaves a list out", **lists
+    )
 
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise UserError(f"{text!r} is no number of seeds; allowed is a whole number from 1")
+        raise UserError(f"{text!r} is not allowed; allowed is a whole number from 1")
     return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise UserError(f"{text!r} is not allowed; allowed is a whole number from 0")
+    return int(text)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    if text == "none":
+        return ()
+    parts = text.split(",")
+    if not all(part.isdecimal() and int(part) >= 1 for part in parts):
+        raise UserError(f"{text!r} is not allowed; allowed are whole numbers from 1 with commas between them, or none")
+    return tuple(dict.fromkeys(map(int, parts)))
 
 
 def _rates(text: str) -> tuple[float, ...]:
@@ -215,7 +265,19 @@ def _bench(arguments: argparse.Namespace) -> int:
     config = _configuration(arguments)
     usual = config.federation.learning_rate
     rates = arguments.rates or (usual / 2, usual, usual * 2)
-    return run_bench(arguments.bench, Asked(config, arguments.seeds, rates, arguments.partitions), arguments.json)
+    asked = Asked(
+        config,
+        seeds=arguments.seeds,
+        rates=rates,
+        partitions=arguments.partitions,
+        batch_sizes=arguments.batches,
+        repeats=arguments.repeats,
+        short_rounds=arguments.short_rounds,
+        organizations=arguments.organizations,
+        ranks=arguments.ranks,
+        cohorts=arguments.cohorts,
+    )
+    return run_bench(arguments.bench, asked, arguments.json)
 
 
 Command = tuple[Callable[[], _Parser], Callable[[argparse.Namespace], int], str]
@@ -224,7 +286,7 @@ COMMANDS: dict[str, Command] = {
     CONSOLE: (_console_parser, _console, "console and run, starting at once"),
     "run": (_run_parser, _run, "the same run with no terminal; --json puts every event on stdout"),
     "export": (_export_parser, _export, "write a finished round's adapter, or a merged model"),
-    "bench": (_bench_parser, _bench, "measure a claim on this machine: quality"),
+    "bench": (_bench_parser, _bench, "measure a claim on this machine: quality, speed, rounds"),
     "doctor": (_doctor_parser, _doctor, "what this machine has and what is missing; --data: your text in counts"),
 }
 

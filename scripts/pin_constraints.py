@@ -12,12 +12,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-PACKAGE, EXTRAS = "fedlora-tui", ("dev", "gguf", "hub", "parquet", "partitions", "quantized")
+PACKAGE, EXTRAS = "fedlora-tui", ("dev", "gguf", "hub", "parquet", "partitions", "quantized", "ray")
 LEFT_OUT = {PACKAGE, "pip", "setuptools"}
 """What a new venv brings along, in a version that suits its Python."""
 
 HEAD = """\
-# Exact versions of all that fedlora-tui and its extras for tests, data and bases need, without local parts.
+# Exact versions of all that fedlora-tui and its extras for tests, data, bases and benchmarks need, without local parts.
 # Made by `make constraints` from what .venv holds (scripts/pin_constraints.py); use: pip install -c constraints.txt .
 """
 
@@ -47,7 +47,7 @@ def main() -> int:
     try:
         versions = closure(PACKAGE, EXTRAS)
     except PackageNotFoundError as missing:
-        print(f"{missing.name} is needed and not installed here; run make test once", file=sys.stderr)
+        print(f"{missing.name} is needed and not installed here; run make constraints", file=sys.stderr)
         return 1
     pins = [f"{name}=={version}\n" for name, version in sorted(versions.items()) if name not in LEFT_OUT]
     sys.stdout.write(HEAD + "".join(pins))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -11,8 +12,12 @@ from rich.table import Table
 
 from fedlora_tui.benchmarks.report import Cell, Report
 from fedlora_tui.config import Config
+from fedlora_tui.console.drawing.bars import share_bar
+from fedlora_tui.console.drawing.glyphs import Glyphs, glyphs_for
 from fedlora_tui.engine.run import log_to_files_alone
 from fedlora_tui.errors import UserError
+
+BAR_WIDTH = 40
 
 
 @dataclass(frozen=True)
@@ -20,9 +25,15 @@ class Asked:
     """What the command line asked of a benchmark."""
 
     config: Config
-    seeds: int
-    rates: tuple[float, ...]
-    partitions: tuple[str, ...]
+    seeds: int = 3
+    rates: tuple[float, ...] = ()
+    partitions: tuple[str, ...] = ()
+    batch_sizes: tuple[int, ...] = (1, 4)
+    repeats: int = 3
+    short_rounds: int = 10
+    organizations: tuple[int, ...] = ()
+    ranks: tuple[int, ...] = ()
+    cohorts: tuple[int, ...] = ()
 
 
 def run_bench(name: str, asked: Asked, as_json: bool) -> int:
@@ -49,15 +60,21 @@ def run_bench(name: str, asked: Asked, as_json: bool) -> int:
 
 def print_report(console: Console, report: Report) -> None:
     """Print a report as an aligned table, its ratios and its notes."""
-    columns = [column for column in report.rows[0] if any(row[column] is not None for row in report.rows)]
+    headings = report.headings or {column: column.replace("_", " ") for column in report.rows[0]}
+    columns = [column for column in headings if any(row[column] is not None for row in report.rows)]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         words = all(isinstance(row[column], str) for row in report.rows)
-        table.add_column(column.replace("_", " "), justify="left" if words else "right", no_wrap=True)
+        table.add_column(headings[column], justify="left" if words else "right", no_wrap=words)
     for row in report.rows:
         table.add_row(*(shown(row[column]) for column in columns))
     console.print(table)
     console.print()
+    for title, bars in report.bars.items():
+        console.print(title, style="bold", highlight=False)
+        for line in drawn(bars, BAR_WIDTH, glyphs_for(os.environ, console.encoding)):
+            console.print(line, highlight=False)
+        console.print()
     for name, value in report.ratios.items():
         console.print(f"{name}: {_ratio(value)}", highlight=False)
     for note in report.notes:
@@ -66,11 +83,24 @@ def print_report(console: Console, report: Report) -> None:
     console.print(f"on: {facts}", style="dim", highlight=False)
 
 
+def drawn(bars: Sequence[tuple[str, float]], width: int, glyphs: Glyphs) -> list[str]:
+    """Draw one bar a line, `width` cells for the largest value, the label before it and the value behind it."""
+    most = max((value for _, value in bars), default=0.0)
+    left = max((len(label) for label, _ in bars), default=0)
+    lines = []
+    for label, value in bars:
+        filled, rest = share_bar(value / most if most else 0.0, width, glyphs)
+        lines.append(f"{label:>{left}} {filled}{' ' * len(rest)} {shown(value)}")
+    return lines
+
+
 def shown(cell: Cell) -> str:
     """Give a cell in words, numbers in as many digits as they are read with."""
     if cell is None:
         return "–"
-    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+    if isinstance(cell, float):
+        return f"{cell:,.0f}" if abs(cell) >= 1000 else f"{cell:.4g}"
+    return str(cell)
 
 
 def _ratio(value: object) -> str:
@@ -85,4 +115,20 @@ def _quality(asked: Asked, say: Callable[[str], None]) -> Report:
     return Quality(asked.config, asked.seeds, asked.partitions, asked.rates, say).report()
 
 
-BENCHES: dict[str, Callable[[Asked, Callable[[str], None]], Report]] = {"quality": _quality}
+def _speed(asked: Asked, say: Callable[[str], None]) -> Report:
+    from fedlora_tui.benchmarks.speed import Speed
+
+    return Speed(asked.config, asked.batch_sizes, asked.repeats, asked.short_rounds, say).report()
+
+
+def _rounds(asked: Asked, say: Callable[[str], None]) -> Report:
+    from fedlora_tui.benchmarks.rounds import Costs
+
+    return Costs(asked.config, asked.organizations, asked.ranks, asked.cohorts, say).report()
+
+
+BENCHES: dict[str, Callable[[Asked, Callable[[str], None]], Report]] = {
+    "quality": _quality,
+    "speed": _speed,
+    "rounds": _rounds,
+}

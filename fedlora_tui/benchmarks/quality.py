@@ -15,29 +15,24 @@ from __future__ import annotations
 
 import math
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from fedlora_tui.benchmarks.report import Cell, Report
+from fedlora_tui.benchmarks.whole_run import records_of
 from fedlora_tui.config import Config
 from fedlora_tui.engine.prepare import Prepared, prepare
 from fedlora_tui.engine.rounds import plan_of
-from fedlora_tui.engine.run import Manner, Run
-from fedlora_tui.errors import UserError
 from fedlora_tui.lora.adapter import Adapter
 from fedlora_tui.lora.cohort import LocalTraining, measure_cohort, train_cohort
 from fedlora_tui.lora.rows import Rows
 from fedlora_tui.organizations.roster import call_roster
-from fedlora_tui.protocol.commands import Stop
-from fedlora_tui.protocol.events import OrgEvaluated, Record
+from fedlora_tui.protocol.events import OrgEvaluated
 
 LITTLE = 0.25
 """The share of organizations, those with the least text, that count as having little."""
-
-LAST_STEP_SECONDS = 5.0
 
 Say = Callable[[str], None]
 
@@ -210,29 +205,10 @@ def _pooled(config: Config, prepared: Prepared) -> Losses:
 def _federated(config: Config, prepared: Prepared) -> Losses:
     """Go through a run as `fedlora-tui run` does, from loading the base to the last evaluation."""
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="fedlora-tui-") as runs:
-        run = Run(replace(config, runs=replace(config.runs, dir=runs)), Manner(patient=False))
-        measured: dict[int, dict[str, OrgEvaluated]] = {}
-
-        def watch(record: Record) -> None:
-            if isinstance(record.event, OrgEvaluated):
-                measured.setdefault(record.event.round, {})[record.event.org] = record.event
-
-        run.subscribe(watch)
-        run.start()
-        try:
-            run.wait()
-        except KeyboardInterrupt:
-            # A worker inside a native call would crash the interpreter at its end.
-            run.send(Stop())
-            run.wait(LAST_STEP_SECONDS)
-            raise
-        finally:
-            run.close()
-        if run.refusal is not None:
-            raise UserError(run.refusal)
-        if run.state.phase != "done":
-            raise UserError(f"the run ended as {run.state.phase}: {run.state.reason or 'no reason was told'}")
+    measured: dict[int, dict[str, OrgEvaluated]] = {}
+    for record in records_of(config):
+        if isinstance(record.event, OrgEvaluated):
+            measured.setdefault(record.event.round, {})[record.event.org] = record.event
     last = measured[config.federation.rounds]
     return Losses(
         {name: math.nan if event.loss is None else event.loss for name, event in last.items()},

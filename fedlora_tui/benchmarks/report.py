@@ -19,7 +19,8 @@ Cell = str | int | float | None
 class Report:
     """One benchmark's result; every row has a name.
 
-    `ratios` are what the contract names; `notes` say in words what a table cannot.
+    `ratios` are what the contract names; `notes` say in words what a table cannot. `headings` name the columns that a
+    table shows (without any: all, by their own names), `bars` what is drawn below it: a title, then labels and values.
     """
 
     bench: str
@@ -27,6 +28,8 @@ class Report:
     ratios: Mapping[str, Any]
     notes: Sequence[str] = ()
     machine: Mapping[str, Cell] = field(default_factory=lambda: machine())
+    headings: Mapping[str, str] = field(default_factory=dict)
+    bars: Mapping[str, Sequence[tuple[str, float]]] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Give the report as one JSON object on one line; numbers that are not finite are null."""

@@ -1,0 +1,118 @@
+"""A subprocess that is timed from its start to its exit, and whose memory is looked at while it runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from fedlora_tui.errors import UserError
+
+LOOK_SECONDS = 0.05
+TREE_SECONDS = 2.0
+"""How often the processes below are looked at: to count pages that they share once takes the kernel some time."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A process that ended: its output, seconds from start to exit, and the most memory that it and those below held.
+
+    `peak_bytes` is the kernel's own high-water mark of its resident memory; with processes below it, where that is
+    more, the largest sum seen of all their memory, pages that they share counted once.
+    """
+
+    seconds: float
+    peak_bytes: int
+    output: str
+
+
+def run_process(name: str, arguments: Sequence[str]) -> Ended:
+    """Run Python with some arguments. Raises UserError, with its name and last line on stderr, where it fails."""
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            start_new_session=True,
+        )
+        try:
+            peak = _watch(process)
+        except BaseException:
+            _end(process)
+            raise
+        seconds = time.perf_counter() - began
+        output.seek(0)
+        errors.seek(0)
+        if process.returncode != 0:
+            told = errors.read().decode(errors="replace").strip().splitlines()
+            said = told[-1].strip() if told else "nothing"
+            raise UserError(f"{name} ended with status {process.returncode} and said: {said}")
+        return Ended(seconds, peak, output.read().decode())
+
+
+def _watch(process: subprocess.Popen[bytes]) -> int:
+    """Wait for the end; give the most memory seen."""
+    peak, due = 0, time.monotonic() + TREE_SECONDS
+    while process.poll() is None:
+        peak = max(peak, high_water(process.pid))
+        if time.monotonic() >= due:
+            peak = max(peak, _tree_bytes(process.pid))
+            due = time.monotonic() + TREE_SECONDS
+        time.sleep(LOOK_SECONDS)
+    return peak
+
+
+def high_water(pid: int) -> int:
+    """Give the most resident memory that a process ever held, in bytes; what it holds now where that is not told."""
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+        return int(psutil.Process(pid).memory_info().rss)
+    except (OSError, psutil.Error):
+        return 0
+
+
+def forget_high_water() -> None:
+    """Let this process's high-water mark begin at what it holds now, where the kernel can do that."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def _tree_bytes(pid: int) -> int:
+    """Add up the memory of a process and all below it, shared pages counted once; 0 where it is alone."""
+    try:
+        root = psutil.Process(pid)
+        below = root.children(recursive=True)
+    except psutil.Error:
+        return 0
+    return sum(_own_bytes(process) for process in (root, *below)) if below else 0
+
+
+def _own_bytes(process: psutil.Process) -> int:
+    try:
+        found = process.memory_full_info()
+        return int(getattr(found, "pss", found.uss))
+    except psutil.Error:
+        return 0
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process with all that it started."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except OSError:
+        process.kill()
+    process.wait()
