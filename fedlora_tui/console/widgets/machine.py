@@ -134,7 +134,7 @@ def _traffic_lines(view: View, width: int) -> list[Text]:
         Row(width, glyphs)
         .at(0, ("speed", "quiet"))
         .at(7, f"{_speed(view)} tok/s")
-        .at(29, (f"cohort {state.cohort}" if state.cohort else "", "quiet"))
+        .at(29, (_cohort(state), "quiet"))
         .text(),
         Row(width, glyphs).at(0, ("sent", "quiet")).at(7, sent).at(29, ("text 0 B", "held")).text(),
         Row(width, glyphs)
@@ -142,6 +142,11 @@ def _traffic_lines(view: View, width: int) -> list[Text]:
         .text(),
         Row(width, glyphs).at(0, ("privacy off: the server sees each update", "quiet")).text(),
     ]
+
+
+def _cohort(state: RunState) -> str:
+    """Say how many organizations go in one pass: there may be room for more than there are."""
+    return f"cohort {min(state.cohort, len(state.organizations))}" if state.cohort and state.organizations else ""
 
 
 def whole_models(state: RunState) -> tuple[float | None, float | None]:
