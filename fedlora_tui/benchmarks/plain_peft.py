@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fedlora_tui.lora.adapter import Adapter, TargetModule
 from fedlora_tui.lora.export import PREFIX
-from fedlora_tui.lora.rows import Row, padded, targets
+from fedlora_tui.lora.rows import Row, padded, sent, targets
 from fedlora_tui.lora.stack import BETAS, EPSILON
 
 
@@ -67,10 +67,9 @@ def train(model: Any, batches: Sequence[Sequence[Row]], rate: float, filler: int
     losses = []
     for batch in batches:
         inputs = padded(batch, filler, trained[0].device)
+        labels = sent(inputs.labels, trained[0].device)
         # With positions that begin anew and no cache, transformers keeps the documents of a row apart.
-        found = model(
-            input_ids=inputs.tokens, labels=inputs.labels, position_ids=inputs.positions, use_cache=False
-        ).loss
+        found = model(input_ids=inputs.tokens, labels=labels, position_ids=inputs.positions, use_cache=False).loss
         found.backward()
         optimizer.step()
         optimizer.zero_grad()

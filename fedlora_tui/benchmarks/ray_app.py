@@ -28,6 +28,7 @@ from transformers import AutoModelForCausalLM
 import fedlora_tui.federation  # noqa: F401  (it turns Flower's telemetry off)
 from fedlora_tui.benchmarks import plain_peft
 from fedlora_tui.benchmarks.job import RESULT, START, Job, read_job
+from fedlora_tui.lora.base_model import LOCAL
 from fedlora_tui.lora.rows import batches
 
 FIRST_ROUND_SECONDS = 300.0
@@ -52,7 +53,7 @@ def loaded(job: Job) -> Any:
     """Load the base and put an adapter into it."""
     files = {"gguf_file": job.gguf} if job.gguf else {}
     dtype = getattr(torch, job.dtype)
-    base: Any = AutoModelForCausalLM.from_pretrained(job.origin, local_files_only=True, dtype=dtype, **files)
+    base: Any = AutoModelForCausalLM.from_pretrained(job.origin, dtype=dtype, **LOCAL, **files)
     return plain_peft.wrapped(base.to(job.device), job.lora)
 
 

@@ -13,7 +13,7 @@ from fedlora_tui.aggregation.server_step import ServerMemory, ServerStep, advanc
 from fedlora_tui.config import Config
 from fedlora_tui.engine import checkpoint
 from fedlora_tui.engine.checkpoint import Checkpoint
-from fedlora_tui.engine.prepare import Prepared
+from fedlora_tui.engine.prepare import Counts, Prepared
 from fedlora_tui.engine.sampling import measured, sampled
 from fedlora_tui.engine.steering import Change, Steering
 from fedlora_tui.engine.stream import Stream
@@ -147,10 +147,8 @@ class RoundLoop:
                 continue
             self.steering.between(round - 1, 0)
             self.stream.emit(ev.OrgState(name, "waiting", round, "reading its text"))
-            try:
-                counts = texts.read(name)
-            except UserError as error:
-                self._cannot_take_part(name, round, error)
+            counts = self._read(name, round)
+            if counts is None:
                 self._leave(name)
                 all_stay = False
                 continue
@@ -162,9 +160,14 @@ class RoundLoop:
                 self.stream.emit(ev.Warned(counts.notice, name))
         return all_stay
 
-    def _cannot_take_part(self, name: str, round: int, error: UserError) -> None:
-        self.stream.emit(ev.Warned(f"{name} cannot join: {error}", name))
-        self.stream.emit(ev.OrgLeft(name, round, "cannot join"))
+    def _read(self, name: str, round: int) -> Counts | None:
+        """Read an organization's text; None, and the reason told, where it cannot take part."""
+        try:
+            return self.prepared.texts.read(name)
+        except UserError as error:
+            self.stream.emit(ev.Warned(f"{name} cannot join: {error}", name))
+            self.stream.emit(ev.OrgLeft(name, round, "cannot join"))
+            return None
 
     def _leave(self, name: str) -> None:
         self.organizations.remove(name)
@@ -176,15 +179,13 @@ class RoundLoop:
             self._leave(change.org)
             self.stream.emit(ev.OrgLeft(change.org, round, "dropped by the operator"))
             return
-        try:
-            said = self.prepared.texts.read(change.org).notice
-        except UserError as error:
-            self._cannot_take_part(change.org, round, error)
+        counts = self._read(change.org, round)
+        if counts is None:
             return
         self.organizations.append(change.org)
         self._welcome(change.org, round)
-        if said:
-            self.stream.emit(ev.Warned(said, change.org))
+        if counts.notice:
+            self.stream.emit(ev.Warned(counts.notice, change.org))
         # A late joiner measures the base too, so that its gain can be told.
         self._report_losses(0, self.server.evaluate_base([change.org]))
 

@@ -24,6 +24,7 @@ from fedlora_tui.lora.head import Head
 from fedlora_tui.lora.injection import recomputable
 from fedlora_tui.lora.isolation import isolates, trial
 from fedlora_tui.lora.target_modules import find_targets
+from fedlora_tui.place import look
 
 EMBEDDED = Path(__file__).parent.parent / "assets" / "embedded"
 POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len")
@@ -294,19 +295,13 @@ def _locate(base: str, progress: Progress) -> tuple[str, str | None]:
     """Turn what the user wrote into a folder (or hub id) and, for a .gguf, the file's name in it."""
     if base == "embedded":
         return str(EMBEDDED), None
-    try:
-        path = Path(base).expanduser()
-        is_file, is_folder = path.is_file(), path.is_dir()
-    except (OSError, RuntimeError, ValueError) as error:  # a name too long, an unknown ~user, no access on the way
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(
-            f'model.base = "{_shortened(base)}": cannot look there ({reason}); name a folder or a .gguf file'
-        ) from None
+    place = look(base, f'model.base = "{_shortened(base)}": cannot look there', "name a folder or a .gguf file")
+    path = place.path
     if path.suffix == ".gguf":
-        if not is_file:
+        if not place.is_file:
             raise UserError(f'model.base = "{base}": no such file; name a .gguf file that is here')
         return str(path.parent.resolve()), path.name
-    if is_folder:
+    if place.is_folder:
         if not (path / "config.json").is_file():
             raise UserError(
                 f'model.base = "{base}": the folder has no config.json; name a folder that transformers saved'

@@ -20,7 +20,7 @@ from fedlora_tui.lora.base_model import BaseModel
 from fedlora_tui.lora.head import Losses
 from fedlora_tui.lora.injection import Draws, Dropout, StackedFactors, injected, recomputing
 from fedlora_tui.lora.readback import Readback
-from fedlora_tui.lora.rows import Inputs, Row, Rows, batches, generator_seed, padded, sent, targets
+from fedlora_tui.lora.rows import IGNORED, Inputs, Row, Rows, batches, generator_seed, padded, sent, targets
 from fedlora_tui.lora.stack import CohortAdamW, Descent, Stack
 
 MEASURED_ROWS = 32
@@ -158,7 +158,7 @@ def _pass(base: BaseModel, active: Sequence[_Member], stack: Stack, step: int) -
     owned = torch.arange(len(active)).repeat_interleave(torch.tensor(counts))
     shares = sent(1 / torch.tensor(counts, dtype=stack.values.dtype)[owned], base.device)
     with injected(base.model, base.targets, stacked), recomputing(base.model, base.recomputed):
-        losses = base.head.losses(_call(inputs), inputs.places, inputs.answers, shares)
+        losses = base.head.losses(_call(inputs), *_chosen(inputs), shares)
         losses.backward()
     weighted = losses.by_target * shares
     means = weighted.new_zeros(len(active)).index_add_(0, sent(owned, base.device), weighted)
@@ -178,9 +178,10 @@ def _draws(active: Sequence[_Member], batches: Sequence[Sequence[Row]]) -> list[
 def row_forward(base: BaseModel, stack: Stack, row: Row) -> Losses:
     """Send one row forward as training does, each layer computed once."""
     inputs = padded([row], base.end_of_text, base.device)
-    weights = torch.ones(len(inputs.answers), dtype=stack.values.dtype, device=base.device)
+    places, answers = _chosen(inputs)
+    weights = torch.ones(len(answers), dtype=stack.values.dtype, device=base.device)
     with injected(base.model, base.targets, _factors(base, stack)):
-        return base.head.losses(_call(inputs), inputs.places, inputs.answers, weights)
+        return base.head.losses(_call(inputs), places, answers, weights)
 
 
 def _level(batches: Sequence[Sequence[Row]], height: int) -> list[Row]:
@@ -206,6 +207,16 @@ def _call(inputs: Inputs) -> dict[str, Any]:
     # With a cache or an attention mask, transformers lets the documents of a row see one another without a word.
     positions = {} if inputs.positions is None else {"position_ids": inputs.positions}
     return {"input_ids": inputs.tokens, "use_cache": False, **positions}
+
+
+def _chosen(inputs: Inputs) -> tuple[Tensor, Tensor]:
+    """Give the positions, counted over all rows, after which a token is predicted, and those tokens.
+
+    Found on the processor, for on a GPU every question of how many there are would wait for an answer.
+    """
+    length, device = inputs.labels.shape[1], inputs.tokens.device
+    rows, columns = (inputs.labels[:, 1:] != IGNORED).nonzero(as_tuple=True)
+    return sent(rows * length + columns, device), sent(inputs.labels[rows, columns + 1], device)
 
 
 def _trained(member: _Member, adapter: Adapter) -> Trained:
@@ -257,7 +268,7 @@ def _losses_of(
     """Add up the losses of each organization's rows, in one pass."""
     inputs = padded(_level(rows, max(map(len, rows))), base.end_of_text, base.device)
     with torch.no_grad(), injected(base.model, base.targets if stacked else (), stacked or {}):
-        losses = base.head.losses(_call(inputs), inputs.places, inputs.answers, None).by_target.double()
+        losses = base.head.losses(_call(inputs), *_chosen(inputs), None).by_target.double()
     return torch.stack([own.sum() for own in torch.split(losses, [targets(own) for own in rows])]).tolist()
 
 

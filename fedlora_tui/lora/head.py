@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fedlora_tui.lora.isolation import equal_but_for_rounding
+from fedlora_tui.lora.isolation import equal_but_for_rounding, tokens_to_try
 
 CHUNK_BYTES = {"cpu": 4 * 2**20}
 """What the logits of one chunk may weigh in float32: what a processor core keeps near itself."""
@@ -96,8 +96,7 @@ def backbone(model: Any) -> Any:
     head = model.get_output_embeddings()
     if not isinstance(part, nn.Module) or part is model or any(layer is head for layer in part.modules()):
         return None
-    vocabulary = int(model.get_input_embeddings().weight.shape[0])
-    call = {"input_ids": torch.arange(2, 2 + TRIED, device=model.device)[None] % vocabulary, "use_cache": False}
+    call = {"input_ids": tokens_to_try(model, TRIED)[None], "use_cache": False}
     try:
         outputs = part(**call)
         apart = _after(model, part, outputs, outputs.last_hidden_state.flatten(0, 1))

@@ -18,8 +18,7 @@ def isolates(model: Any) -> bool:
     That is how transformers marks several documents in a row; an architecture that knows no positions, or carries a
     state along the row, lets what stands first be seen.
     """
-    vocabulary = int(model.get_input_embeddings().weight.shape[0])
-    tokens = torch.arange(2, 2 + FIRST + SECOND, device=model.device) % vocabulary
+    tokens = tokens_to_try(model, FIRST + SECOND)
     others = torch.cat([tokens[:FIRST].flip(0), tokens[FIRST:]])
     positions = torch.cat([torch.arange(FIRST), torch.arange(SECOND)]).to(model.device)
     try:
@@ -34,12 +33,16 @@ def isolates(model: Any) -> bool:
 @torch.no_grad()
 def trial(model: Any) -> tuple[bool, bool]:
     """Tell whether a model's logits are finite, and whether none of them depends on a token that comes later."""
-    vocabulary = int(model.get_input_embeddings().weight.shape[0])
-    tokens = torch.arange(2, 2 + FIRST + SECOND, device=model.device) % vocabulary
+    tokens = tokens_to_try(model, FIRST + SECOND)
     others = torch.cat([tokens[:FIRST], tokens[FIRST:].flip(0)])
-    # The first time, a model may choose how it computes; both are asked twice in the same shape.
     before, after = (model(input_ids=row[None], use_cache=False).logits[0, :FIRST] for row in (tokens, others))
     return bool(before.isfinite().all()), equal_but_for_rounding(before, after)
+
+
+def tokens_to_try(model: Any, count: int) -> Tensor:
+    """Give so many tokens that a model knows, all different where its vocabulary allows it."""
+    vocabulary = int(model.get_input_embeddings().weight.shape[0])
+    return torch.arange(2, 2 + count, device=model.device) % vocabulary
 
 
 def equal_but_for_rounding(found: Tensor, expected: Tensor) -> bool:

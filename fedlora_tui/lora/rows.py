@@ -294,19 +294,15 @@ def generator_seed(purpose: str, seed: int, organization: str, round: int) -> in
 
 @dataclass(frozen=True)
 class Inputs:
-    """Rows as a model takes them, each [rows, longest], and what is predicted of them.
+    """Rows as a model takes them, each [rows, longest].
 
     `positions` begin anew at each document of a row, which is how transformers is told to keep attention inside
     documents; None where no row holds several. `labels`, on the processor, are `IGNORED` where nothing is predicted.
-    `answers` are the tokens that are predicted, in order, and `places` where each is predicted from, counted over all
-    rows: both are found on the processor, for on a GPU every question of how many there are would wait for an answer.
     """
 
     tokens: Tensor
     labels: Tensor
     positions: Tensor | None
-    places: Tensor
-    answers: Tensor
 
 
 def padded(rows: Sequence[Row], filler: int, device: torch.device) -> Inputs:
@@ -323,10 +319,7 @@ def padded(rows: Sequence[Row], filler: int, device: torch.device) -> Inputs:
         labels[index, row.first_target : len(row)] = tokens[row.first_target :]
         labels[index, list(row.starts)] = IGNORED
     positions = sent(_positions(rows, longest), device) if any(row.starts for row in rows) else None
-    places = (labels[:, 1:] != IGNORED).flatten().nonzero().squeeze(1)
-    answers = labels[:, 1:].flatten()[places]
-    places += places // (longest - 1) if longest > 1 else 0
-    return Inputs(sent(inputs, device), labels, positions, sent(places, device), sent(answers, device))
+    return Inputs(sent(inputs, device), labels, positions)
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:

@@ -16,6 +16,7 @@ from fedlora_tui.errors import UserError
 from fedlora_tui.organizations.formats import READERS, kind_of, read_file, stem_of
 from fedlora_tui.organizations.passages import Fields, Passage, gather
 from fedlora_tui.organizations.text import EMPTY, Documents
+from fedlora_tui.place import look
 
 KINDS = ", ".join(READERS)
 
@@ -122,15 +123,11 @@ class FolderSource:
 
 def find_folder(path: str) -> Path:
     """The folder that `data.path` names; where there is none, a UserError."""
-    try:
-        folder = Path(path).expanduser()
-        there, is_folder = folder.exists(), folder.is_dir()
-    except (OSError, RuntimeError) as error:  # no access on the way, a name too long, an unknown ~user
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"data.path: cannot look at {path!r} ({reason}); name a folder that can be read") from None
-    if not there:
+    place = look(path, f"data.path: cannot look at {path!r}", "name a folder that can be read")
+    folder = place.path
+    if not place.exists:
         raise UserError(f"data.path: no such folder: {str(folder)!r}; name one that holds {KINDS} files")
-    if not is_folder:
+    if not place.is_folder:
         raise UserError(f"data.path: {str(folder)!r} is not a folder; name the folder that the file lies in")
     return folder
 

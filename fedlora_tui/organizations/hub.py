@@ -12,6 +12,7 @@ from typing import Any
 from fedlora_tui.errors import UserError
 from fedlora_tui.organizations.passages import DAMAGED, ROWS_LOOKED_AT, Fields, Passage, of_row, settled
 from fedlora_tui.organizations.table import TableSource
+from fedlora_tui.place import look
 
 logger = logging.getLogger(__name__)
 
@@ -90,18 +91,13 @@ def load(path: str, subset: str, split: str) -> Any:
 
 def _local(path: str) -> tuple[Path | None, str]:
     """The folder or file of that name, None where there is neither; and how `datasets` calls the file's kind."""
-    try:
-        place = Path(path).expanduser()
-        is_file, is_folder = place.is_file(), place.is_dir()
-    except (OSError, RuntimeError, ValueError) as error:  # a name too long, an unknown ~user, no access on the way
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"data.path: cannot look at {path!r} ({reason}); name a dataset that can be read") from None
-    if not is_file:
-        return (place if is_folder else None), ""
-    kind = FILES.get("".join(place.suffixes[-2:]).lower()) or FILES.get(place.suffix.lower())
+    place = look(path, f"data.path: cannot look at {path!r}", "name a dataset that can be read")
+    if not place.is_file:
+        return (place.path if place.is_folder else None), ""
+    kind = FILES.get("".join(place.path.suffixes[-2:]).lower()) or FILES.get(place.path.suffix.lower())
     if kind is None:
         raise UserError(f"data.path = {path!r}: not a file of rows; name one ({', '.join(FILES)}), or a folder of them")
-    return place, kind
+    return place.path, kind
 
 
 def _reachable(path: str) -> bool:
@@ -123,7 +119,7 @@ def _reachable(path: str) -> bool:
 
 def _refusal(where: str, split: str, error: Exception) -> UserError:
     """Say in one line why there is no dataset and what to do."""
-    from datasets import exceptions
+    import datasets
     from huggingface_hub import errors
 
     logger.warning("%s: %s", where, type(error).__name__)
@@ -132,15 +128,13 @@ def _refusal(where: str, split: str, error: Exception) -> UserError:
         return UserError(f"{where}: the hub wants you to accept its terms and log in (hf auth login)")
     if any(isinstance(link, errors.RepositoryNotFoundError) for link in chain):
         return UserError(f"{where}: no such dataset on the hub, or it is private; check the name or log in")
-    import datasets
-
     offline = datasets.config.HF_HUB_OFFLINE or os.environ.get("HF_DATASETS_OFFLINE", "")
     if isinstance(error, ConnectionError | TimeoutError | errors.OfflineModeIsEnabled) or offline:
         return UserError(
             f"{where}: not here, and the hub cannot be reached; connect and unset HF_HUB_OFFLINE, or name a local "
             "folder of .parquet, .csv or .jsonl files"
         )
-    if isinstance(error, exceptions.DatasetNotFoundError | FileNotFoundError):
+    if isinstance(error, datasets.exceptions.DatasetNotFoundError | FileNotFoundError):
         return UserError(f"{where}: no such dataset here or on the hub; check the name, or name a local folder")
     if isinstance(error, ValueError) and "split" in str(error):
         return UserError(f"{where}: it has no split {split!r}; set data.split to one that it has")

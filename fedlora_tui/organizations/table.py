@@ -12,6 +12,7 @@ from fedlora_tui.errors import UserError
 from fedlora_tui.organizations.formats import READERS, kind_of, read_file
 from fedlora_tui.organizations.passages import Fields, Gathering, Passage, weight
 from fedlora_tui.organizations.text import Documents, in_words
+from fedlora_tui.place import look
 
 TABLES = ", ".join(kind for kind in READERS if kind not in (".txt", ".md"))
 
@@ -143,13 +144,9 @@ class TableSource:
 
 def find_file(path: str) -> Path:
     """The file that `data.path` names; one that is not there or holds no rows is a UserError."""
-    try:
-        file = Path(path).expanduser()
-        there = file.is_file()
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"data.path: cannot look at {path!r} ({reason}); name a file that can be read") from None
-    if not there:
+    place = look(path, f"data.path: cannot look at {path!r}", "name a file that can be read")
+    file = place.path
+    if not place.is_file:
         raise UserError(f"data.path: no such file: {str(file)!r}; name one table ({TABLES}, each also .gz)")
     if kind_of(file) in (None, ".txt", ".md"):
         raise UserError(f"data.path: {str(file)!r} is no table; name one file with rows ({TABLES}, each also .gz)")
