@@ -14,12 +14,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from fedlora_tui.lora.isolation import equal_but_for_rounding, tokens_to_try
 
-CHUNK_BYTES = {"cpu": 4 * 2**20}
-"""What the logits of one chunk may weigh in float32: what a processor core keeps near itself."""
+CHUNK_BYTES = {"cpu": 8 * 2**20}
+"""What the logits of one chunk may weigh in float32: enough for products at full rate, and still near the processor."""
 
 CHUNK_BYTES_ELSEWHERE = 256 * 2**20
 
@@ -76,14 +75,33 @@ class Head:
         for at in range(0, len(labels), self.positions):
             some = slice(at, at + self.positions)
             part = hidden.detach()[some].requires_grad_(weights is not None)
-            own = functional.cross_entropy(self._logits(outputs, part).to(dtype), labels[some], reduction="none")
-            losses[some] = own.detach()
-            if gradient is not None and weights is not None:
-                (gradient[some],) = torch.autograd.grad(own, part, weights[some].to(dtype))
+            logits = self._logits(outputs, part)
+            chosen = None if weights is None else weights[some].to(dtype)
+            losses[some], back = cross_entropy(logits.detach().to(dtype), labels[some], chosen)
+            if gradient is not None and back is not None:
+                (gradient[some],) = torch.autograd.grad(logits, part, back.to(logits.dtype))
         return Losses(losses, hidden, gradient)
 
     def _logits(self, outputs: Any, hidden: Tensor) -> Tensor:
         return hidden if self.backbone is None else _after(self.model, self.backbone, outputs, hidden)
+
+
+@torch.no_grad()
+def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Give the cross-entropy of each label [n] under logits [n, vocabulary], and what `weights` send back to them.
+
+    loss = log sum_j exp z_j - z_label, and its gradient by z is softmax(z) less 1 at the label. One exponential serves
+    both, in one array that is changed in place: next to the products of a small base, each pass over it counts.
+    """
+    places = labels[:, None]
+    shifted = logits - logits.amax(1, keepdim=True)
+    at_label = shifted.gather(1, places)
+    total = shifted.exp_().sum(1, keepdim=True)
+    losses = (total.log() - at_label)[:, 0]
+    if weights is None:
+        return losses, None
+    each = weights[:, None]
+    return losses, shifted.mul_(each / total).scatter_add_(1, places, -each)
 
 
 @torch.no_grad()

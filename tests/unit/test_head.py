@@ -8,7 +8,7 @@ from torch.nn import functional
 from transformers import OPTConfig, OPTForCausalLM
 
 from fedlora_tui.lora.cohort import measure
-from fedlora_tui.lora.head import Head
+from fedlora_tui.lora.head import Head, cross_entropy
 from tests.peft_alone import plain_loss
 from tests.tiny_models import FAMILIES, VOCABULARY, base_of, random_rows
 
@@ -43,6 +43,20 @@ def test_losses_and_what_goes_back_are_those_of_the_whole_model(name, positions_
     assert head.losses({"input_ids": tokens, "use_cache": False}, positions, labels, None).gradient is None
 
 
+def test_cross_entropy_and_its_gradient_are_torchs_own_for_logits_of_any_size():
+    generator = torch.Generator().manual_seed(5)
+    for size in (1e-3, 1.0, 30.0, 1e4):
+        logits = size * torch.randn(6, 50, generator=generator, dtype=torch.float64)
+        labels, weights = torch.arange(6), torch.rand(6, generator=generator, dtype=torch.float64)
+        leaf = logits.clone().requires_grad_()
+        expected = functional.cross_entropy(leaf, labels, reduction="none")
+        (expected * weights).sum().backward()
+        losses, gradient = cross_entropy(logits, labels, weights)
+        torch.testing.assert_close(losses, expected.detach(), rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(gradient, leaf.grad, rtol=1e-12, atol=1e-15)
+        assert cross_entropy(logits, labels, None)[1] is None
+
+
 def opt():
     """OPT calls a part of the part that ends before its head, so the two cannot be told apart."""
     torch.manual_seed(0)
@@ -74,6 +88,6 @@ def test_adapters_behind_the_layers_meet_all_rows_at_once():
 
 def test_a_label_that_is_none_leaves_the_model_as_it_was():
     base, (tokens, positions, labels, _) = base_of(FAMILIES["llama"]()), rows_and_targets()
-    with pytest.raises(IndexError):
+    with pytest.raises(RuntimeError, match="out of bounds"):
         base.head.losses({"input_ids": tokens, "use_cache": False}, positions, labels + 10**6, None)
     assert not any("forward" in vars(module) for module in base.model.modules())
