@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from fedlora_tui.benchmarks.whole_run import records_of
 from fedlora_tui.config import Config
@@ -30,10 +29,9 @@ class RoundCost:
 def round_costs(records: Sequence[Record]) -> list[RoundCost]:
     """Give the cost of every finished round of two steps or more.
 
-    A step's seconds are those from the last event of the step before it to its own first event: what is spent on
-    telling of a step is not training. A pass's first step has no such beginning and counts as much as its others do on
-    average. Evaluation is from the first organization that tests to the first loss that is told. The last round ends
-    with its own last event.
+    An organization trains from one step before its first told step, a step being its mean, to its last one; several
+    train at once, and what at least one of them covers counts. Evaluation is from the first organization that tests to
+    the first loss that is told. The last round ends with its own last event.
     """
     starts = [at for at, record in enumerate(records) if isinstance(record.event, RoundStarted)]
     costs = []
@@ -47,23 +45,24 @@ def round_costs(records: Sequence[Record]) -> list[RoundCost]:
 
 
 def _training(records: Sequence[Record]) -> float:
-    told = [(record.event.step, record.t) for record in records if isinstance(record.event, TrainStep)]
-    passes: list[list[list[float]]] = []
-    before = 0
-    for step, t in told:
-        if step < before or not passes:
-            passes.append([[t]])
-        elif step > before:
-            passes[-1].append([t])
-        else:
-            passes[-1][-1].append(t)
-        before = step
-    seconds = 0.0
-    for steps in passes:
-        if len(steps) < 2:
+    told: dict[str, list[float]] = {}
+    for record in records:
+        if isinstance(record.event, TrainStep):
+            told.setdefault(record.event.org, []).append(record.t)
+    spans = []
+    for times in told.values():
+        if len(times) < 2:
             raise UserError("the share between rounds is found from steps that follow one another: 2 a round or more")
-        found = [now[0] - then[-1] for then, now in pairwise(steps)]
-        seconds += sum(found) / len(found) * len(steps)
+        spans.append((times[0] - (times[-1] - times[0]) / (len(times) - 1), times[-1]))
+    return covered(spans)
+
+
+def covered(spans: Iterable[tuple[float, float]]) -> float:
+    """Give the length of what at least one of some spans of time covers."""
+    seconds, until = 0.0, float("-inf")
+    for begin, end in sorted(spans):
+        seconds += max(0.0, end - max(begin, until))
+        until = max(until, end)
     return seconds
 
 

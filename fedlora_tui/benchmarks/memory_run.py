@@ -16,6 +16,7 @@ from fedlora_tui.benchmarks.ways import WAYS, Work, plain_model
 from fedlora_tui.config import load
 from fedlora_tui.lora import base_model
 from fedlora_tui.lora.adapter import from_tensors, own_alphas
+from fedlora_tui.lora.lanes import lanes_on
 
 STEPS = 2
 """Steps after which nothing more is kept: the second one finds the optimizer's state and what the first one left."""
@@ -30,7 +31,8 @@ def measured(folder: Path, way: str) -> dict[str, int]:
     base = base_model.load(config.model, config.lora)
     start = from_tensors(job.start, config.lora.rank, config.lora.alpha, own_alphas(base.targets))
     plain = None if way == "engine" else plain_model(base, start, copied=False)
-    work = Work(base, start, job.rows, replace(job.plan, local_steps=STEPS), job.cohort, plain)
+    beside = tuple(base_model.twin(base) for _ in range(1, lanes_on(base))) if way == "engine" else ()
+    work = Work(base, start, job.rows, replace(job.plan, local_steps=STEPS), job.cohort, plain, beside)
     if base.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(base.device)
         before = torch.cuda.memory_allocated(base.device)

@@ -125,9 +125,12 @@ class Speed:
         """Let the ways take turns at one batch size, and hold their losses against one another."""
         config, base = prepared.config, prepared.base
         plan = replace(plan_of(config, 1), batch_size=batch_size)
-        cohort = cohort_size(config.federation.cohort, base, prepared.adapter, plan, config.model.max_length)
+        beside = tuple(own for own in prepared.replicas if own.device == base.device)
+        length, lanes = config.model.max_length, 1 + len(beside)
+        cohort = cohort_size(config.federation.cohort, base, prepared.adapter, plan, length, lanes)
         rows = [prepared.texts.rows(name) for name in prepared.organizations]
-        work = Work(base, prepared.adapter, rows, plan, cohort, plain_model(base, prepared.adapter, copied=True))
+        plain = plain_model(base, prepared.adapter, copied=True)
+        work = Work(base, prepared.adapter, rows, plan, cohort, plain, beside)
         step = needed(base, prepared.adapter)
         operations = sum(step.of(batch) for own in rows for batch in work.batches(own))
         for name, way in WAYS.items():

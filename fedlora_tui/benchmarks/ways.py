@@ -13,7 +13,8 @@ import torch
 from fedlora_tui.benchmarks import plain_peft
 from fedlora_tui.lora.adapter import Adapter
 from fedlora_tui.lora.base_model import BaseModel
-from fedlora_tui.lora.cohort import LocalTraining, StepDone, train_cohort
+from fedlora_tui.lora.cohort import LocalTraining, StepDone, Trained, train_cohort
+from fedlora_tui.lora.lanes import in_lanes, parted
 from fedlora_tui.lora.rows import Row, Rows, batches
 
 
@@ -21,7 +22,8 @@ from fedlora_tui.lora.rows import Row, Rows, batches
 class Work:
     """What every way trains: some organizations from one start by one plan, `cohort` of them in a pass of the engine.
 
-    `plain` is PEFT's model of a copy of the base; None where only the engine is asked.
+    `plain` is PEFT's model of a copy of the base; None where only the engine is asked. `beside` are the base once more
+    for each further lane of the engine.
     """
 
     base: BaseModel
@@ -30,6 +32,7 @@ class Work:
     plan: LocalTraining
     cohort: int
     plain: Any = None
+    beside: tuple[BaseModel, ...] = ()
 
     def batches(self, own: Rows) -> list[list[Row]]:
         """Give the batches of one organization, in the order in which the engine takes them."""
@@ -61,16 +64,21 @@ def plain_model(base: BaseModel, start: Adapter, copied: bool) -> Any:
 
 
 def by_engine(work: Work) -> Outcome:
-    """Train as a run does: as many organizations in a pass as its cohort holds."""
+    """Train as a run does: as many organizations in a pass as its cohort holds, an equal share in each lane."""
     firsts: list[StepDone] = []
 
     def observe(steps: Sequence[StepDone]) -> None:
         firsts.extend(step for step in steps if step.step == 1)
 
-    trained = []
-    for at in range(0, len(work.rows), work.cohort):
-        some = work.rows[at : at + work.cohort]
-        trained += train_cohort(work.base, [work.start] * len(some), some, [work.plan] * len(some), observe)
+    def lane(base: BaseModel, rows: Sequence[Rows]) -> list[Trained]:
+        found = []
+        for at in range(0, len(rows), work.cohort):
+            some = rows[at : at + work.cohort]
+            found += train_cohort(base, [work.start] * len(some), some, [work.plan] * len(some), observe)
+        return found
+
+    lanes = (work.base, *work.beside)
+    trained = in_lanes(lanes, parted(work.rows, len(lanes)), lane)
     first = sum(step.loss * step.tokens for step in firsts) / sum(step.tokens for step in firsts)
     losses = {result.organization: result.loss for result in trained}
     return Outcome(losses, first, sum(result.tokens for result in trained))

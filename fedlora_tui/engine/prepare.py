@@ -19,6 +19,7 @@ from fedlora_tui.engine.sampling import MEASURED_AT_MOST, measured
 from fedlora_tui.lora import base_model
 from fedlora_tui.lora.adapter import Adapter, initial
 from fedlora_tui.lora.base_model import BaseModel
+from fedlora_tui.lora.lanes import lanes_on
 from fedlora_tui.lora.rows import Rows, Shape, check_enough, tokenize
 from fedlora_tui.organizations import skew
 from fedlora_tui.organizations.roster import Roster
@@ -102,7 +103,7 @@ class Texts:
 class Prepared:
     """A run that can begin. `config` is resolved: it names as many organizations as were found.
 
-    `replicas` are the base once more on each further device.
+    `replicas` are the base once more for each further lane: on each further device, or over the same weights.
     """
 
     config: Config
@@ -115,8 +116,13 @@ class Prepared:
 
     @property
     def bases(self) -> tuple[BaseModel, ...]:
-        """The base on every device that works."""
+        """The base of every lane."""
         return (self.base, *self.replicas)
+
+    @property
+    def devices(self) -> tuple[BaseModel, ...]:
+        """The base once on every device that works."""
+        return tuple({base.device: base for base in reversed(self.bases)}.values())[::-1]
 
 
 def prepare(config: Config, roster: Roster, say: Say) -> Prepared:
@@ -137,7 +143,9 @@ def prepare(config: Config, roster: Roster, say: Say) -> Prepared:
     )
     adapter = initial(base.targets, config.lora.rank, config.lora.alpha, config.federation.seed)
     warnings = tuple(_warnings(texts, first))
-    replicas = tuple(base_model.replica(base, device) for device in base_model.further_devices(config.model))
+    elsewhere = (base_model.replica(base, device) for device in base_model.further_devices(config.model))
+    beside = (base_model.twin(base) for _ in range(1, min(lanes_on(base), len(names))))
+    replicas = (*elsewhere, *beside)
     return Prepared(resolved(config, len(names)), base, texts, names, adapter, warnings, replicas)
 
 

@@ -36,8 +36,8 @@ class TooFewError(RoundError):
 class Watching:
     """Turns what organizations do into events, and lets the operator pause or stop between their steps."""
 
-    def __init__(self, stream: Stream, steering: Steering) -> None:
-        self._stream, self._steering = stream, steering
+    def __init__(self, stream: Stream, steering: Steering, lanes: int = 1) -> None:
+        self._stream, self._steering, self._lanes = stream, steering, lanes
         self._round = self._step = 0
         self._told: dict[str, tuple[int, int]] = {}
 
@@ -60,9 +60,17 @@ class Watching:
         """Let the operator in between two passes of a measurement."""
         self._steering.between(self._round, self._step)
 
+    def lanes_begin(self, count: int) -> None:
+        """Let a pause wait for all lanes."""
+        self._steering.lanes_begin(count)
+
+    def lane_ended(self) -> None:
+        """Let a pause no longer wait for one of the lanes."""
+        self._steering.lane_ended()
+
     def shrunk(self, cohort: int) -> None:
         """Report that fewer organizations go in one pass."""
-        self._stream.emit(ev.CohortSized(cohort))
+        self._stream.emit(ev.CohortSized(cohort, self._lanes))
         passes = "one organization" if cohort == 1 else f"{cohort} organizations"
         self._stream.emit(ev.Warned(f"out of memory: from now on {passes} a pass (federation.cohort = {cohort})"))
 

@@ -211,15 +211,17 @@ class Run:
         from fedlora_tui.federation.server_app import Server
         from fedlora_tui.lora.adapter import own_alphas, shapes
         from fedlora_tui.lora.cohort_size import cohort_size
+        from fedlora_tui.lora.lanes import lanes_on
 
         config, base = prepared.config, prepared.base
         rank, alpha = config.lora.rank, config.lora.alpha
         spec = AdapterSpec(shapes(base.targets, rank), rank, alpha, own_alphas(base.targets))
-        side = ClientSide(base, spec, prepared.texts.rows, Watching(self._stream, self._steering))
+        side = ClientSide(base, spec, prepared.texts.rows, Watching(self._stream, self._steering, len(prepared.bases)))
         plan, length = plan_of(config, 0), config.model.max_length
         asked = config.federation.cohort if base.rows_apart else 1
-        cohort = min(cohort_size(asked, own, prepared.adapter, plan, length) for own in prepared.bases)
-        self._stream.emit(ev.CohortSized(cohort))
+        lanes = lanes_on(base)
+        cohort = min(cohort_size(asked, own, prepared.adapter, plan, length, lanes) for own in prepared.devices)
+        self._stream.emit(ev.CohortSized(cohort, len(prepared.bases)))
         grid = local_federation(side, cohort, prepared.replicas)
         server = Server(grid, spec)
         return RoundLoop(prepared, grid, server, self._stream, self._steering, folder, self.manner.patient)
@@ -324,7 +326,7 @@ def _run_started(prepared: Prepared, folder: Path) -> ev.RunStarted:
         alpha=config.lora.alpha,
         aggregation=config.federation.aggregation,
         orgs=prepared.organizations,
-        device=", ".join(str(own.device) for own in prepared.bases),
+        device=", ".join(str(own.device) for own in prepared.devices),
         config=to_mapping(config),
         rounds=config.federation.rounds,
         learning_rate=config.federation.learning_rate,

@@ -67,6 +67,7 @@ class Steering:
         self._rounds = 0
         self._wishes = _Wishes()
         self._paused = False
+        self._at_work = self._waiting = 0
         self._over = False
         self._changed = threading.Condition(threading.RLock())
 
@@ -95,6 +96,17 @@ class Steering:
             if self._wishes.pause and self._wishes.stop is None:
                 self._wait_paused(round, step, "")
             self._raise_if_stopped()
+
+    def lanes_begin(self, count: int) -> None:
+        """So many lanes begin to work; the run is paused when all that still do wait."""
+        with self._changed:
+            self._at_work = count
+
+    def lane_ended(self) -> None:
+        """One lane is done with its share."""
+        with self._changed:
+            self._at_work -= 1
+            self._changed.notify_all()
 
     def begin_round(self, round: int) -> list[Change]:
         """Give the changes that take effect with this round, and forget them; may pause, may raise Stopped."""
@@ -139,13 +151,15 @@ class Steering:
 
     def _wait_paused(self, round: int, step: int, reason: str) -> None:
         since = None
+        self._waiting += 1
         while self._wishes.pause and self._wishes.stop is None and not self._wishes.finish:
-            # Several lanes may wait here at once; the pause is told, and its time counted, by the first of them.
-            if not self._paused:
+            # Several lanes wait here at once; the pause is told, and its time counted, when the last has come.
+            if not self._paused and self._waiting >= self._at_work:
                 self._paused, since = True, time.monotonic()
                 self._stream.emit(ev.RunPaused(round, step, reason))
                 reason = ""
             self._changed.wait()
+        self._waiting -= 1
         self._paused = self._wishes.pause = False
         if since is not None:
             self.paused_seconds += time.monotonic() - since

@@ -53,6 +53,12 @@ class Observer(Protocol):
     def between(self) -> None:
         """One pass of a measurement is over."""
 
+    def lanes_begin(self, count: int) -> None:
+        """So many lanes begin to answer messages at the same time."""
+
+    def lane_ended(self) -> None:
+        """One of them is done."""
+
     def shrunk(self, cohort: int) -> None:
         """Memory ran out: from now on so many organizations go together, and those that failed go again."""
 

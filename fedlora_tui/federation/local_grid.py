@@ -3,7 +3,7 @@
 Flower's strategies and our own round loop both run on it. Where cohort functions are given, the train (or evaluate)
 messages of one `send_and_receive` go through them together instead of one by one through the app. Where their memory
 runs out, fewer of them go together from then on, and those that failed go again. Where there are several lanes (one a
-GPU), each takes an equal share of the messages, at the same time as the others.
+GPU, or several on processors), each takes an equal share of the messages, at the same time as the others.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from typing import Protocol
 from uuid import uuid4
 
 from flwr.app import Context, Error, Message, MessageType, RecordDict
@@ -32,6 +32,7 @@ from fedlora_tui.federation.client_app import (
 )
 from fedlora_tui.federation.messages import GONE
 from fedlora_tui.lora.base_model import BaseModel
+from fedlora_tui.lora.lanes import in_lanes, parted
 from fedlora_tui.lora.memory import OutOfMemory, give_back, ran_out
 
 HOLDS_FOR_FLOWER = "1.41"
@@ -43,7 +44,33 @@ RUN_ID = 1
 CohortFunction = Callable[[Sequence[Message], Sequence[Context]], list[Message]]
 
 Lane = Mapping[str, CohortFunction]
-"""The cohort functions, by message type, of one device."""
+"""The cohort functions, by message type, of one copy of the base."""
+
+
+class Watch(Protocol):
+    """Who watches the grid at work."""
+
+    def lanes_begin(self, count: int) -> None:
+        """So many lanes begin to answer messages."""
+
+    def lane_ended(self) -> None:
+        """One of them is done."""
+
+    def shrunk(self, cohort: int) -> None:
+        """Memory ran out: from now on so many organizations go together, and those that failed go again."""
+
+
+class Unwatched:
+    """Nobody watches."""
+
+    def lanes_begin(self, count: int) -> None:
+        """Do nothing."""
+
+    def lane_ended(self) -> None:
+        """Do nothing."""
+
+    def shrunk(self, cohort: int) -> None:
+        """Do nothing."""
 
 
 class LocalGrid(Grid):
@@ -54,14 +81,14 @@ class LocalGrid(Grid):
         app: ClientApp,
         lanes: Sequence[Lane] = ({},),
         cohort: int = 1,
-        shrunk: Callable[[int], None] = lambda cohort: None,
+        watch: Watch | None = None,
     ) -> None:
         """Answer by `app`, or by a lane's cohort function of a message's type, at most `cohort` messages a call.
 
-        `shrunk` is told the new number where memory ran out.
+        `watch` is told of lanes, and of the new number where memory ran out.
         """
         self.app = app
-        self.shrunk = shrunk
+        self.watch: Watch = watch or Unwatched()
         self.lanes = tuple(lanes)
         self.cohort = cohort
         self._changing = threading.Lock()
@@ -126,17 +153,17 @@ class LocalGrid(Grid):
         return [replies.get(m.metadata.message_id) or _numbered(_gone(m)) for m in sent]
 
     def _answer_all(self, kind: str, messages: Sequence[Message]) -> list[Message]:
-        """Answer messages of one type, an equal share in each lane; the first error of a lane is raised when all end.
+        """Answer messages of one type, an equal share in each lane."""
+        shares = parted(messages, len(self.lanes))
+        self.watch.lanes_begin(len(shares))
 
-        Which lane a message goes through depends on its place alone, so that a run can be repeated.
-        """
-        share = -(-len(messages) // len(self.lanes))
-        if len(self.lanes) == 1 or share == 0:
-            return self._answer_in_lane(self.lanes[0], kind, messages)
-        shares = [messages[at : at + share] for at in range(0, len(messages), share)]
-        with ThreadPoolExecutor(len(shares), thread_name_prefix="lane") as lanes:
-            found = lanes.map(self._answer_in_lane, self.lanes, [kind] * len(shares), shares)
-        return [reply for own in found for reply in own]
+        def answer(lane: Lane, own: Sequence[Message]) -> list[Message]:
+            try:
+                return self._answer_in_lane(lane, kind, own)
+            finally:
+                self.watch.lane_ended()
+
+        return in_lanes(self.lanes, shares, answer)
 
     def _answer_in_lane(self, lane: Lane, kind: str, messages: Sequence[Message]) -> list[Message]:
         replies: list[Message] = []
@@ -163,7 +190,7 @@ class LocalGrid(Grid):
             # Another lane may have found out by itself.
             if len(messages) // 2 < self.cohort:
                 self.cohort = len(messages) // 2
-                self.shrunk(self.cohort)
+                self.watch.shrunk(self.cohort)
         return None
 
     def _answer(self, lane: Lane, kind: str, messages: Sequence[Message]) -> list[Message]:
@@ -184,13 +211,13 @@ class LocalGrid(Grid):
 def local_federation(side: ClientSide, cohort: int, replicas: Sequence[BaseModel] = ()) -> LocalGrid:
     """Make the grid of organizations that share this process, trained `cohort` at a time.
 
-    `replicas` are the same base on further devices, which work at the same time.
+    `replicas` are the same base once more, for further lanes, which work at the same time.
     """
     lanes = [
         {MessageType.TRAIN: partial(train_messages, own), MessageType.EVALUATE: partial(evaluate_messages, own)}
         for own in (side, *(replace(side, base=replica) for replica in replicas))
     ]
-    return LocalGrid(client_app(side), lanes, cohort, side.observer.shrunk)
+    return LocalGrid(client_app(side), lanes, cohort, side.observer)
 
 
 def _gone(message: Message) -> Message:

@@ -210,6 +210,14 @@ def replica(base: BaseModel, device: torch.device) -> BaseModel:
     return replace(base, model=copy.deepcopy(base.model, there), device=device)
 
 
+def twin(base: BaseModel) -> BaseModel:
+    """Give the same base once more on the same device: modules of its own, which adapters can be put into, over the
+    very same weights.
+    """
+    shared = {id(own): own for own in (*base.model.parameters(), *base.model.buffers())}
+    return replace(base, model=copy.deepcopy(base.model, shared))
+
+
 def further_devices(model: ModelConfig) -> tuple[torch.device, ...]:
     """Give the GPUs that work beside the first one: all that torch sees, unless one was named.
 

@@ -27,8 +27,13 @@ STATES = 6
 """What training holds of an adapter at once: values, gradient, AdamW's two moments, and what its step makes of them."""
 
 
-def cohort_size(asked: str | int, base: BaseModel, start: Adapter, plan: LocalTraining, max_length: int) -> int:
-    """Give how many organizations go in one pass: as many as asked, or as fit and fill a pass ("auto")."""
+def cohort_size(
+    asked: str | int, base: BaseModel, start: Adapter, plan: LocalTraining, max_length: int, lanes: int = 1
+) -> int:
+    """Give how many organizations go in one pass: as many as asked, or as fit and fill a pass ("auto").
+
+    `lanes` are the passes that share the device's memory.
+    """
     if isinstance(asked, int):
         return asked
     try:
@@ -37,7 +42,7 @@ def cohort_size(asked: str | int, base: BaseModel, start: Adapter, plan: LocalTr
         if not ran_out(error):
             raise
         return 1
-    fitting = int(USED_SHARE * free_bytes(base.device)) // own
+    fitting = int(USED_SHARE * free_bytes(base.device)) // own // lanes
     filling = PASS_TOKENS.get(base.device.type, PASS_TOKENS_ELSEWHERE) // (plan.batch_size * max_length)
     return max(1, min(fitting, filling))
 

@@ -136,10 +136,14 @@ class RunFailed(Event):
 
 @dataclass(frozen=True)
 class CohortSized(Event):
-    """From now on `cohort` organizations go through the base in one pass; fewer than before where memory ran out."""
+    """From now on `cohort` organizations go through the base in one pass; fewer than before where memory ran out.
+
+    `lanes` are the passes that go side by side: on several GPUs, or on the processors of a machine.
+    """
 
     type: ClassVar[str] = "cohort_sized"
     cohort: int
+    lanes: int = 1
 
 
 @dataclass(frozen=True)

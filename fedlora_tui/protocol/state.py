@@ -158,6 +158,7 @@ class RunState:
     machine: ev.Telemetry | None = None
     speed: float | None = None
     cohort: int | None = None
+    lanes: int = 1
     checkpoint: ev.CheckpointWritten | None = None
     checkpoint_t: float | None = None
     export: ev.AdapterExported | None = None
@@ -503,7 +504,7 @@ def _round_finished(state: RunState, event: ev.RoundFinished, t: float) -> RunSt
 
 
 def _cohort_sized(state: RunState, event: ev.CohortSized, t: float) -> RunState:
-    return replace(state, cohort=event.cohort)
+    return replace(state, cohort=event.cohort, lanes=event.lanes)
 
 
 def _telemetry(state: RunState, event: ev.Telemetry, t: float) -> RunState:

@@ -12,7 +12,7 @@ from peft import LoraConfig, get_peft_model
 from torch.utils.flop_counter import FlopCounterMode
 
 from fedlora_tui.benchmarks import memory_run, products, short_run, speed, ways
-from fedlora_tui.benchmarks.between import round_costs
+from fedlora_tui.benchmarks.between import covered, round_costs
 from fedlora_tui.benchmarks.job import read_job, write_job
 from fedlora_tui.benchmarks.process import run_process
 from fedlora_tui.benchmarks.short_run import RaySetting, ShortRun, ray_settings
@@ -229,9 +229,9 @@ def test_what_lies_between_rounds_is_what_neither_trains_nor_tests():
     started = [ev.RoundStarted(number, 2, ("a", "b"), 3, 0.1) for number in (1, 2)]
     told = [
         (0.0, started[0]),
-        # Three steps of 2 s each, in one pass; telling of each takes half a second.
-        *((at, step(org, number)) for number, at in ((1, 3.0), (2, 5.5), (3, 8.0)) for org in ("a",)),
-        *((at, step("b", 3)) for at in (8.5,)),
+        # Two lanes: three steps of 2.5 s from 0.5 on, and beside them three of 1.5 s from 2.0 on.
+        *((at, step("a", number)) for number, at in ((1, 3.0), (2, 5.5), (3, 8.0))),
+        *((at, step("b", number)) for number, at in ((1, 3.5), (2, 5.0), (3, 6.5))),
         (10.0, ev.OrgState("a", "testing", 1)),
         (11.0, ev.OrgEvaluated("a", 1, 2.0, 10)),
         (12.0, finished),
@@ -242,6 +242,11 @@ def test_what_lies_between_rounds_is_what_neither_trains_nor_tests():
     assert cost.training == pytest.approx(7.5)
     assert cost.evaluation == pytest.approx(1.0)
     assert cost.between == pytest.approx(1 - 8.5 / 13)
+
+
+def test_time_that_several_spans_cover_counts_once():
+    assert covered([]) == 0
+    assert covered([(5.0, 6.0), (1.0, 4.0), (2.0, 3.0), (3.5, 4.5)]) == pytest.approx(4.5)
 
 
 def test_rounds_of_a_run_have_costs_that_fit_into_them(config):

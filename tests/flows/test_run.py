@@ -30,7 +30,7 @@ IN_TIME = (ev.Telemetry,)
 
 
 def losses(watched):
-    """Every loss that was told, in order and to the last digit."""
+    """Every loss that was told, to the last digit; which of two lanes was first to tell is chance."""
     told = []
     for record in watched.records:
         event = record.event
@@ -38,7 +38,7 @@ def losses(watched):
             told.append((event.type, event.org, event.round, event.loss))
         elif isinstance(event, ev.RoundFinished):
             told.append((event.round, event.train_loss, event.eval_loss, event.drift))
-    return told
+    return sorted(told, key=str)
 
 
 def is_step(round, step):
@@ -370,7 +370,7 @@ def test_where_memory_runs_out_amid_a_round_it_goes_on_with_fewer_and_no_step_is
     def narrow(base, starts, rows, plans, observe):
         def watched(steps):
             observe(steps)
-            if len(steps) > 2 and steps[0].step == 2:
+            if len(steps) > 1 and steps[0].step == 2:
                 torch.empty(2**60)
 
         return original(base, starts, rows, plans, watched)
@@ -574,9 +574,9 @@ def test_a_run_over_two_devices_trains_at_once_and_gives_the_losses_of_one(setti
     two.run.send(ask.Resume())
     two.end()
     assert two.run.state.phase == "done"
-    assert [e.device for e in two.told(ev.RunStarted)] == ["cpu, cpu"]
+    assert [e.device for e in two.told(ev.RunStarted)] == ["cpu"]
     assert len(two.told(ev.RunPaused)) == 1
-    assert sorted(losses(two), key=str) == sorted(losses(one), key=str)
+    assert losses(two) == losses(one)
 
 
 def test_a_run_leaves_no_thread_behind(settings):

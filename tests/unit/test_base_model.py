@@ -36,6 +36,7 @@ from fedlora_tui.lora.base_model import (
     load,
     longest_row,
     replica,
+    twin,
 )
 from fedlora_tui.lora.cohort import measure, train_cohort
 from fedlora_tui.lora.export import Origin, product, write_adapter, write_merged
@@ -338,6 +339,17 @@ def test_a_replica_computes_the_same_and_shares_nothing(family):
     assert other.model.num_parameters() == base.model.num_parameters()
     assert other.head.model is other.model
     assert (other.head.backbone is None) == (base.head.backbone is None)
+
+
+def test_a_twin_computes_the_same_over_the_same_weights_with_adapters_of_its_own():
+    base = base_of(FAMILIES["gpt2"]())
+    other = twin(base)
+    ours, theirs = (
+        [tensor.data_ptr() for tensor in [*own.model.parameters(), *own.model.buffers()]] for own in (base, other)
+    )
+    assert ours == theirs
+    assert not {id(layer) for layer in base.model.modules()} & {id(layer) for layer in other.model.modules()}
+    assert other.head.model is other.model
 
 
 def test_all_gpus_work_unless_one_is_named_or_the_base_is_quantized(monkeypatch):

@@ -13,7 +13,14 @@ import torch
 
 from fedlora_tui.federation import client_app as side
 from fedlora_tui.federation.client_app import ORGANIZATION, ClientSide, client_app, train_messages
-from fedlora_tui.federation.local_grid import HOLDS_FOR_FLOWER, RUN_ID, SERVER_NODE, LocalGrid, local_federation
+from fedlora_tui.federation.local_grid import (
+    HOLDS_FOR_FLOWER,
+    RUN_ID,
+    SERVER_NODE,
+    LocalGrid,
+    Unwatched,
+    local_federation,
+)
 from fedlora_tui.federation.messages import (
     AdapterSpec,
     Refused,
@@ -26,7 +33,7 @@ from fedlora_tui.federation.messages import (
 )
 from fedlora_tui.federation.server_app import Server, serve
 from fedlora_tui.lora.adapter import shapes
-from fedlora_tui.lora.base_model import replica
+from fedlora_tui.lora.base_model import replica, twin
 from fedlora_tui.lora.cohort import LocalTraining, measure, train_cohort
 from fedlora_tui.lora.memory import OutOfMemory
 from tests.tiny_models import base_of, gpt2, random_adapter, random_rows
@@ -194,7 +201,7 @@ def test_the_server_app_of_flower_runs_on_the_grid_and_lets_errors_through():
 PLAN = LocalTraining(round=1, seed=7, local_steps=3, local_epochs=0, batch_size=2, learning_rate=5e-3)
 
 
-class Nobody:
+class Nobody(Unwatched):
     """Watches nothing."""
 
     def steps(self, round, done):
@@ -206,8 +213,12 @@ class Nobody:
     def between(self):
         pass
 
-    def shrunk(self, cohort):
-        pass
+
+class Shrinking(Unwatched):
+    """Keeps what it is told of a cohort that shrinks."""
+
+    def __init__(self, told):
+        self.shrunk = told.append
 
 
 class Federation:
@@ -425,7 +436,7 @@ def test_where_memory_runs_out_fewer_go_together_and_nothing_is_lost(fits, told)
 
     world.texts |= {name: random_rows(name, 6, 1, least=24, most=24) for name in "def"}
     alone.texts |= {name: world.texts[name] for name in "def"}
-    world.grid = LocalGrid(client_app(world.side), [{MessageType.TRAIN: together}], 100, shrunk.append)
+    world.grid = LocalGrid(client_app(world.side), [{MessageType.TRAIN: together}], 100, Shrinking(shrunk))
     answers = world.server().train(PLAN, 0, world.start, list("abcdef"))
     assert (shrunk, calls) == (told, [6, 3, 3] if fits == 3 else [6, 3, 1, 1, 1, 1, 1, 1])
     for ours, theirs in zip(answers, alone.server().train(PLAN, 0, alone.start, list("abcdef")), strict=True):
@@ -452,11 +463,12 @@ def test_other_errors_and_one_organization_too_large_for_itself_end_the_round(er
 
 
 @pytest.mark.parametrize("organizations", ["abc", "abcdefg", "a"])
-def test_lanes_share_a_round_and_answer_as_one_lane_does(organizations):
+@pytest.mark.parametrize("copied", [twin, lambda base: replica(base, torch.device("cpu"))], ids=["twin", "replica"])
+def test_lanes_share_a_round_and_answer_as_one_lane_does(organizations, copied):
     alone, shared = Federation(cohort=2), Federation(cohort=2)
     for world in (alone, shared):
         world.texts |= {name: random_rows(name, 6, 1, least=24, most=24) for name in organizations}
-    shared.grid = local_federation(shared.side, 2, [replica(shared.base, torch.device("cpu"))])
+    shared.grid = local_federation(shared.side, 2, [copied(shared.base)])
     expected = alone.server().train(PLAN, 0, alone.start, list(organizations))
     server = shared.server()
     found = server.train(PLAN, 0, shared.start, list(organizations))
@@ -523,7 +535,7 @@ def test_where_one_lane_runs_out_of_memory_all_go_on_with_fewer():
         return {MessageType.TRAIN: together}
 
     lanes = [tight(), tight()]
-    world.grid = LocalGrid(client_app(world.side), lanes, 100, shrunk.append)
+    world.grid = LocalGrid(client_app(world.side), lanes, 100, Shrinking(shrunk))
     answers = world.server().train(PLAN, 0, world.start, list(world.texts))
     assert all(answer.reply is not None for answer in answers)
     assert (shrunk, world.grid.cohort) == ([2], 2)

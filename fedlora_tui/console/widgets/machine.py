@@ -134,7 +134,7 @@ def _traffic_lines(view: View, width: int) -> list[Text]:
         Row(width, glyphs)
         .at(0, ("speed", "quiet"))
         .at(7, f"{_speed(view)} tok/s")
-        .at(29, (_cohort(state), "quiet"))
+        .at(29, (_cohort(state, glyphs), "quiet"))
         .text(),
         Row(width, glyphs).at(0, ("sent", "quiet")).at(7, sent).at(29, ("text 0 B", "held")).text(),
         Row(width, glyphs)
@@ -144,9 +144,13 @@ def _traffic_lines(view: View, width: int) -> list[Text]:
     ]
 
 
-def _cohort(state: RunState) -> str:
-    """Say how many organizations go in one pass: there may be room for more than there are."""
-    return f"cohort {min(state.cohort, len(state.organizations))}" if state.cohort and state.organizations else ""
+def _cohort(state: RunState, glyphs: Glyphs) -> str:
+    """Say how many organizations go in one pass, and in how many lanes: there may be room for more than there are."""
+    if not state.cohort or not state.organizations:
+        return ""
+    lanes = min(state.lanes, len(state.organizations))
+    together = min(state.cohort, -(-len(state.organizations) // lanes))
+    return f"cohort {together}" + (f" {glyphs.times}{lanes}" if lanes > 1 else "")
 
 
 def whole_models(state: RunState) -> tuple[float | None, float | None]:
