@@ -1,44 +1,79 @@
 """Drift: the share of the ideal update that a method loses in a round.
 
 drift = ||I - P||_F / ||I||_F over all modules jointly, where I = sum_i p_i s B_i A_i is the mean of the products and
-P the product that the next round starts from. Both are kept as stacks of factors: with L = [p_i s B_i ..., -s B'] and
-R = [A_i; ...; A'], I - P = L R, and for thin QRs L = Q_L T_L, R^T = Q_R T_R the norm is ||T_L T_R^T||_F. No m x n
-matrix is formed, and no two large traces are subtracted (that would leave an error of about 1e-4 of the norm).
+P what the next round starts from beyond the base of this one: the product of the aggregated adapter and what joins the
+base. Where organizations go on from adapters of their own, P is the mean of their products. All are kept as stacks of
+factors: with L = [p_i s B_i ..., -s B'] and R = [A_i; ...; A'], I - P = L R, and for thin QRs L = Q_L T_L and
+R^T = Q_R T_R the norm is ||T_L T_R^T||_F. No m x n matrix is formed, and no two large traces are subtracted (that would
+leave an error of about 1e-4 of the norm).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from fedlora_tui.aggregation.method import Reply, shares
-from fedlora_tui.lora.adapter import Adapter
+from fedlora_tui.aggregation.method import Aggregated, Reply, shares
+from fedlora_tui.aggregation.products import product_norm
+from fedlora_tui.aggregation.stacking import Weighted, stacked
 
 
-def drift(replies: Sequence[Reply], following: Adapter) -> float:
+@dataclass(frozen=True)
+class Loss:
+    """Of one module: ||I - P||_F and ||I||_F."""
+
+    lost: float
+    ideal: float
+
+
+def drift(replies: Sequence[Reply], aggregated: Aggregated) -> float:
     """Give the drift of a round; 0 where the ideal update is nothing and none was lost, nan where it is lost wholly."""
-    weighted = shares(replies)
-    lost, ideal = 0.0, 0.0
-    for module, next_factors in following.factors.items():
-        left = [
-            share * reply.adapter.scale_of(module) * reply.adapter.factors[module].b.double()
-            for share, reply in weighted
-        ]
-        right = [reply.adapter.factors[module].a.double() for _, reply in weighted]
-        ideal += product_norm(left, right) ** 2
-        after = -following.scale_of(module) * next_factors.b.double()
-        lost += product_norm([*left, after], [*right, next_factors.a.double()]) ** 2
+    return ratio(losses(replies, aggregated).values())
+
+
+def drift_by_module(replies: Sequence[Reply], aggregated: Aggregated) -> dict[str, float]:
+    """Give the drift of each module by itself, as `drift` does of all."""
+    return {module: ratio([loss]) for module, loss in losses(replies, aggregated).items()}
+
+
+def losses(replies: Sequence[Reply], aggregated: Aggregated) -> dict[str, Loss]:
+    """Measure every module once, for who wants both the drift and that of each module.
+
+    ValueError where the replies have no mean; KeyError where one lacks a module of the aggregated adapter.
+    """
+    weighted = [(share, reply) for share, reply in shares(replies) if share > 0]
+    measured = {}
+    for module in aggregated.adapter.factors:
+        ideal = stacked(weighted, module)
+        left, right = _taken_off(weighted, aggregated, module)
+        measured[module] = Loss(
+            lost=product_norm([ideal.b, *left], [ideal.a, *right]), ideal=product_norm([ideal.b], [ideal.a])
+        )
+    return measured
+
+
+def ratio(parts: Iterable[Loss]) -> float:
+    """Give the drift over some modules jointly."""
+    lost = ideal = 0.0
+    for part in parts:
+        lost += part.lost**2
+        ideal += part.ideal**2
     if ideal == 0:
         return 0.0 if lost == 0 else math.nan
     return math.sqrt(lost / ideal)
 
 
-def product_norm(left: Sequence[Tensor], right: Sequence[Tensor]) -> float:
-    """Give ||sum_i left_i right_i||_F for left_i [m, r_i] and right_i [r_i, n] without forming an m x n matrix."""
-    columns, rows = torch.cat(list(left), dim=1), torch.cat(list(right), dim=0)
-    t_left = torch.linalg.qr(columns, mode="r").R
-    t_right = torch.linalg.qr(rows.T, mode="r").R
-    return float(torch.linalg.matrix_norm(t_left @ t_right.T))
+def _taken_off(weighted: Weighted, aggregated: Aggregated, module: str) -> tuple[list[Tensor], list[Tensor]]:
+    """Give -P of one module as left and right factors."""
+    following = [(1.0, aggregated.adapter)]
+    if aggregated.own:
+        following = [(share, aggregated.own.get(r.organization, aggregated.adapter)) for share, r in weighted]
+    left = [-share * adapter.scale_of(module) * adapter.factors[module].b.double() for share, adapter in following]
+    right = [adapter.factors[module].a.double() for _, adapter in following]
+    if module in aggregated.delta:
+        left.append(-aggregated.delta[module].b.double())
+        right.append(aggregated.delta[module].a.double())
+    return left, right

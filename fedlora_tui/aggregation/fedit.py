@@ -9,36 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
-from torch import Tensor
-
-from fedlora_tui.aggregation.method import Aggregated, Reply, shares
+from fedlora_tui.aggregation.fitting import fitting
+from fedlora_tui.aggregation.method import Aggregated, Method, Reply, Start
+from fedlora_tui.aggregation.stacking import mean_a, mean_b
 from fedlora_tui.lora.adapter import Factors
 
 
-def fedit(replies: Sequence[Reply]) -> Aggregated:
-    """Average the factors; the result has the replies' rank, alpha and number format."""
-    weighted = shares(replies)
-    first = weighted[0][1].adapter
-    for _, reply in weighted:
-        own = reply.adapter
-        if own.rank != first.rank or own.factors.keys() != first.factors.keys() or own.alphas != first.alphas:
-            raise ValueError(f"{reply.organization}: an adapter of other modules or another rank cannot be averaged")
+def fedit(replies: Sequence[Reply], start: Start) -> Aggregated:
+    """Average the factors; the result has the ranks and alphas of the adapter sent, and the replies' number format."""
+    weighted = fitting(replies, start.sent)
     factors = {
-        module: Factors(
-            _mean([(share, reply.adapter.factors[module].a) for share, reply in weighted]),
-            _mean([(share, reply.adapter.factors[module].b) for share, reply in weighted]),
-        )
-        for module in first.factors
+        module: Factors(mean_a(weighted, module).to(own.a.dtype), mean_b(weighted, module).to(own.b.dtype))
+        for module, own in weighted[0][1].adapter.factors.items()
     }
-    return Aggregated(replace(first, factors=factors))
+    return Aggregated(replace(start.sent, factors=factors))
 
 
-def _mean(weighted: Sequence[tuple[float, Tensor]]) -> Tensor:
-    first = weighted[0][1]
-    total = torch.zeros(first.shape, dtype=torch.float64)
-    for share, tensor in weighted:
-        if tensor.shape != first.shape:
-            raise ValueError(f"shapes {tuple(tensor.shape)} and {tuple(first.shape)} cannot be averaged")
-        total += share * tensor.double()
-    return total.to(first.dtype)
+METHOD = Method("fedit", fedit, needs="sum")

@@ -1,12 +1,16 @@
-"""What every aggregation method takes and gives."""
+"""What every aggregation method takes and gives, and what it says of itself."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
-from fedlora_tui.lora.adapter import Adapter
+from fedlora_tui.lora.adapter import Adapter, Factors
+
+Factor = Literal["A", "B"]
+
+BOTH: frozenset[Factor] = frozenset(("A", "B"))
 
 
 @dataclass(frozen=True)
@@ -19,17 +23,54 @@ class Reply:
 
 
 @dataclass(frozen=True)
+class Start:
+    """Where a round began.
+
+    `sent` is the global adapter that organizations trained from; the next one has its ranks and alphas. `anew` is an
+    adapter of the same shapes that has learned nothing: A random, from the seed and the round, and B zero.
+    """
+
+    round: int
+    sent: Adapter
+    anew: Adapter
+
+
+@dataclass(frozen=True)
 class Aggregated:
-    """The adapter that the next round starts from."""
+    """What a round's replies became.
+
+    `adapter` is what the next round starts from. `delta` is what joins the base, by module: the plain product `b @ a`
+    of its factors, the scale already in b. `own` are adapters of organizations that go on from one of their own.
+    """
 
     adapter: Adapter
+    delta: Mapping[str, Factors] = field(default_factory=dict)
+    own: Mapping[str, Adapter] = field(default_factory=dict)
 
 
-class Aggregation(Protocol):
-    """A method: replies (one or more, of equal modules and ranks) -> the next global adapter."""
+def both(round: int) -> frozenset[Factor]:
+    """Train A and B in every round."""
+    return BOTH
 
-    def __call__(self, replies: Sequence[Reply]) -> Aggregated:
-        """Aggregate; ValueError where the replies do not fit together."""
+
+@dataclass(frozen=True)
+class Method:
+    """One way to make replies into an adapter, and what it asks of a run.
+
+    `aggregate` takes one reply or more and raises ValueError where they do not fit together. `needs` is "sum" where
+    weighted sums of the factors are enough, else "replies". `trains` gives the factors that a round trains, and that
+    travel up. `continues` is False where the next adapter's factors are not those sent, moved a little: then no server
+    optimizer can go on from them.
+    """
+
+    name: str
+    aggregate: Callable[[Sequence[Reply], Start], Aggregated]
+    needs: Literal["sum", "replies"]
+    changes_base: bool = False
+    unequal_ranks: bool = False
+    keeps_b_at_home: bool = False
+    continues: bool = True
+    trains: Callable[[int], frozenset[Factor]] = both
 
 
 def shares(replies: Sequence[Reply]) -> list[tuple[float, Reply]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedlora_tui.aggregation import METHODS, Reply, shares
+from fedlora_tui.aggregation import METHODS, Reply, Start, shares
 from fedlora_tui.aggregation.drift import drift
 from fedlora_tui.aggregation.server_step import ServerMemory, ServerStep, advance, cooled, warmed
 from fedlora_tui.config import Config
@@ -277,10 +277,11 @@ class RoundLoop:
         """Make the new global adapter; give the round's drift and mean train loss."""
         started = time.monotonic()
         weighted = [Reply(name, reply.adapter, reply.examples) for name, reply in replies.items()]
-        aggregated = METHODS[self.config.federation.aggregation](weighted).adapter
+        method = METHODS[self.config.federation.aggregation]
+        aggregated = method.aggregate(weighted, Start(round, self.adapter, self.prepared.adapter))
         lost = drift(weighted, aggregated)
         self.adapter, self.server_memory = advance(
-            server_step_of(self.config, round), self.server_memory, self.adapter, aggregated
+            server_step_of(self.config, round), self.server_memory, self.adapter, aggregated.adapter
         )
         self.version = round
         self.trained_by |= replies.keys()

@@ -116,3 +116,8 @@ def shapes(targets: Sequence[TargetModule], rank: int) -> dict[str, tuple[int, i
 def own_alphas(targets: Sequence[TargetModule]) -> dict[str, float]:
     """Give the alpha of every module that has one of its own, by its name."""
     return {target.name: target.alpha for target in targets if target.alpha is not None}
+
+
+def alpha_at(alpha: float, before: int, now: int) -> float:
+    """Move an alpha along from one rank to another, so that the scale stays."""
+    return alpha if now == before else alpha * now / before

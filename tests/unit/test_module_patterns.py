@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from fedlora_tui.aggregation.drift import drift
 from fedlora_tui.aggregation.fedit import fedit
-from fedlora_tui.aggregation.method import Reply
+from fedlora_tui.aggregation.method import Aggregated, Reply, Start
 from fedlora_tui.aggregation.server_step import ServerMemory, ServerStep, advance
 from fedlora_tui.engine import checkpoint
 from fedlora_tui.engine.checkpoint import Checkpoint
@@ -133,31 +133,32 @@ def test_the_product_and_the_drift_scale_each_module_by_its_own(patterned):
     starts = [random_adapter(patterned, RANK, ALPHA, seed=seed) for seed in (1, 2, 3)]
     pairs = zip(starts, (1, 2, 5), strict=True)
     replies = [Reply(f"org-{i}", adapter, weight) for i, (adapter, weight) in enumerate(pairs)]
-    following = fedit(replies).adapter
+    following = fedit(replies, Start(1, starts[0], starts[0])).adapter
     lost = ideal = 0.0
     for module in following.factors:
         assert np.allclose(product(starts[0], module).numpy(), dense(starts[0], module), atol=1e-6)
         mean = sum(reply.weight / 8 * dense(reply.adapter, module) for reply in replies)
         lost += float(((mean - dense(following, module)) ** 2).sum())
         ideal += float((mean**2).sum())
-    assert drift(replies, following) == pytest.approx((lost / ideal) ** 0.5, rel=1e-6)
-    plain = replace(following, alphas={})
+    assert drift(replies, Aggregated(following)) == pytest.approx((lost / ideal) ** 0.5, rel=1e-6)
+    plain = Aggregated(replace(following, alphas={}))
     assert drift([replace(r, adapter=replace(r.adapter, alphas={})) for r in replies], plain) != pytest.approx(
-        drift(replies, following), rel=1e-3
+        drift(replies, Aggregated(following)), rel=1e-3
     )
 
 
 def test_alphas_go_through_aggregation_the_servers_step_and_a_checkpoint(patterned, tmp_path):
     one, other = (random_adapter(patterned, RANK, ALPHA, seed=seed) for seed in (1, 2))
     assert len(one.alphas) == 2
-    aggregated = fedit([Reply("a", one, 1), Reply("b", other, 1)]).adapter
+    start = Start(1, one, one)
+    aggregated = fedit([Reply("a", one, 1), Reply("b", other, 1)], start).adapter
     assert aggregated.alphas == one.alphas
     assert advance(ServerStep(rate=0.5), ServerMemory(), one, aggregated)[0].alphas == one.alphas
     checkpoint.write(tmp_path, Checkpoint(1, aggregated, {"modules": list(one.factors)}))
     again = checkpoint.read(tmp_path, 1).adapter
     assert (again.rank, again.alpha, again.alphas, again.ranks) == (RANK, ALPHA, one.alphas, one.ranks)
-    with pytest.raises(ValueError, match="b: an adapter of other modules"):
-        fedit([Reply("a", one, 1), Reply("b", replace(other, alphas={}), 1)])
+    with pytest.raises(ValueError, match=r"b: an adapter whose .* is scaled by"):
+        fedit([Reply("a", one, 1), Reply("b", replace(other, alphas={}), 1)], start)
 
 
 def test_a_message_is_held_to_each_modules_own_rank(patterned):
