@@ -24,7 +24,10 @@ from fedlora_tui.errors import UserError
 
 @dataclass(frozen=True)
 class Rule:
-    """What a key may hold; `words` are allowed besides numbers ("auto"), or alone where `kind` is str."""
+    """What a key may hold; `words` are allowed besides numbers ("auto"), or alone where `kind` is str.
+
+    `by_organization`: a number, or a table of numbers by organization that holds "default", too.
+    """
 
     comment: str
     kind: type
@@ -36,6 +39,7 @@ class Rule:
     pattern: str = ""
     listed: bool = False
     table: bool = False
+    by_organization: bool = False
 
     @property
     def allowed(self) -> str:
@@ -51,6 +55,8 @@ class Rule:
             parts.append("letters, digits, '.', '_' and '-', 40 at most" if self.pattern else "text in quotes")
         elif self.kind in (int, float):
             parts.append(("a whole number" if self.kind is int else "a number") + self._bounds())
+        if self.by_organization:
+            parts.append('such numbers by organization, like { default = 8, "pharmacy-2" = 2 }')
         return " or ".join(parts)
 
     def _bounds(self) -> str:
@@ -68,6 +74,10 @@ class Rule:
             return value
         if self.listed and isinstance(value, list | tuple) and value and all(isinstance(v, str) and v for v in value):
             return tuple(value)
+        if self.by_organization and isinstance(value, Mapping):
+            if "default" not in value:
+                raise ValueError
+            return {name: replace(self, by_organization=False).take(number) for name, number in value.items()}
         if self.table and isinstance(value, Mapping) and all(value):
             return {name: replace(self, table=False).take(number) for name, number in value.items()}
         if isinstance(value, bool) != (self.kind is bool) or self.listed or self.table:
@@ -125,7 +135,14 @@ class ModelConfig:
 class LoraConfig:
     """The adapter that every organization trains."""
 
-    rank: int = key(4, "columns of B and rows of A in every target module", least=1, most=1024)
+    rank: int | Mapping[str, int] = key(
+        4,
+        'columns of B and rows of A in every target module; or { default = 8, "pharmacy-2" = 2 }',
+        int,
+        by_organization=True,
+        least=1,
+        most=1024,
+    )
     alpha: float = key(8.0, "the product B A is scaled by alpha/rank", above=0.0, most=1e6)
     dropout: float = key(0.0, "share of an adapter's inputs that training drops", least=0.0, below=1.0)
     target_modules: str | tuple[str, ...] = key(
@@ -141,6 +158,26 @@ class LoraConfig:
     alpha_pattern: Mapping[str, float] = key(
         {}, "alpha of some modules; the others' is alpha, whatever their rank", float, table=True, above=0.0, most=1e6
     )
+
+    @property
+    def default_rank(self) -> int:
+        """The rank of all organizations that have none of their own; alpha is meant for it."""
+        return self.rank if isinstance(self.rank, int) else self.rank["default"]
+
+    @property
+    def own_ranks(self) -> dict[str, int]:
+        """The ranks that organizations have by their names."""
+        named = {} if isinstance(self.rank, int) else self.rank
+        return {name: rank for name, rank in named.items() if name != "default"}
+
+    def rank_of(self, organization: str) -> int:
+        """Give the rank at which an organization trains; every scale is alpha over the default rank all the same."""
+        return self.own_ranks.get(organization, self.default_rank)
+
+    @property
+    def highest_rank(self) -> int:
+        """The rank of the global adapter."""
+        return max(self.default_rank, *self.own_ranks.values()) if self.own_ranks else self.default_rank
 
 
 @dataclass(frozen=True)
@@ -176,7 +213,11 @@ class FederationConfig:
         least=1,
         most=100_000,
     )
-    aggregation: str = key("fedit", "how replies become one adapter", words=("fedit",))
+    aggregation: str = key(
+        "fedit",
+        "how replies become one adapter; docs/methods.md says what each does",
+        words=("fedit", "ffa", "rolora", "flora", "fedex", "flexlora", "hetlora", "fair", "fedsa", "fedsvd"),
+    )
     server_optimizer: str = key(
         "none",
         "what the server makes of the round's mean update",
@@ -197,8 +238,12 @@ class FederationConfig:
         1e-3, "fedadam, fedyogi, fedadagrad: what the root of the mean square is added to", above=0.0, most=1e3
     )
     proximal_mu: float = key(0.0, "FedProx: pull toward the round's start; 0: off", least=0.0, most=1e6)
-    robust: str = key("none", "a defence against bad replies", words=("none",))
-    byzantine: int = key(0, "bad replies a round that the defence must bear", least=0, most=0)
+    robust: str = key(
+        "none",
+        "a defence against bad replies",
+        words=("none", "median", "trimmed-mean", "krum", "multi-krum", "bulyan", "geometric-median", "norm-bound"),
+    )
+    byzantine: int = key(0, "bad replies a round that the defence must bear", least=0, most=100_000)
 
 
 @dataclass(frozen=True)
@@ -323,6 +368,15 @@ With many short rounds and a server that averages over rounds too, averaging com
 `fedlora-tui bench quality` measures.
 """
 
+SERVER_KEYS = (
+    "federation.server_optimizer",
+    "federation.server_momentum",
+    "federation.server_warmup",
+    "federation.server_cooldown",
+)
+STARTS_ANEW = ("flora", "flexlora", "fedsvd")
+"""Methods whose rounds start from other factors than those sent: no server optimizer can go on from them."""
+
 LEFT_OUT = ("federation.organizations", *EMBEDDED)
 """Keys that the file in the repository leaves out: what they stand at depends on others."""
 
@@ -334,7 +388,9 @@ def load(path: Path | None, settings: Sequence[Setting] = ()) -> Config:
     for name, value, place in [*_from_file(path), *_from_settings(settings)]:
         values[name] = _checked(name, value, place)
         where[name] = place
-    own = EMBEDDED if values.get("model.base", ModelConfig.base) == "embedded" else {}
+    own = dict(EMBEDDED) if values.get("model.base", ModelConfig.base) == "embedded" else {}
+    if values.get("federation.aggregation") in STARTS_ANEW:
+        own = {name: value for name, value in own.items() if name not in SERVER_KEYS}
     config = replace(_built({**own, **values}), given=frozenset(values))
     _check_together(config, where)
     return replace(config, runs=replace(config.runs, dir=os.path.expanduser(config.runs.dir)))

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from fedlora_tui.config import load, to_mapping
 from fedlora_tui.engine.folder import find
-from fedlora_tui.errors import UserError
 from fedlora_tui.protocol.commands import Export
 
 
@@ -14,14 +13,10 @@ def export(runs: Path, run: str | None, round: str, org: str | None, merged: boo
     """Write the export and give its folder. Raises UserError where run, round or organization are not there."""
     folder = find(runs, run)
     config = load(folder / "config.toml")
-    if org is not None:
-        method = config.federation.aggregation
-        raise UserError(f"--org {org}: {method} keeps no adapter of an organization's own; leave --org out")
-
     from fedlora_tui.engine.exports import chosen_round, settings_of, write
     from fedlora_tui.lora.base_model import load as load_base
 
     chosen_round(folder, round)
     base = load_base(config.model, config.lora)
-    written = write(folder, Export(round, merged, out), base, settings_of(to_mapping(config)))
+    written = write(folder, Export(round, merged, out, org or ""), base, settings_of(to_mapping(config)))
     return Path(written.path)

@@ -20,13 +20,13 @@ mean of their adapters would (constant rate, then linear cooldown: Hägele et al
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from fedlora_tui.lora.adapter import Adapter, from_tensors
+from fedlora_tui.lora.adapter import BOTH, Adapter, from_tensors, is_one_of
 
 OPTIMIZERS = ("none", "fedavgm", "fedadam", "fedyogi", "fedadagrad")
 
@@ -65,15 +65,42 @@ def cooled(round: int, rounds: int, share: float) -> float:
     return min(1.0, (rounds + 1 - round) / (last + 1))
 
 
-def advance(step: ServerStep, memory: ServerMemory, sent: Adapter, aggregated: Adapter) -> tuple[Adapter, ServerMemory]:
+def widened(memory: ServerMemory, adapter: Adapter) -> ServerMemory:
+    """Give what an optimizer keeps, for an adapter of a higher rank: nothing yet of what is new."""
+
+    def wide(kept: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        found = {}
+        for name, tensor in kept.items():
+            found[name] = tensor.new_zeros(adapter.tensors()[name].shape)
+            found[name][: tensor.shape[0], : tensor.shape[1]] = tensor
+        return found
+
+    return ServerMemory(memory.steps, wide(memory.first), wide(memory.second))
+
+
+def advance(
+    step: ServerStep,
+    memory: ServerMemory,
+    sent: Adapter,
+    aggregated: Adapter,
+    trained: Collection[str] = BOTH,
+) -> tuple[Adapter, ServerMemory]:
     """Give the adapter that the next round starts from, and what the optimizer keeps.
 
-    ValueError where the two adapters have factors of other shapes than one another or than the memory.
+    Factors ("A", "B") that the round did not train stay as they were aggregated: what is kept of earlier rounds would
+    move them, too. ValueError where the two adapters have factors of other shapes than one another or than the memory.
     """
     if step.optimizer == "none" and step.rate == 1.0:
         return aggregated, replace(memory, steps=memory.steps + 1)
-    tensors, first, second = {}, {}, {}
+    tensors: dict[str, Tensor] = {}
+    first: dict[str, Tensor] = {}
+    second: dict[str, Tensor] = {}
     for name, end in aggregated.tensors().items():
+        if not is_one_of(name, trained):
+            tensors[name] = end
+            first |= {name: memory.first[name]} if name in memory.first else {}
+            second |= {name: memory.second[name]} if name in memory.second else {}
+            continue
         start = sent.tensors()[name].double()
         change = end.double() - start
         m = memory.first.get(name, torch.zeros_like(change))

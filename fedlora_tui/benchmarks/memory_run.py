@@ -29,7 +29,7 @@ def measured(folder: Path, way: str) -> dict[str, int]:
     """
     job, config = read_job(folder), load(folder / CONFIG)
     base = base_model.load(config.model, config.lora)
-    start = from_tensors(job.start, config.lora.rank, config.lora.alpha, own_alphas(base.targets))
+    start = from_tensors(job.start, config.lora.default_rank, config.lora.alpha, own_alphas(base.targets))
     plain = None if way == "engine" else plain_model(base, start, copied=False)
     beside = tuple(base_model.twin(base) for _ in range(1, lanes_on(base))) if way == "engine" else ()
     work = Work(base, start, job.rows, replace(job.plan, local_steps=STEPS), job.cohort, plain, beside)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from fedlora_tui.lora.adapter import Adapter
+from fedlora_tui.lora.adapter import BOTH, Adapter
 from fedlora_tui.lora.base_model import BaseModel
 from fedlora_tui.lora.cohort import row_forward
 from fedlora_tui.lora.rows import Row, targets
@@ -98,7 +98,7 @@ def needed(base: BaseModel, start: Adapter) -> Needed:
     ]
     row = Row(tuple(token % base.vocabulary for token in range(2, 6)))
     try:
-        row_forward(base, Stack([start], base.device, trained=True), row)
+        row_forward(base, Stack([start], base.device, trained=BOTH), row)
     finally:
         for hook in hooks:
             hook.remove()

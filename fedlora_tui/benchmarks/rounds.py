@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import statistics
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ MIB = 2**20
 HEADINGS = {
     "name": "",
     "round_seconds": "a round s",
+    "reading_seconds": "before it s",
     "tokens_per_second": "tokens/s",
     "start_seconds": "start s",
     "memory_mib": "memory MiB",
@@ -75,7 +76,9 @@ class Costs:
             f"each row: a run of {rounds_of(self.config)} rounds of {federation.local_steps} steps, batches of "
             f"{federation.batch_size}, {TRAINED} organizations a round ({max(self.cohorts, default=0)} for cohorts), "
             f"in a process of its own; the median round from the second on, its evaluation and checkpoint included",
-            "start: all of the process's time but its rounds; memory: the most that the process held",
+            "before it: from a round's end to the next one's start; with more than 256 known, the reading "
+            "of texts that are new to it",
+            "start: all of the process's time before the first round and after the last; memory: the most that it held",
         ]
 
 
@@ -100,7 +103,7 @@ def knowing(config: Config, organizations: int, trained: int = TRAINED) -> Confi
 
 def ranked(config: Config, rank: int) -> Config:
     """Give a run at a rank, at the scale that the configuration has."""
-    lora = replace(config.lora, rank=rank, alpha=config.lora.alpha / config.lora.rank * rank)
+    lora = replace(config.lora, rank=rank, alpha=config.lora.alpha / config.lora.default_rank * rank)
     return replace(knowing(config, TRAINED), lora=lora)
 
 
@@ -124,6 +127,7 @@ def row_of(axis: str, number: int, ended: Ended) -> dict[str, Cell]:
         "axis": axis,
         "value": number,
         "round_seconds": seconds,
+        "reading_seconds": statistics.median(before_rounds(events)),
         "tokens_per_second": statistics.median(event["tokens"] / event["seconds"] for event in counted),
         "start_seconds": ended.seconds - (began["run_finished"] - began["round_started"]),
         "memory_mib": ended.peak_bytes / MIB,
@@ -132,6 +136,17 @@ def row_of(axis: str, number: int, ended: Ended) -> dict[str, Cell]:
 
 
 ENDS = ("round_started", "run_finished")
+
+
+def before_rounds(events: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Give the seconds from each round's end to the next one's start: what reading texts that are new to it takes."""
+    ended, gaps = None, []
+    for event in events:
+        if event["type"] == "round_started" and ended is not None:
+            gaps.append(event["t"] - ended)
+        if event["type"] == "round_finished":
+            ended = event["t"]
+    return gaps or [0.0]
 
 
 def _ratios(rows: Iterable[Mapping[str, Cell]]) -> dict[str, Any]:

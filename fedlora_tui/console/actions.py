@@ -8,19 +8,29 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from fedlora_tui.protocol.commands import AddOrganization, Command, DropOrganization, Pause, Resume, Undo
+from fedlora_tui.protocol.commands import AddOrganization, Command, DropOrganization, Pause, Rank, Resume, Rounds, Undo
 from fedlora_tui.protocol.state import RunState
 
 DEFAULT_MINIMUM = 2
 
+RANKS = (1, 2, 4, 8, 16, 32, 64)
+"""The ranks that one key goes through."""
+
+KEEPS_ITS_RANK = ("fedsa", "fedsvd")
+"""Methods whose state is of one rank."""
+
 
 @dataclass(frozen=True)
 class Situation:
-    """What decides whether an action can act: the run, the selected organization, and whether a stop was asked for."""
+    """What decides whether an action can act: the run, the selected organization, and whether a stop was asked for.
+
+    `direction` is which of an action's keys was pressed, where it has one for each way.
+    """
 
     state: RunState
     selected: str | None = None
     stopping: bool = False
+    direction: str = ""
 
 
 def _always(situation: Situation) -> str | None:
@@ -112,6 +122,52 @@ def _cannot_drop(situation: Situation) -> str | None:
     return None
 
 
+def _cannot_turn_rank(situation: Situation) -> str | None:
+    if (reason := _cannot_change(situation)) is not None:
+        return reason
+    state = situation.state
+    if state.aggregation in KEEPS_ITS_RANK:
+        return f"{state.aggregation} keeps its rank"
+    stands = _stands(state, "rank", state.rank)
+    if situation.direction == "up" and stands >= RANKS[-1]:
+        return f"{stands} is the most here: :rank and --set take more"
+    if situation.direction == "down" and stands <= RANKS[0]:
+        return "1 is the least"
+    return None
+
+
+def _cannot_turn_rounds(situation: Situation) -> str | None:
+    state = situation.state
+    if state.phase == "starting":
+        return "the run is starting: its rounds are not counted yet"
+    if situation.stopping:
+        return "stopping already"
+    if (ended := _ended(state)) is not None:
+        return ended
+    if situation.direction == "down" and _stands(state, "rounds", state.rounds) <= state.round:
+        return f"round {state.round} is under way already"
+    return None
+
+
+def _stands(state: RunState, knob: str, now: int) -> int:
+    """Give what a setting of the run will stand at in the next round."""
+    waiting = [change.value for change in state.waiting if change.command == knob and isinstance(change.value, int)]
+    return waiting[-1] if waiting else now
+
+
+def _turn_rank(situation: Situation) -> Command:
+    stands = _stands(situation.state, "rank", situation.state.rank)
+    if situation.direction == "up":
+        return Rank(next(rank for rank in RANKS if rank > stands))
+    return Rank(next(rank for rank in reversed(RANKS) if rank < stands))
+
+
+def _turn_rounds(situation: Situation) -> Command:
+    return Rounds(
+        _stands(situation.state, "rounds", situation.state.rounds) + (1 if situation.direction == "up" else -1)
+    )
+
+
 def _cannot_undo(situation: Situation) -> str | None:
     return None if situation.state.waiting else "nothing waits for the next round"
 
@@ -168,6 +224,30 @@ REGISTRY: tuple[Action, ...] = (
         unless="nothing waits for the next round",
         refusal=_cannot_undo,
         command=lambda situation: Undo(),
+    ),
+    Action(
+        id="rank",
+        keys={"left_square_bracket": "down", "right_square_bracket": "up"},
+        shown="[ ]",
+        label="rank",
+        does="rank a step down, up (1 2 4 … 64)",
+        group="the run",
+        when="running, paused",
+        unless="64 is the most here · fedsvd keeps its rank",
+        refusal=_cannot_turn_rank,
+        command=_turn_rank,
+    ),
+    Action(
+        id="more_rounds",
+        keys={"minus": "down", "plus": "up"},
+        shown="- +",
+        label="rounds",
+        does="a round less, more",
+        group="the run",
+        when="running, paused",
+        unless="round 7 is under way already · the run is done",
+        refusal=_cannot_turn_rounds,
+        command=_turn_rounds,
     ),
     Action(
         id="export",
@@ -288,8 +368,6 @@ PLACES: Mapping[str, tuple[str, ...]] = {
 
 RESERVED: Mapping[str, int] = {
     "tune": 6,
-    "rank": 8,
-    "more_rounds": 10,
     "try": 5,
     "filter": 8,
     "open": 10,

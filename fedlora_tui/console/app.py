@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import ClassVar
 
 from textual import events
@@ -139,11 +140,11 @@ class ConsoleApp(App[str], inherit_bindings=False):
     def action_act(self, name: str, argument: str = "") -> None:
         """Let an action of the registry act, or say why it cannot."""
         action = ACTIONS[name]
-        reason = action.refusal(self.session.situation)
+        reason = action.refusal(replace(self.session.situation, direction=argument))
         if reason is not None and argument != "interrupt":
             self.session.refuse(reason)
         elif action.command is not None:
-            self.session.send(action)
+            self.session.send(action, argument)
             self._await_answer()
         else:
             {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 from fedlora_tui.console.actions import Action, Situation
 from fedlora_tui.console.drawing.glyphs import Glyphs
@@ -73,10 +74,10 @@ class Session:
         self.say("!", "broken_bold", "the run ended without saying why: see engine.log")
         return True
 
-    def send(self, action: Action) -> None:
+    def send(self, action: Action, direction: str = "") -> None:
         """Send an action's command, and say so until the run answers."""
         assert action.command is not None
-        self.command(action.command(self.situation), f"asked: {action.does}")
+        self.command(action.command(replace(self.situation, direction=direction)), f"asked: {action.does}")
 
     def command(self, command: Command, words: str) -> None:
         """Send a command, and say `words` until the run answers."""

@@ -10,6 +10,7 @@ from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.drawing.glyphs import Glyphs
 from fedlora_tui.console.view import Said
 from fedlora_tui.protocol import events as ev
+from fedlora_tui.protocol.commands import KNOBS
 from fedlora_tui.protocol.events import Record
 from fedlora_tui.protocol.state import RoundSummary, RunState, Waiting
 
@@ -66,8 +67,15 @@ def _run_words(event: ev.Event, state: RunState, glyphs: Glyphs) -> tuple[str, s
         case ev.AdapterExported():
             words = f"round {event.round} to {event.path}, {numbers.bytes_text(event.bytes, glyphs)}"
             return sign("done"), "held", "export", words
+        case ev.KnobTurned():
+            lost = f", {numbers.percent_fine(event.lost, glyphs)} of it lost" if event.lost else ""
+            turned = _knob(event.knob, event.before, event.value, glyphs)
+            words = f"{turned} from round {event.round} on"
+            if event.knob == "rank":
+                words += f", {numbers.count_short(event.trainable, glyphs)} trainable{lost}"
+            return glyphs.yours, "yours", event.org or "everybody", words
         case ev.CommandAcknowledged():
-            words = command_words(event.command, event.value, glyphs)
+            words = command_words(event.command, event.value, glyphs, event.before)
             wait = "" if event.takes_effect_round is None else f", waits for round {event.takes_effect_round}"
             return glyphs.yours, "yours", event.by, words + wait
         case ev.CommandRefused():
@@ -115,8 +123,21 @@ def _end_words(event: ev.RunFinished, glyphs: Glyphs) -> str:
     return f"{event.rounds} rounds{best}" + (f" ({event.reason})" if event.reason else "")
 
 
-def command_words(command: str, value: object, glyphs: Glyphs) -> str:
-    """Write a command as the next-round row does: `+ clinic-9`, `− clinic-9`, else its name."""
+def _knob(knob: str, before: object, value: object, glyphs: Glyphs) -> str:
+    """Write a setting that changes: `rank 4 → 8`, and `beta rank 4 → 2` where it is one organization's."""
+    whose = ""
+    if isinstance(value, Mapping):
+        whose, value = f"{value.get('org')} ", value.get(knob)
+    name = {"rate": "lr", "aggregation": "method"}.get(knob, knob)
+    if before is None:
+        return f"{whose}{name} {value}"
+    return f"{whose}{name} {before} {glyphs.right} {value}"
+
+
+def command_words(command: str, value: object, glyphs: Glyphs, before: object = None) -> str:
+    """Write a command as the next-round row does: `+ clinic-9`, `− clinic-9`, `rank 4 → 8`, else its name."""
+    if command in KNOBS:
+        return _knob(command, before, value, glyphs)
     if command == "add":
         return f"{glyphs.organization_state('joining')} {value or 'one more'}"
     if command == "drop":
@@ -124,7 +145,7 @@ def command_words(command: str, value: object, glyphs: Glyphs) -> str:
     if command == "export" and isinstance(value, Mapping):
         return f"export {value.get('round', '')}".strip()
     if command == "undo" and isinstance(value, Mapping):
-        return f"takes back {command_words(str(value.get('command')), value.get('org'), glyphs)}"
+        return f"takes back {_taken_back_words(value, glyphs)}"
     return {"undo": "takes back the last change", "stop": "stop", "finish": "finish after this round"}.get(
         command, command
     )
@@ -132,13 +153,21 @@ def command_words(command: str, value: object, glyphs: Glyphs) -> str:
 
 def _taken_back(value: object, before: RunState, glyphs: Glyphs) -> str:
     if isinstance(value, Mapping):
-        return command_words(str(value.get("command")), value.get("org"), glyphs)
+        return _taken_back_words(value, glyphs)
     return waiting_words(before.waiting[-1], glyphs) if before.waiting else "the last change"
+
+
+def _taken_back_words(value: Mapping[str, object], glyphs: Glyphs) -> str:
+    command = str(value.get("command"))
+    if command not in KNOBS:
+        return command_words(command, value.get("org"), glyphs)
+    own = {"org": value.get("org"), command: value.get("value")} if value.get("org") else value.get("value")
+    return command_words(command, own, glyphs)
 
 
 def waiting_words(change: Waiting, glyphs: Glyphs) -> str:
     """Write a change that waits for the next round."""
-    return command_words(change.command, change.value, glyphs)
+    return command_words(change.command, change.value, glyphs, change.before)
 
 
 def answer(before: RunState, state: RunState, glyphs: Glyphs) -> Said | None:
@@ -162,6 +191,8 @@ def _acknowledged(event: ev.CommandAcknowledged, before: RunState, state: RunSta
         return f"{event.value} joins at round {turn} with the adapter of round {turn - 1}"
     if event.command == "drop" and turn is not None:
         return f"{event.value} leaves at round {turn}"
+    if event.command in KNOBS and turn is not None:
+        return f"{_knob(event.command, event.before, event.value, glyphs)}, waits for round {turn}"
     if event.command == "undo":
         return f"taken back: {_taken_back(event.value, before, glyphs)}"
     return {

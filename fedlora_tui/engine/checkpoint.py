@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,21 +15,28 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from fedlora_tui.aggregation.server_step import ServerMemory
-from fedlora_tui.lora.adapter import A_SUFFIX, B_SUFFIX, Adapter, from_tensors
+from fedlora_tui.lora.adapter import A_SUFFIX, B_SUFFIX, Adapter, Factors, from_tensors
+from fedlora_tui.lora.delta import NO_DELTA, BaseDelta
 
 FOLDER = "checkpoints"
 ADAPTER, SERVER, STATE = "adapter.safetensors", "server.safetensors", "state.json"
+DELTA, OWN = "base-delta.safetensors", "organizations.safetensors"
 FIRST, SECOND = "first.", "second."
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The global adapter of a finished round, what is known of the run then, and what the server's optimizer keeps."""
+    """The global adapter of a finished round, what is known of the run then, and what the server's optimizer keeps.
+
+    `delta` is what joined the base by then, `own` the adapters of organizations that go on from one of their own.
+    """
 
     round: int
     adapter: Adapter
     state: Mapping[str, Any]
     server: ServerMemory = field(default_factory=ServerMemory)
+    delta: BaseDelta = NO_DELTA
+    own: Mapping[str, Adapter] = field(default_factory=dict)
 
 
 def name(round: int) -> str:
@@ -50,9 +57,10 @@ def write(run: Path, checkpoint: Checkpoint) -> int:
     state["server_steps"] = checkpoint.server.steps
     tensors = {key: tensor.contiguous() for key, tensor in adapter.tensors().items()}
     size = _write_synced(aside / ADAPTER, save(tensors))
-    kept = _named(checkpoint.server)
-    if kept:
-        size += _write_synced(aside / SERVER, save(kept))
+    others = {SERVER: _named(checkpoint.server), DELTA: _delta_tensors(checkpoint.delta), OWN: _own_tensors(checkpoint)}
+    for file, kept in others.items():
+        if kept:
+            size += _write_synced(aside / file, save(kept))
     size += _write_synced(aside / STATE, json.dumps(state, indent=1, allow_nan=False).encode())
     _sync_folder(aside)
     place = home / name(checkpoint.round)
@@ -65,6 +73,23 @@ def write(run: Path, checkpoint: Checkpoint) -> int:
 def _named(server: ServerMemory) -> dict[str, Tensor]:
     first = {FIRST + name: tensor.contiguous() for name, tensor in server.first.items()}
     return first | {SECOND + name: tensor.contiguous() for name, tensor in server.second.items()}
+
+
+def _delta_tensors(delta: BaseDelta) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    for module, own in delta.factors.items():
+        tensors |= {module + A_SUFFIX: own.a.contiguous(), module + B_SUFFIX: own.b.contiguous()}
+    return tensors
+
+
+def _own_tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """Give the B of each organization that keeps its own; their A is the global adapter's."""
+    return {
+        f"{organization}/{name}": tensor.contiguous()
+        for organization, own in checkpoint.own.items()
+        for name, tensor in own.tensors().items()
+        if name.endswith(B_SUFFIX)
+    }
 
 
 def _write_synced(path: Path, data: bytes) -> int:
@@ -101,7 +126,27 @@ def read(run: Path, round: int) -> Checkpoint:
     tensors = load_file(run / FOLDER / name(round) / ADAPTER)
     ordered = {key: tensors[key] for key in _module_order(tensors, state.get("modules"))}
     adapter = from_tensors(ordered, int(state["rank"]), float(state["alpha"]), state.get("alphas", {}))
-    return Checkpoint(round, adapter, state, _read_server(run / FOLDER / name(round) / SERVER, state))
+    home = run / FOLDER / name(round)
+    server, delta = _read_server(home / SERVER, state), _read_delta(home / DELTA, list(adapter.factors))
+    return Checkpoint(round, adapter, state, server, delta, _read_own(home / OWN, adapter))
+
+
+def _read_delta(path: Path, modules: Sequence[str]) -> BaseDelta:
+    kept = load_file(path) if path.exists() else {}
+    return BaseDelta(
+        {own: Factors(kept[own + A_SUFFIX], kept[own + B_SUFFIX]) for own in modules if own + A_SUFFIX in kept}
+    )
+
+
+def _read_own(path: Path, adapter: Adapter) -> dict[str, Adapter]:
+    kept = load_file(path) if path.exists() else {}
+    shared = {name: tensor for name, tensor in adapter.tensors().items() if name.endswith(A_SUFFIX)}
+    found: dict[str, Adapter] = {}
+    for organization in dict.fromkeys(key.partition("/")[0] for key in kept):
+        own = {key.partition("/")[2]: tensor for key, tensor in kept.items() if key.startswith(f"{organization}/")}
+        tensors = {name: own[name] if name in own else shared[name] for name in adapter.tensors()}
+        found[organization] = from_tensors(tensors, adapter.rank, adapter.alpha, adapter.alphas)
+    return found
 
 
 def _read_server(path: Path, state: Mapping[str, Any]) -> ServerMemory:

@@ -6,9 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fedlora_tui.aggregation import METHODS
 from fedlora_tui.engine import checkpoint
+from fedlora_tui.engine.checkpoint import Checkpoint
 from fedlora_tui.errors import UserError
+from fedlora_tui.lora.adapter import Adapter
 from fedlora_tui.lora.base_model import BaseModel
+from fedlora_tui.lora.delta import as_adapter_total
 from fedlora_tui.lora.export import CARD, MADE_BY, Origin, write_adapter, write_merged
 from fedlora_tui.protocol.commands import Export
 from fedlora_tui.protocol.events import AdapterExported
@@ -34,11 +38,31 @@ def _spans(rounds: list[int]) -> str:
     return f"{rounds[0]}" if len(rounds) == 1 else f"one of {rounds[0]} to {rounds[-1]}"
 
 
-def destination(run: Path, round: int, merged: bool, out: str) -> Path:
+def destination(run: Path, round: int, command: Export) -> Path:
     """Give the folder that an export is written to."""
-    if out:
-        return Path(out).expanduser()
-    return run / "exports" / (checkpoint.name(round) + ("-merged" if merged else ""))
+    if command.out:
+        return Path(command.out).expanduser()
+    whose = f"-{command.org}" if command.org else ""
+    return run / "exports" / (checkpoint.name(round) + whose + ("-merged" if command.merged else ""))
+
+
+def taken_home(kept: Checkpoint, org: str) -> Adapter:
+    """Give the adapter that an export holds: with all that joined the base, so that it is what was measured.
+
+    Raises UserError where a method keeps adapters of the organizations' own and none, or none of these, is named; and
+    where one is named that no method keeps.
+    """
+    method = kept.state["aggregation"]
+    if org and not METHODS[method].keeps_b_at_home:
+        raise UserError(f"--org {org}: {method} keeps no adapter of an organization's own; leave --org out")
+    if not METHODS[method].keeps_b_at_home:
+        return as_adapter_total(kept.adapter, kept.delta)
+    if org in kept.own:
+        return kept.own[org]
+    those = ", ".join(sorted(kept.own))
+    if not org:
+        raise UserError(f"with {method} each organization has an adapter of its own: name one with --org, of {those}")
+    raise UserError(f"--org {org}: no such organization trained by then; there are {those}")
 
 
 def write(run: Path, command: Export, base: BaseModel, settings: dict[str, Any]) -> AdapterExported:
@@ -46,11 +70,12 @@ def write(run: Path, command: Export, base: BaseModel, settings: dict[str, Any])
     round = chosen_round(run, command.round)
     kept = checkpoint.read(run, round)
     origin = _origin(run, kept.state, base, settings)
-    folder = destination(run, round, command.merged, command.out)
+    adapter = taken_home(kept, command.org)
+    folder = destination(run, round, command)
     _keep_what_is_there(folder)
     try:
         writer = write_merged if command.merged else write_adapter
-        size = writer(folder, kept.adapter, base, origin)
+        size = writer(folder, adapter, base, origin)
     except OSError as error:
         raise UserError(
             f"{folder}: cannot be written: {error.strerror or error}; name another folder with --out"

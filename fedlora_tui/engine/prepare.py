@@ -14,12 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedlora_tui.aggregation.combinations import unequal_ranks_refused, unworkable_config
 from fedlora_tui.config import Config, resolved
-from fedlora_tui.engine.sampling import MEASURED_AT_MOST, measured
+from fedlora_tui.engine.sampling import MEASURED_AT_MOST, measured, sampled
+from fedlora_tui.errors import UserError
 from fedlora_tui.lora import base_model
-from fedlora_tui.lora.adapter import Adapter, initial
+from fedlora_tui.lora.adapter import Adapter
 from fedlora_tui.lora.base_model import BaseModel
 from fedlora_tui.lora.lanes import lanes_on
+from fedlora_tui.lora.resize import started
 from fedlora_tui.lora.rows import Rows, Shape, check_enough, tokenize
 from fedlora_tui.organizations import skew
 from fedlora_tui.organizations.roster import Roster
@@ -128,6 +131,7 @@ class Prepared:
 def prepare(config: Config, roster: Roster, say: Say) -> Prepared:
     """Load the base and read the organizations, telling each stage as it begins and ends. Raises UserError."""
     names = roster.names
+    _check_combination(config, names)
     base = _load_base(config, say)
     texts = Texts(roster.source, base, config)
     first = _read_first(names, config)
@@ -141,12 +145,28 @@ def prepare(config: Config, roster: Roster, say: Say) -> Prepared:
             "organizations", "done", f"{len(names):,} of {config.data.source}, {read}{tokens:,} tokens to train on"
         )
     )
-    adapter = initial(base.targets, config.lora.rank, config.lora.alpha, config.federation.seed)
+    lora, seed = config.lora, config.federation.seed
+    adapter = started(base.targets, lora.default_rank, lora.alpha, seed, lora.highest_rank)
     warnings = tuple(_warnings(texts, first))
     elsewhere = (base_model.replica(base, device) for device in base_model.further_devices(config.model))
     beside = (base_model.twin(base) for _ in range(1, min(lanes_on(base), len(names))))
     replicas = (*elsewhere, *beside)
     return Prepared(resolved(config, len(names)), base, texts, names, adapter, warnings, replicas)
+
+
+def _check_combination(config: Config, names: tuple[str, ...]) -> None:
+    """Refuse ranks of organizations that are not there, and what cannot work together."""
+    federation, lora = config.federation, config.lora
+    strange = sorted(lora.own_ranks.keys() - set(names))
+    if strange:
+        some = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+        raise UserError(f"lora.rank names {strange[0]}, which is no organization here; there are {some}")
+    replies = sampled(names, federation.fraction, federation.min_organizations, federation.seed, 1)
+    reason = unequal_ranks_refused(lora.default_rank, lora.own_ranks, federation) or unworkable_config(
+        federation, len(replies)
+    )
+    if reason is not None:
+        raise UserError(reason)
 
 
 def _read_first(names: tuple[str, ...], config: Config) -> tuple[str, ...]:

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fedlora_tui.aggregation import METHODS, Reply, Start, shares
-from fedlora_tui.aggregation.drift import drift
-from fedlora_tui.aggregation.server_step import ServerMemory, ServerStep, advance, cooled, warmed
+from fedlora_tui.aggregation import METHODS, Aggregated, Reply, Start, shares
+from fedlora_tui.aggregation.drift import losses, ratio
+from fedlora_tui.aggregation.products import updates
+from fedlora_tui.aggregation.robust import Defended, defend
+from fedlora_tui.aggregation.server_step import ServerMemory, ServerStep, advance, cooled, warmed, widened
 from fedlora_tui.config import Config
 from fedlora_tui.engine import checkpoint
 from fedlora_tui.engine.checkpoint import Checkpoint
+from fedlora_tui.engine.knobs import KEYS, Change, setting, turned
 from fedlora_tui.engine.prepare import Counts, Prepared
 from fedlora_tui.engine.sampling import measured, sampled
-from fedlora_tui.engine.steering import Change, Steering
+from fedlora_tui.engine.steering import Steering
 from fedlora_tui.engine.stream import Stream
+from fedlora_tui.engine.telling import Telling
 from fedlora_tui.errors import UserError
+from fedlora_tui.federation.client_app import kept_adapter
+from fedlora_tui.federation.global_model import GlobalModel
 from fedlora_tui.federation.local_grid import LocalGrid
 from fedlora_tui.federation.messages import EvaluateReply, TrainReply
 from fedlora_tui.federation.server_app import Answer, Server
+from fedlora_tui.lora.adapter import Adapter, with_b_of
 from fedlora_tui.lora.cohort import LocalTraining, StepDone
+from fedlora_tui.lora.resize import first_rows, resize, started
+from fedlora_tui.lora.rows import generator_seed
 from fedlora_tui.protocol import events as ev
 
 
@@ -38,22 +47,28 @@ class Watching:
 
     def __init__(self, stream: Stream, steering: Steering, lanes: int = 1) -> None:
         self._stream, self._steering, self._lanes = stream, steering, lanes
+        self._telling = Telling(self._emit)
         self._round = self._step = 0
         self._told: dict[str, tuple[int, int]] = {}
 
     def steps(self, round: int, done: Sequence[StepDone]) -> None:
         """Report one local step of a cohort, but those that were reported before memory ran out."""
-        for one in done:
-            if self._told.get(one.organization, (0, 0)) >= (round, one.step):
-                continue
-            self._told[one.organization] = round, one.step
-            self._stream.emit(ev.TrainStep(one.organization, round, one.step, one.steps, one.loss, one.tokens))
-            self._round, self._step = round, one.step
+        new = [one for one in done if self._told.get(one.organization, (0, 0)) < (round, one.step)]
+        self._told |= {one.organization: (round, one.step) for one in new}
+        self._telling.tell(
+            [ev.TrainStep(one.organization, round, one.step, one.steps, one.loss, one.tokens) for one in new]
+        )
         self._steering.between(self._round, self._step)
+
+    def _emit(self, event: ev.Event) -> None:
+        """Put what was told into the stream, and remember how far that is."""
+        if isinstance(event, ev.TrainStep):
+            self._round, self._step = event.round, event.step
+        self._stream.emit(event)
 
     def testing(self, round: int, organization: str) -> None:
         """Report that an organization begins to measure."""
-        self._stream.emit(ev.OrgState(organization, "testing", round))
+        self._telling.tell([ev.OrgState(organization, "testing", round)])
         self._steering.between(round, self._step)
 
     def between(self) -> None:
@@ -61,11 +76,17 @@ class Watching:
         self._steering.between(self._round, self._step)
 
     def lanes_begin(self, count: int) -> None:
-        """Let a pause wait for all lanes."""
+        """Let a pause wait for all lanes, and each of them for its turn in telling."""
+        self._telling.begin(count)
         self._steering.lanes_begin(count)
 
+    def lane_began(self, lane: int) -> None:
+        """Know what this thread tells for what the lane tells."""
+        self._telling.enter(lane)
+
     def lane_ended(self) -> None:
-        """Let a pause no longer wait for one of the lanes."""
+        """Wait no longer for one of the lanes."""
+        self._telling.end()
         self._steering.lane_ended()
 
     def shrunk(self, cohort: int) -> None:
@@ -102,12 +123,12 @@ class RoundLoop:
         self.config = prepared.config
         self.prepared = prepared
         self.organizations = list(prepared.organizations)
-        self.adapter = prepared.adapter
+        self.model = GlobalModel(0, prepared.adapter)
+        self.own: dict[str, Adapter] = {}
         self.server_memory = ServerMemory()
         self.grid, self.server, self.stream, self.steering = grid, server, stream, steering
         self.folder = folder
         self.patient = patient
-        self.version = 0
         self.trained_by: set[str] = set()
 
     def run(self) -> None:
@@ -115,10 +136,10 @@ class RoundLoop:
         for name in self.organizations:
             self._welcome(name, 1)
         self._save(0, None, self._first_look())
-        for round in range(1, self.config.federation.rounds + 1):
-            if self.steering.finish_asked or not self._boundary(round):
-                break
+        round = 1
+        while self._goes_on(round) and self._boundary(round):
             self._one_round(round)
+            round += 1
 
     def _first_look(self) -> float | None:
         """Measure the base alone: the first adapter's B is zero, so it changes nothing, and it serves round 1."""
@@ -126,6 +147,13 @@ class RoundLoop:
         loss = self._evaluate(_RoundSums(0), self._measured())
         self.stream.emit(ev.Preparing("first look", "done", "loss of the base on each hold-out"))
         return loss
+
+    def _goes_on(self, round: int) -> bool:
+        """Tell whether there is such a round; how many there are may change until the last one is over."""
+        if round > self.config.federation.rounds:
+            for change in self.steering.take_rounds():
+                self._turn(change, round)
+        return not self.steering.finish_asked and round <= self.config.federation.rounds
 
     def _boundary(self, round: int) -> bool:
         """Let what waits take effect; wait here for the operator while organizations are too few.
@@ -135,6 +163,8 @@ class RoundLoop:
         while True:
             for change in self.steering.begin_round(round):
                 self._apply(change, round)
+            if round > self.config.federation.rounds:
+                return False
             self.steering.now_present(self.organizations)
             lack = self.steering.lack()
             if lack is None:
@@ -179,10 +209,14 @@ class RoundLoop:
 
     def _leave(self, name: str) -> None:
         self.organizations.remove(name)
+        self.own.pop(name, None)
         self.grid.leave(self.server.dismiss(name))
         self.prepared.texts.forget(name)
 
     def _apply(self, change: Change, round: int) -> None:
+        if change.command in KEYS:
+            self._turn(change, round)
+            return
         if change.command == "drop":
             self._leave(change.org)
             self.stream.emit(ev.OrgLeft(change.org, round, "dropped by the operator"))
@@ -197,9 +231,36 @@ class RoundLoop:
         # A late joiner measures the base too, so that its gain can be told.
         self._report_losses(0, self.server.evaluate_base([change.org]))
 
+    def _turn(self, change: Change, round: int) -> None:
+        """Turn a knob: from this round on the run is set another way."""
+        before = setting(self.config, change)
+        self.config = turned(self.config, change)
+        self.steering.now_rounds(self.config.federation.rounds)
+        lost = self._resize(round) if change.command == "rank" else 0.0
+        trainable = self.model.adapter.parameters
+        self.stream.emit(ev.KnobTurned(round, change.command, before, change.to, trainable, change.org, lost))
+
+    def _resize(self, round: int) -> float:
+        """Bring the global adapter to the rank that is wanted now; give the relative error of that.
+
+        What the server's optimizer keeps goes along where the rank grows; a lower rank has another basis, in which it
+        would mean nothing.
+        """
+        lora, before = self.config.lora, self.model.adapter
+        wanted = lora.highest_rank
+        if wanted == before.rank:
+            return 0.0
+        keep = [target.name for target in self.prepared.base.targets if target.rank is not None]
+        seed = generator_seed("rank", self.config.federation.seed, "", round)
+        resized = resize(before, wanted, seed, keep)
+        self.model = self.model.resized(resized.adapter)
+        grown = wanted > before.rank
+        self.server_memory = widened(self.server_memory, resized.adapter) if grown else ServerMemory()
+        return resized.lost
+
     def _welcome(self, name: str, round: int) -> None:
         self.server.welcome(name, self.grid.join(name))
-        texts, rank = self.prepared.texts, self.config.lora.rank
+        texts, rank = self.prepared.texts, self.config.lora.rank_of(name)
         if not texts.known(name):
             self.stream.emit(ev.OrgJoined(name, round, None, None, None, rank))
             return
@@ -215,7 +276,7 @@ class RoundLoop:
         names = self._sample(round)
         steps = self._steps(names)
         self.stream.emit(ev.RoundStarted(round, rounds, names, steps, plan.learning_rate))
-        replies = self._train(plan, names, sums)
+        replies = self._train({name: self._own_plan(plan, name) for name in names}, sums)
         lost, train_loss = self._aggregate(round, replies)
         eval_loss = self._evaluate(sums, self._measured())
         self._save(round, train_loss, eval_loss)
@@ -252,47 +313,113 @@ class RoundLoop:
         rows = max(len(self.prepared.texts.rows(name).train) for name in names)
         return federation.local_epochs * -(-rows // federation.batch_size)
 
-    def _train(self, plan: LocalTraining, names: Sequence[str], sums: _RoundSums) -> dict[str, TrainReply]:
+    def _train(self, plans: Mapping[str, LocalTraining], sums: _RoundSums) -> dict[str, TrainReply]:
         """Exchange the train messages; give the replies that passed the check."""
-        replies = {}
-        for answer in self.server.train(plan, self.version, self.adapter, names):
+        replies, round = {}, sums.round
+        for answer in self.server.train(plans, self.model):
             sums.bytes_up += answer.bytes_up
             sums.bytes_down += answer.bytes_down
             reply = answer.reply
             if reply is None:
-                self.stream.emit(ev.UpdateRejected(answer.organization, plan.round, answer.refusal))
+                self.stream.emit(ev.UpdateRejected(answer.organization, round, answer.refusal))
                 continue
             sums.tokens += reply.tokens
             replies[answer.organization] = reply
             self.stream.emit(
                 ev.UpdateReceived(
-                    answer.organization, plan.round, answer.bytes_up, answer.bytes_down, reply.tokens, reply.loss
+                    answer.organization, round, answer.bytes_up, answer.bytes_down, reply.tokens, reply.loss
                 )
             )
         if not replies:
-            raise RoundError(f"round {plan.round}: none of {len(names)} replies could be used: {answer.refusal}")
+            raise RoundError(f"round {round}: none of {len(plans)} replies could be used: {answer.refusal}")
         return replies
 
     def _aggregate(self, round: int, replies: dict[str, TrainReply]) -> tuple[float, float | None]:
         """Make the new global adapter; give the round's drift and mean train loss."""
         started = time.monotonic()
-        weighted = [Reply(name, reply.adapter, reply.examples) for name, reply in replies.items()]
-        method = METHODS[self.config.federation.aggregation]
-        aggregated = method.aggregate(weighted, Start(round, self.adapter, self.prepared.adapter))
-        lost = drift(weighted, aggregated)
-        self.adapter, self.server_memory = advance(
-            server_step_of(self.config, round), self.server_memory, self.adapter, aggregated.adapter
+        method, sent = METHODS[self.config.federation.aggregation], self.model.adapter
+        weighted = [Reply(name, self._whole(name, reply), reply.examples) for name, reply in replies.items()]
+        start = Start(round, sent, self._anew(round))
+        defended = self._defended(weighted, start)
+        accepted = defended.replies
+        if defended.adapter is None:
+            aggregated = method.aggregate(accepted, start)
+        else:
+            aggregated = Aggregated(defended.adapter)
+        parts = losses(accepted, aggregated)
+        lost = ratio(parts.values())
+        moved = updates(weighted, sent, self._began(weighted))
+        adapter, self.server_memory = advance(
+            server_step_of(self.config, round), self.server_memory, sent, aggregated.adapter, method.trains(round)
         )
-        self.version = round
+        self.model = self.model.after(adapter, aggregated.delta)
+        self._keep_own(aggregated)
         self.trained_by |= replies.keys()
-        weights = {reply.organization: share for share, reply in shares(weighted)}
+        weights = {reply.organization: share for share, reply in shares(accepted)}
         seconds = time.monotonic() - started
-        self.stream.emit(ev.RoundAggregated(round, tuple(sorted(replies)), weights, lost, seconds))
+        self.stream.emit(
+            ev.RoundAggregated(
+                round,
+                tuple(sorted(replies)),
+                weights,
+                lost,
+                seconds,
+                defended.left_out,
+                defended.shortened,
+                {module: ratio([part]) for module, part in parts.items()},
+                {name: update.norm for name, update in moved.items()},
+                {name: update.cosine for name, update in moved.items()},
+            )
+        )
         return lost, _mean((reply.loss, reply.tokens) for reply in replies.values())
 
+    def _defended(self, replies: Sequence[Reply], start: Start) -> Defended:
+        """Let the defence look at the replies, where there is one."""
+        federation = self.config.federation
+        if federation.robust == "none":
+            return Defended(tuple(replies))
+        try:
+            return defend(federation.robust, federation.byzantine, replies, start)
+        except ValueError as error:
+            raise RoundError(f"round {start.round}: {error}") from None
+
+    def _whole(self, name: str, reply: TrainReply) -> Adapter:
+        """Give what an organization trained; where its B stays at home, this process is that home and looks there."""
+        if not METHODS[self.config.federation.aggregation].keeps_b_at_home:
+            return reply.adapter
+        at_home = kept_adapter(self.grid.state(self.server.node(name)), self.server.spec.at(reply.adapter.rank))
+        return with_b_of(reply.adapter, at_home)
+
+    def _anew(self, round: int) -> Adapter:
+        """Give an adapter like the global one that has learned nothing."""
+        lora, targets = self.config.lora, self.prepared.base.targets
+        seed = generator_seed("anew", self.config.federation.seed, "", round)
+        return started(targets, lora.default_rank, lora.alpha, seed, self.model.adapter.rank)
+
+    def _own_plan(self, plan: LocalTraining, name: str) -> LocalTraining:
+        """Give an organization's plan: the round's, at its own rank."""
+        rank = self.config.lora.rank_of(name)
+        return plan if rank == self.model.adapter.rank else replace(plan, own_rank=rank)
+
+    def _began(self, replies: Sequence[Reply]) -> dict[str, Adapter]:
+        """Give the adapters of organizations that began the round with another than the global one."""
+        sent = self.model.adapter
+        narrow = {
+            reply.organization: first_rows(sent, reply.adapter.rank)
+            for reply in replies
+            if reply.adapter.rank < sent.rank
+        }
+        return {**self.own, **narrow}
+
+    def _keep_own(self, aggregated: Aggregated) -> None:
+        """Remember what organizations go on from that have an adapter of their own: all of them take the new A."""
+        if METHODS[self.config.federation.aggregation].keeps_b_at_home:
+            self.own |= aggregated.own
+            self.own = {name: with_b_of(self.model.adapter, own) for name, own in self.own.items()}
+
     def _evaluate(self, sums: _RoundSums, names: Sequence[str]) -> float | None:
-        """Let organizations measure the global adapter; give the mean loss, weighted by tokens."""
-        answers = self.server.evaluate(sums.round, self.version, self.adapter, names)
+        """Let organizations measure the global model; give the mean loss, weighted by tokens."""
+        answers = self.server.evaluate(sums.round, self.model, names)
         sums.bytes_down += self._report_losses(sums.round, answers)
         return _mean((answer.reply.loss, answer.reply.tokens) for answer in answers if answer.reply is not None)
 
@@ -315,18 +442,20 @@ class RoundLoop:
             "aggregation": self.config.federation.aggregation,
             "organizations": self.organizations,
             "trained_by": sorted(self.trained_by),
-            "modules": list(self.adapter.factors),
+            "modules": list(self.model.adapter.factors),
             "train_loss": train_loss,
             "eval_loss": eval_loss,
         }
-        size = checkpoint.write(self.folder, Checkpoint(round, self.adapter, state, self.server_memory))
+        size = checkpoint.write(
+            self.folder, Checkpoint(round, self.model.adapter, state, self.server_memory, self.model.delta, self.own)
+        )
         path = f"{checkpoint.FOLDER}/{checkpoint.name(round)}"
         self.stream.emit(ev.CheckpointWritten(round, path, size, time.monotonic() - started))
 
 
 def plan_of(config: Config, round: int) -> LocalTraining:
     """Give what every organization does in a round."""
-    federation = config.federation
+    federation, method = config.federation, METHODS[config.federation.aggregation]
     return LocalTraining(
         round=round,
         seed=federation.seed,
@@ -337,6 +466,9 @@ def plan_of(config: Config, round: int) -> LocalTraining:
         clip_norm=federation.clip_norm,
         proximal_mu=federation.proximal_mu,
         dropout=config.lora.dropout,
+        train_a=int("A" in method.trains(round)),
+        train_b=int("B" in method.trains(round)),
+        keep_b=int(method.keeps_b_at_home),
     )
 
 

@@ -61,6 +61,7 @@ class Run:
         self._over = threading.Event()
         self._worker = threading.Thread(target=self._work, name="run", daemon=True)
         self._log: logging.Handler | None = None
+        self._now: Callable[[], Config] = lambda: self.config
 
     def start(self) -> None:
         """Let the worker begin; the heavy imports happen there."""
@@ -201,6 +202,7 @@ class Run:
             self._stream.emit(warning)
         self._steering.open(self._terms(prepared), prepared.organizations, prepared.config.federation.rounds)
         loop = self._loop(prepared, self.folder)
+        self._now = lambda: loop.config
         serve(loop.grid, loop.run)
 
     def _loop(self, prepared: Prepared, folder: Path) -> RoundLoop:
@@ -214,7 +216,7 @@ class Run:
         from fedlora_tui.lora.lanes import lanes_on
 
         config, base = prepared.config, prepared.base
-        rank, alpha = config.lora.rank, config.lora.alpha
+        rank, alpha = config.lora.default_rank, config.lora.alpha
         spec = AdapterSpec(shapes(base.targets, rank), rank, alpha, own_alphas(base.targets))
         side = ClientSide(base, spec, prepared.texts.rows, Watching(self._stream, self._steering, len(prepared.bases)))
         plan, length = plan_of(config, 0), config.model.max_length
@@ -234,6 +236,7 @@ class Run:
             no_more=source.names_left_reason,
             cannot_export=self._cannot_export,
             export=lambda command: self._export(command, prepared),
+            config=lambda: self._now(),
         )
 
     def _cannot_export(self, command: Export) -> str | None:
@@ -322,7 +325,7 @@ def _run_started(prepared: Prepared, folder: Path) -> ev.RunStarted:
         model=base.name,
         params=base.parameters,
         trainable=prepared.adapter.parameters,
-        rank=config.lora.rank,
+        rank=config.lora.default_rank,
         alpha=config.lora.alpha,
         aggregation=config.federation.aggregation,
         orgs=prepared.organizations,

@@ -12,6 +12,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fedlora_tui.config import Config
+from fedlora_tui.engine.knobs import KEYS, Change, refused, setting, turned
 from fedlora_tui.engine.stream import Stream
 from fedlora_tui.protocol import commands as ask
 from fedlora_tui.protocol import events as ev
@@ -26,18 +28,11 @@ class Refusal(Exception):
 
 
 @dataclass(frozen=True)
-class Change:
-    """A change of the organizations that waits for the next round: command `add` or `drop`."""
-
-    command: str
-    org: str
-
-
-@dataclass(frozen=True)
 class Terms:
     """What steering has to know of a run to answer: what a round needs, who could join, what can be exported.
 
     `cannot_export` says why an export is impossible, None where it is not; `export` does it, in a thread of its own.
+    `config` tells how the run is set now.
     """
 
     min_organizations: int
@@ -45,6 +40,7 @@ class Terms:
     no_more: Callable[[], str]
     cannot_export: Callable[[ask.Export], str | None]
     export: Callable[[ask.Export], None]
+    config: Callable[[], Config]
 
 
 @dataclass
@@ -117,6 +113,18 @@ class Steering:
             self._present = tuple(sorted(self._coming()))
             changes, self._wishes.waiting = self._wishes.waiting, []
             return changes
+
+    def take_rounds(self) -> list[Change]:
+        """Give the changes of the number of rounds that wait, and forget them: after the last round they count, too."""
+        with self._changed:
+            late = [change for change in self._wishes.waiting if change.command == "rounds"]
+            self._wishes.waiting = [change for change in self._wishes.waiting if change.command != "rounds"]
+            return late
+
+    def now_rounds(self, rounds: int) -> None:
+        """Remember how many rounds the run has."""
+        with self._changed:
+            self._rounds = rounds
 
     def lack(self) -> str | None:
         """Say what a round lacks to begin, None when nothing."""
@@ -198,7 +206,7 @@ class Steering:
     def _add(self, command: ask.AddOrganization) -> None:
         terms = self._goes_on()
         round = self._next_round()
-        taken = {*self._present, *(change.org for change in self._wishes.waiting)}
+        taken = {*self._present, *(change.org for change in self._wishes.waiting if change.command == "add")}
         name = command.org or terms.another(taken)
         if name is None:
             raise Refusal(terms.no_more())
@@ -212,7 +220,7 @@ class Steering:
         need = self._goes_on().min_organizations
         round = self._next_round()
         if command.org not in self._present:
-            joining = any(change.org == command.org for change in self._wishes.waiting)
+            joining = Change("add", command.org) in self._wishes.waiting
             raise Refusal(f"{command.org} has not joined yet: u takes it back" if joining else "no such organization")
         if Change("drop", command.org) in self._wishes.waiting:
             raise Refusal(f"{command.org} leaves already")
@@ -222,13 +230,33 @@ class Steering:
         self._acknowledge(command, round)
         self._stream.emit(ev.OrgState(command.org, "leaving", round, f"leaves at round {round}"))
 
+    def _turn(self, command: ask.Command) -> None:
+        terms = self._goes_on()
+        # The number of rounds may change in the last one, too; nothing else has a round to wait for then.
+        round = self._round + 1 if isinstance(command, ask.Rounds) else self._next_round()
+        if self._wishes.finish:
+            raise Refusal(f"round {self._round} is the last")
+        change = Change(command.name, getattr(command, "org", ""), command.to)  # type: ignore[attr-defined]
+        config, coming = terms.config(), self._coming()
+        for waiting in self._wishes.waiting:
+            config = turned(config, waiting)
+        reason = refused(config, change, coming, self._round)
+        if reason is not None:
+            raise Refusal(reason)
+        self._wishes.waiting.append(change)
+        self._answer(ev.CommandAcknowledged(command.name, command.value, round, before=setting(config, change)))
+
     def _undo(self, command: ask.Undo) -> None:
         self._goes_on()
         if not self._wishes.waiting:
             raise Refusal("nothing waits for the next round")
         change = self._wishes.waiting.pop()
-        taken_back = ev.CommandAcknowledged(command.name, {"command": change.command, "org": change.org}, None)
-        self._stream.emit(taken_back)
+        taken_back = {"command": change.command, "org": change.org}
+        if change.command in KEYS:
+            taken_back["value"] = change.to
+        self._stream.emit(ev.CommandAcknowledged(command.name, taken_back, None))
+        if change.command in KEYS:
+            return
         if change.command == "add":
             self._stream.emit(ev.OrgLeft(change.org, self._round + 1, "taken back before it joined"))
         else:
@@ -285,7 +313,8 @@ class Steering:
         """Who would take part in the next round."""
         coming = set(self._present)
         for change in self._wishes.waiting:
-            (coming.add if change.command == "add" else coming.discard)(change.org)
+            if change.command in ("add", "drop"):
+                (coming.add if change.command == "add" else coming.discard)(change.org)
         return coming
 
 
@@ -294,6 +323,12 @@ _HANDLERS: Mapping[type[ask.Command], Callable[[Steering, Any], None]] = {
     ask.Resume: Steering._resume,
     ask.AddOrganization: Steering._add,
     ask.DropOrganization: Steering._drop,
+    ask.Rank: Steering._turn,
+    ask.Rounds: Steering._turn,
+    ask.Rate: Steering._turn,
+    ask.Steps: Steering._turn,
+    ask.Fraction: Steering._turn,
+    ask.Method: Steering._turn,
     ask.Undo: Steering._undo,
     ask.Export: Steering._export,
     ask.Finish: Steering._finish,

@@ -7,38 +7,47 @@ codec, same checks, equal replies.
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
-from flwr.app import ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord
+from flwr.app import ArrayRecord, Context, Error, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.common.constant import ErrorCode
 
 from fedlora_tui.federation.messages import (
-    ARRAYS,
     BASE_ALONE,
-    CONFIG,
+    NOTHING,
     VERSION,
     AdapterSpec,
     Refused,
+    Sent,
     decode,
+    decode_delta,
+    encode,
+    encode_delta,
     evaluate_reply,
+    read_config,
     read_plan,
     read_round,
+    read_sent,
     read_version,
     train_reply,
 )
 from fedlora_tui.lora.adapter import Adapter
 from fedlora_tui.lora.base_model import BaseModel
 from fedlora_tui.lora.cohort import LocalTraining, StepDone, measure_cohort, train_cohort
+from fedlora_tui.lora.delta import NO_DELTA, BaseDelta, added
+from fedlora_tui.lora.resize import first_rows
 from fedlora_tui.lora.rows import Rows
 
 ORGANIZATION = "organization"
 """The key of a node's own configuration that names its organization."""
 
-HELD, HELD_VERSION = "held-adapter", "held-adapter-version"
+HELD, HELD_DELTA, HELD_VERSION = "held-adapter", "held-delta", "held-version"
+"""What an organization keeps from message to message: the adapter, what joined the base, and their version."""
 
 
 class Observer(Protocol):
@@ -55,6 +64,9 @@ class Observer(Protocol):
 
     def lanes_begin(self, count: int) -> None:
         """So many lanes begin to answer messages at the same time."""
+
+    def lane_began(self, lane: int) -> None:
+        """The calling thread is one of them, counted from 0, until it says that it is done."""
 
     def lane_ended(self) -> None:
         """One of them is done."""
@@ -88,15 +100,24 @@ def client_app(side: ClientSide) -> ClientApp:
     return app
 
 
-_Known = dict[int, Adapter]
-"""Adapters by the identity of the record that they were read from, for as long as the messages of one call live."""
+@dataclass(frozen=True)
+class _Model:
+    """The global model as an organization holds it."""
+
+    adapter: Adapter
+    delta: BaseDelta
+
+
+_Known = dict[tuple[object, ...], Any]
+"""What was made of the records of one call's messages, by their identities, so that organizations share it."""
 
 
 @dataclass(frozen=True)
 class _Job:
     index: int
     message: Message
-    start: Adapter
+    context: Context
+    model: _Model
     rows: Rows
     plan: LocalTraining
 
@@ -118,23 +139,39 @@ def train_messages(side: ClientSide, messages: Sequence[Message], contexts: Sequ
     jobs: list[_Job] = []
     for index, (message, context) in enumerate(zip(messages, contexts, strict=True)):
         try:
-            start = _received(side.spec, message, context, known)
-            plan = read_plan(_config(message))
-            jobs.append(_Job(index, message, start, side.rows(organization(context)), plan))
+            model = _received(side.spec, message, context, known)
+            plan = read_plan(read_config(message))
+            jobs.append(_Job(index, message, context, model, side.rows(organization(context)), plan))
         except Refused as refused:
             replies[index] = _error(message, refused)
-    for round in dict.fromkeys(job.plan.round for job in jobs):
-        own = [job for job in jobs if job.plan.round == round]
+    for own in _alike(jobs):
         trained = train_cohort(
             side.base,
-            [job.start for job in own],
+            [_start(job) for job in own],
             [job.rows for job in own],
             [job.plan for job in own],
-            partial(side.observer.steps, round),
+            partial(side.observer.steps, own[0].plan.round),
+            own[0].model.delta,
         )
         for job, result in zip(own, trained, strict=True):
-            replies[job.index] = train_reply(job.message, result, job.rows.train_tokens)
+            replies[job.index] = train_reply(job.message, result, job.rows.train_tokens, job.plan.sends)
+            if job.plan.keep_b:
+                _keep_b(job.context, result.adapter)
     return [replies[index] for index in range(len(messages))]
+
+
+def _start(job: _Job) -> Adapter:
+    """Give what an organization trains: the global adapter, or its own part of it."""
+    adapter, rank = job.model.adapter, job.plan.own_rank
+    return first_rows(adapter, rank) if rank else adapter
+
+
+def _alike(jobs: Sequence[_Job]) -> list[list[_Job]]:
+    """Part jobs into those that can go in one pass: of one round, the same factors, over the same base."""
+    groups: dict[tuple[object, ...], list[_Job]] = {}
+    for job in jobs:
+        groups.setdefault((job.plan.round, job.plan.trains, id(job.model.delta)), []).append(job)
+    return list(groups.values())
 
 
 def evaluate_messages(side: ClientSide, messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message]:
@@ -145,25 +182,31 @@ def evaluate_messages(side: ClientSide, messages: Sequence[Message], contexts: S
     replies: dict[int, Message] = {}
     known: _Known = {}
     alone: list[_Measurement] = []
-    adapted: list[tuple[_Measurement, Adapter]] = []
+    adapted: list[tuple[_Measurement, _Model]] = []
     for index, (message, context) in enumerate(zip(messages, contexts, strict=True)):
         try:
-            config = _config(message)
-            adapter = None if read_version(config) == BASE_ALONE else _received(side.spec, message, context, known)
+            config = read_config(message)
+            base_alone = read_version(config) == BASE_ALONE
+            model = None if base_alone else _received(side.spec, message, context, known)
             job = _Measurement(index, message, side.rows(organization(context)))
             side.observer.testing(read_round(config), organization(context))
         except Refused as refused:
             replies[index] = _error(message, refused)
             continue
-        if adapter is None:
+        if model is None:
             alone.append(job)
         else:
-            adapted.append((job, adapter))
-    found = measure_cohort(side.base, None, [job.rows for job in alone], side.observer.between)
-    adapters = [adapter for _, adapter in adapted]
-    found += measure_cohort(side.base, adapters, [job.rows for job, _ in adapted], side.observer.between)
-    for job, measured in zip([*alone, *(job for job, _ in adapted)], found, strict=True):
-        replies[job.index] = evaluate_reply(job.message, measured)
+            adapted.append((job, model))
+    measured = measure_cohort(side.base, None, [job.rows for job in alone], side.observer.between)
+    found = list(zip(alone, measured, strict=True))
+    for delta in {id(model.delta): model.delta for _, model in adapted}.values():
+        own = [(job, model.adapter) for job, model in adapted if model.delta is delta]
+        jobs = [job for job, _ in own]
+        rows, adapters = [job.rows for job in jobs], [adapter for _, adapter in own]
+        measured = measure_cohort(side.base, adapters, rows, side.observer.between, delta)
+        found += zip(jobs, measured, strict=True)
+    for job, result in found:
+        replies[job.index] = evaluate_reply(job.message, result)
     return [replies[index] for index in range(len(messages))]
 
 
@@ -172,35 +215,83 @@ def organization(context: Context) -> str:
     return str(context.node_config[ORGANIZATION])
 
 
-def _config(message: Message) -> ConfigRecord:
-    config = message.content.get(CONFIG)
-    if not isinstance(config, ConfigRecord):
-        raise Refused("the message has no config")
-    return config
+def _received(spec: AdapterSpec, message: Message, context: Context, known: _Known) -> _Model:
+    """Add what came to what was kept, keep it, and read it. Raises Refused where it does not fit together.
 
-
-def _received(spec: AdapterSpec, message: Message, context: Context, known: _Known) -> Adapter:
-    """Take the adapter that came, and keep it; without one, use the one kept from before if it is the right version.
-
-    Organizations of one process are sent the same record, which is read once: they share what it holds.
+    Organizations of one process that held the same and are sent the same share what becomes of it.
     """
-    version = read_version(_config(message))
-    arrived = message.content.get(ARRAYS)
-    if isinstance(arrived, ArrayRecord):
-        adapter = _read(arrived, spec, known)
-        context.state[HELD] = arrived
-        context.state[HELD_VERSION] = MetricRecord({VERSION: version})
-        return adapter
-    held, kept = context.state.get(HELD), context.state.get(HELD_VERSION)
-    if not isinstance(held, ArrayRecord) or not isinstance(kept, MetricRecord) or kept[VERSION] != version:
-        raise Refused(f"adapter of version {version} is not here and did not come")
-    return _read(held, spec, known)
+    sent = read_sent(message)
+    held, delta = _held(sent, context)
+    if sent.adapter is not None and held is not None:
+        held = _once(known, (sent.adapter, held), partial(_merged, held, sent.adapter, spec))
+    else:
+        held = held if sent.adapter is None else sent.adapter
+    if held is None:
+        raise Refused(f"adapter of version {sent.version} is not here and did not come")
+    if sent.delta is not None:
+        brought = sent.delta
+        kept = None if sent.delta_whole else delta
+        delta = brought if kept is None else _once(known, (brought, kept), partial(_summed, kept, brought, spec))
+    model: _Model = _once(known, (held, delta, sent.rank), partial(_read, held, delta, spec.at(sent.rank), known))
+    context.state[HELD] = held
+    context.state[HELD_VERSION] = MetricRecord({VERSION: sent.version})
+    if delta is not None:
+        context.state[HELD_DELTA] = delta
+    elif HELD_DELTA in context.state:
+        del context.state[HELD_DELTA]
+    return model
 
 
-def _read(record: ArrayRecord, spec: AdapterSpec, known: _Known) -> Adapter:
-    if id(record) not in known:
-        known[id(record)] = decode(record, spec)
-    return known[id(record)]
+def _held(sent: Sent, context: Context) -> tuple[ArrayRecord | None, ArrayRecord | None]:
+    """Give what a message builds on: the adapter, and what joined the base. Raises Refused where it is not here."""
+    if sent.held == NOTHING:
+        return None, None
+    held, delta, kept = (context.state.get(name) for name in (HELD, HELD_DELTA, HELD_VERSION))
+    if not isinstance(held, ArrayRecord) or not isinstance(kept, MetricRecord) or kept[VERSION] != sent.held:
+        raise Refused(f"adapter of version {sent.held} is not here and did not come")
+    return held, delta if isinstance(delta, ArrayRecord) else None
+
+
+def _once(known: _Known, of: tuple[object, ...], make: Callable[[], Any]) -> Any:
+    """Make something of some records, or give what was made of the very same before."""
+    key = (make.func, *(one if isinstance(one, int) else id(one) for one in of))  # type: ignore[attr-defined]
+    if key not in known:
+        # The records are kept with it: an identity means nothing once its object is gone.
+        known[key] = make(), of
+    return known[key][0]
+
+
+def _merged(held: ArrayRecord, came: ArrayRecord, spec: AdapterSpec) -> ArrayRecord:
+    """Lay tensors that came over those that were held, in the order of the spec."""
+    extra = set(came) - set(spec.shapes)
+    if extra:
+        raise Refused(f"{len(extra)} tensors that are no part of the adapter")
+    named = {**held, **came}
+    return ArrayRecord(OrderedDict((name, named[name]) for name in spec.shapes if name in named))
+
+
+def _summed(held: ArrayRecord, came: ArrayRecord, spec: AdapterSpec) -> ArrayRecord:
+    return encode_delta(added(decode_delta(held, spec), decode_delta(came, spec).factors))
+
+
+def _read(held: ArrayRecord, delta: ArrayRecord | None, spec: AdapterSpec, known: _Known) -> _Model:
+    """Read both records; what joined the base is one object wherever it is one record."""
+    summed = NO_DELTA if delta is None else _once(known, (delta,), partial(decode_delta, delta, spec))
+    return _Model(decode(held, spec), summed)
+
+
+def kept_adapter(state: RecordDict, spec: AdapterSpec) -> Adapter:
+    """Read the adapter that an organization keeps. Raises Refused where it keeps none like that."""
+    held = state.get(HELD)
+    if not isinstance(held, ArrayRecord):
+        raise Refused("the organization keeps no adapter")
+    return decode(held, spec)
+
+
+def _keep_b(context: Context, adapter: Adapter) -> None:
+    """Keep an organization's own B beside the A that it was sent."""
+    held = context.state[HELD]
+    context.state[HELD] = ArrayRecord(OrderedDict({**held, **encode(adapter, {"B"})}))
 
 
 def _error(message: Message, refused: Refused) -> Message:

@@ -53,6 +53,9 @@ class Watch(Protocol):
     def lanes_begin(self, count: int) -> None:
         """So many lanes begin to answer messages."""
 
+    def lane_began(self, lane: int) -> None:
+        """The calling thread is one of them, counted from 0, until it says that it is done."""
+
     def lane_ended(self) -> None:
         """One of them is done."""
 
@@ -64,6 +67,9 @@ class Unwatched:
     """Nobody watches."""
 
     def lanes_begin(self, count: int) -> None:
+        """Do nothing."""
+
+    def lane_began(self, lane: int) -> None:
         """Do nothing."""
 
     def lane_ended(self) -> None:
@@ -109,6 +115,10 @@ class LocalGrid(Grid):
     def leave(self, node: int) -> None:
         """Take a node out; messages to it are answered by an error from now on."""
         self._contexts.pop(node, None)
+
+    def state(self, node: int) -> RecordDict:
+        """Give what an organization of this process keeps for itself; only the process that is its home may look."""
+        return self._contexts[node].state
 
     def set_run(self, run: Run) -> None:
         """Take over Flower's description of the run."""
@@ -157,13 +167,15 @@ class LocalGrid(Grid):
         shares = parted(messages, len(self.lanes))
         self.watch.lanes_begin(len(shares))
 
-        def answer(lane: Lane, own: Sequence[Message]) -> list[Message]:
+        def answer(numbered: tuple[int, Lane], own: Sequence[Message]) -> list[Message]:
+            number, lane = numbered
+            self.watch.lane_began(number)
             try:
                 return self._answer_in_lane(lane, kind, own)
             finally:
                 self.watch.lane_ended()
 
-        return in_lanes(self.lanes, shares, answer)
+        return in_lanes(list(enumerate(self.lanes)), shares, answer)
 
     def _answer_in_lane(self, lane: Lane, kind: str, messages: Sequence[Message]) -> list[Message]:
         replies: list[Message] = []

@@ -10,7 +10,7 @@ import io
 import math
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -18,13 +18,24 @@ import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.common.constant import SType
 
-from fedlora_tui.lora.adapter import Adapter, from_tensors
+from fedlora_tui.lora.adapter import A_SUFFIX, B_SUFFIX, BOTH, Adapter, Factors, alpha_at, from_tensors, is_one_of
 from fedlora_tui.lora.cohort import LocalTraining, Measured, Trained
+from fedlora_tui.lora.delta import BaseDelta
 
 ARRAYS, METRICS, CONFIG = "arrays", "metrics", "config"
 """Flower's own names of the three records, so that Flower's strategies can drive the same apps."""
 
+DELTA = "base-delta"
+"""The record of what joins the base: factors by module, of a rank of their own."""
+
+DELTA_A, DELTA_B = ".delta_A.weight", ".delta_B.weight"
+
 VERSION = "adapter-version"
+HELD_VERSION, RANK, DELTA_WHOLE = "held-version", "rank", "delta-whole"
+"""Which version the message builds on, the adapter's rank, and 1 where the whole of what joined the base came."""
+
+NOTHING = -2
+"""The held version of an organization that is sent everything."""
 BASE_ALONE = -1
 """The version in an evaluate message that asks for the base's own loss, with no adapter."""
 
@@ -36,6 +47,9 @@ GONE = "the organization is not here"
 
 LARGEST_NUMBER = 2**53
 """No count or loss is larger; a larger integer could carry text. Up to here a float holds every integer."""
+
+
+MOST_RANK, MOST_DELTA_RANK = 1024, 2**20
 
 
 class Refused(ValueError):
@@ -51,22 +65,82 @@ class AdapterSpec:
     alpha: float
     alphas: Mapping[str, float] = field(default_factory=dict)
 
+    def at(self, rank: int) -> AdapterSpec:
+        """Give the same at another rank: alpha moves with it, and modules of a rank of their own keep that."""
+        if rank == self.rank:
+            return self
+        shapes, alphas = dict(self.shapes), dict(self.alphas)
+        for name, (rows, columns) in self.shapes.items():
+            if name.endswith(A_SUFFIX) and rows == self.rank:
+                module = name.removesuffix(A_SUFFIX)
+                shapes[name], shapes[module + B_SUFFIX] = (rank, columns), (self.shapes[module + B_SUFFIX][0], rank)
+                if module in alphas:
+                    alphas[module] = alpha_at(alphas[module], self.rank, rank)
+        return AdapterSpec(shapes, rank, alpha_at(self.alpha, self.rank, rank), alphas)
 
-def encode(adapter: Adapter) -> ArrayRecord:
-    """Lay an adapter's tensors into Flower's record, in the adapter's own order."""
-    named = {name: Array(np.ascontiguousarray(tensor.numpy())) for name, tensor in adapter.tensors().items()}
+
+def encode(adapter: Adapter, factors: Collection[str] = BOTH) -> ArrayRecord:
+    """Lay an adapter's tensors, or those of some of its factors, into Flower's record, in the adapter's own order."""
+    named = {
+        name: Array(np.ascontiguousarray(tensor.numpy()))
+        for name, tensor in adapter.tensors().items()
+        if is_one_of(name, factors)
+    }
     return ArrayRecord(OrderedDict(named))
 
 
 def decode(record: ArrayRecord, spec: AdapterSpec) -> Adapter:
     """Check a record against the spec and read the adapter out of it. Raises Refused."""
-    extra, missing = set(record) - set(spec.shapes), set(spec.shapes) - set(record)
+    return from_tensors(_tensors(record, spec.shapes), spec.rank, spec.alpha, spec.alphas)
+
+
+def decode_part(record: ArrayRecord, spec: AdapterSpec, factors: Collection[str], rest: Adapter) -> Adapter:
+    """Read an adapter of which some factors came, and the others are those of `rest`. Raises Refused."""
+    wanted = {name: shape for name, shape in spec.shapes.items() if is_one_of(name, factors)}
+    came, kept = _tensors(record, wanted), rest.tensors()
+    tensors = {name: came[name] if name in came else kept[name] for name in spec.shapes}
+    return from_tensors(tensors, spec.rank, spec.alpha, spec.alphas)
+
+
+def _tensors(record: ArrayRecord, shapes: Mapping[str, tuple[int, int]]) -> dict[str, torch.Tensor]:
+    """Read exactly the tensors of these names and shapes. Raises Refused."""
+    extra, missing = set(record) - set(shapes), set(shapes) - set(record)
     if extra:
         raise Refused(f"{len(extra)} tensors that are no part of the adapter")
     if missing:
-        raise Refused(f"{len(missing)} of {len(spec.shapes)} adapter tensors missing, {min(missing)} first")
-    tensors = {name: torch.from_numpy(_values(name, record[name], shape)) for name, shape in spec.shapes.items()}
-    return from_tensors(tensors, spec.rank, spec.alpha, spec.alphas)
+        raise Refused(f"{len(missing)} of {len(shapes)} adapter tensors missing, {min(missing)} first")
+    return {name: torch.from_numpy(_values(name, record[name], shape)) for name, shape in shapes.items()}
+
+
+def encode_delta(delta: BaseDelta) -> ArrayRecord:
+    """Lay what joins the base into Flower's record."""
+    named = OrderedDict()
+    for module, own in delta.factors.items():
+        named[module + DELTA_A] = Array(np.ascontiguousarray(own.a.numpy()))
+        named[module + DELTA_B] = Array(np.ascontiguousarray(own.b.numpy()))
+    return ArrayRecord(named)
+
+
+def decode_delta(record: ArrayRecord, spec: AdapterSpec) -> BaseDelta:
+    """Check factors that join the base against the modules of the spec and read them. Raises Refused.
+
+    Every module may have a rank of its own, as long as both factors have it.
+    """
+    modules = [name.removesuffix(A_SUFFIX) for name in spec.shapes if name.endswith(A_SUFFIX)]
+    present = [module for module in modules if module + DELTA_A in record]
+    shapes: dict[str, tuple[int, int]] = {}
+    for module in present:
+        rank = _rank(record[module + DELTA_A])
+        shapes[module + DELTA_A] = rank, spec.shapes[module + A_SUFFIX][1]
+        shapes[module + DELTA_B] = spec.shapes[module + B_SUFFIX][0], rank
+    tensors = _tensors(record, shapes)
+    return BaseDelta({module: Factors(tensors[module + DELTA_A], tensors[module + DELTA_B]) for module in present})
+
+
+def _rank(array: Array) -> int:
+    if len(array.shape) != 2 or not 0 < array.shape[0] <= MOST_DELTA_RANK:
+        raise Refused(f"what joins the base has a rank from 1 to {MOST_DELTA_RANK:,}")
+    return int(array.shape[0])
 
 
 def _values(name: str, array: Array, shape: tuple[int, int]) -> np.ndarray:
@@ -102,25 +176,79 @@ def arrays_weight(message: Message) -> int:
     return sum(weight(record) for record in message.content.array_records.values())
 
 
-def train_content(plan: LocalTraining, version: int, adapter: ArrayRecord | None) -> RecordDict:
-    """Give the content of a train message; the adapter is left out where the organization holds this version."""
-    config = ConfigRecord({"server-round": plan.round, VERSION: version})
+@dataclass(frozen=True)
+class Sent:
+    """What a message brings of the global model: its version and rank, and the parts that the organization lacks.
+
+    `held` is the version that the parts are added to, `NOTHING` where they are the whole. `adapter` has the factors
+    that changed since, `delta` what joined the base since (all of it where `delta_whole`); None: nothing.
+    """
+
+    version: int
+    rank: int
+    held: int = NOTHING
+    adapter: ArrayRecord | None = None
+    delta: ArrayRecord | None = None
+    delta_whole: bool = False
+
+
+def train_content(plan: LocalTraining, sent: Sent) -> RecordDict:
+    """Give the content of a train message."""
+    config = ConfigRecord({"server-round": plan.round})
     for name, value in asdict(plan).items():
         if name != "round":
             config[name.replace("_", "-")] = value
-    return _content(config, adapter)
+    return _content(config, sent)
 
 
-def evaluate_content(round: int, version: int, adapter: ArrayRecord | None) -> RecordDict:
+def evaluate_content(round: int, sent: Sent) -> RecordDict:
     """Give the content of an evaluate message."""
-    return _content(ConfigRecord({"server-round": round, VERSION: version}), adapter)
+    return _content(ConfigRecord({"server-round": round}), sent)
 
 
-def _content(config: ConfigRecord, adapter: ArrayRecord | None) -> RecordDict:
+def base_content(round: int) -> RecordDict:
+    """Give the content of an evaluate message that asks for the base's own loss."""
+    return RecordDict({CONFIG: ConfigRecord({"server-round": round, VERSION: BASE_ALONE})})
+
+
+def _content(config: ConfigRecord, sent: Sent) -> RecordDict:
+    numbers = {VERSION: sent.version, HELD_VERSION: sent.held, RANK: sent.rank, DELTA_WHOLE: int(sent.delta_whole)}
+    for name, value in numbers.items():
+        config[name] = value
     content = RecordDict({CONFIG: config})
-    if adapter is not None:
-        content[ARRAYS] = adapter
+    if sent.adapter is not None:
+        content[ARRAYS] = sent.adapter
+    if sent.delta is not None:
+        content[DELTA] = sent.delta
     return content
+
+
+def read_sent(message: Message) -> Sent:
+    """Read what a message brings of the global model; its arrays are not looked into yet. Raises Refused."""
+    config = read_config(message)
+    extra = set(message.content) - {CONFIG, ARRAYS, DELTA}
+    if extra:
+        raise Refused(f"{len(extra)} records that are no part of a message")
+    rank = int(_number(config, RANK, int))
+    if not 0 < rank <= MOST_RANK:
+        raise Refused(f"a rank is from 1 to {MOST_RANK:,}")
+    arrays = {name: _record(message.content, name, ArrayRecord) for name in (ARRAYS, DELTA) if name in message.content}
+    return Sent(
+        version=read_version(config),
+        rank=rank,
+        held=int(_number(config, HELD_VERSION, int)),
+        adapter=arrays.get(ARRAYS),
+        delta=arrays.get(DELTA),
+        delta_whole=bool(_number(config, DELTA_WHOLE, int)),
+    )
+
+
+def read_config(message: Message) -> ConfigRecord:
+    """Give a message's numbers. Raises Refused."""
+    config = message.content.get(CONFIG)
+    if not isinstance(config, ConfigRecord):
+        raise Refused("the message has no config")
+    return config
 
 
 def read_round(config: ConfigRecord) -> int:
@@ -149,12 +277,15 @@ def _number(config: ConfigRecord | MetricRecord, name: str, kind: type) -> int |
     return int(value) if kind is int else float(value)
 
 
-def train_reply(message: Message, trained: Trained, examples: int) -> Message:
-    """Answer a train message with the adapter and its numbers; `num-examples` is the organization's weight."""
+def train_reply(message: Message, trained: Trained, examples: int, sends: Collection[str] = BOTH) -> Message:
+    """Answer a train message with the adapter, or those of its factors that travel, and its numbers.
+
+    `num-examples` is the organization's weight.
+    """
     metrics = MetricRecord(
         {"num-examples": examples, "loss": trained.loss, "tokens": trained.tokens, "steps": trained.steps}
     )
-    return Message(RecordDict({ARRAYS: encode(trained.adapter), METRICS: metrics}), reply_to=message)
+    return Message(RecordDict({ARRAYS: encode(trained.adapter, sends), METRICS: metrics}), reply_to=message)
 
 
 def evaluate_reply(message: Message, measured: Measured) -> Message:
@@ -174,11 +305,14 @@ class TrainReply:
     steps: int
 
 
-def read_train_reply(message: Message, spec: AdapterSpec) -> TrainReply:
-    """Check a train reply and read it. Raises Refused."""
+def read_train_reply(
+    message: Message, spec: AdapterSpec, sends: Collection[str] = BOTH, rest: Adapter | None = None
+) -> TrainReply:
+    """Check a train reply and read it; factors that do not travel are those of `rest`. Raises Refused."""
     content = _checked_content(message, {ARRAYS, METRICS})
     numbers = _numbers(content[METRICS], TRAIN_METRICS)
-    adapter = decode(_record(content, ARRAYS, ArrayRecord), spec)
+    record = _record(content, ARRAYS, ArrayRecord)
+    adapter = decode(record, spec) if rest is None else decode_part(record, spec, sends, rest)
     return TrainReply(
         adapter, int(numbers["num-examples"]), numbers["loss"], int(numbers["tokens"]), int(numbers["steps"])
     )

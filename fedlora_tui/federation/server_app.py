@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from flwr.app import ArrayRecord, Context, Message, MessageType, RecordDict
+from flwr.app import Context, Message, MessageType, RecordDict
 from flwr.serverapp import Grid, ServerApp
 
+from fedlora_tui.federation.global_model import GlobalModel
 from fedlora_tui.federation.messages import (
     BASE_ALONE,
     AdapterSpec,
     EvaluateReply,
     Refused,
+    Sent,
     TrainReply,
     arrays_weight,
-    encode,
+    base_content,
     evaluate_content,
     read_evaluate_reply,
     read_train_reply,
     train_content,
 )
-from fedlora_tui.lora.adapter import Adapter
+from fedlora_tui.lora.adapter import BOTH
 from fedlora_tui.lora.cohort import LocalTraining
+from fedlora_tui.lora.resize import first_rows
 
 
 def server_app(main: Callable[[Grid, Context], None]) -> ServerApp:
@@ -67,43 +70,52 @@ class Server:
         self._nodes[organization] = node
         self._held.pop(organization, None)
 
+    def node(self, organization: str) -> int:
+        """Give the node that an organization is."""
+        return self._nodes[organization]
+
     def dismiss(self, organization: str) -> int:
         """Forget an organization and give the node that it was."""
         self._held.pop(organization, None)
         return self._nodes.pop(organization)
 
-    def train(
-        self, plan: LocalTraining, version: int, adapter: Adapter, organizations: Sequence[str]
-    ) -> list[Answer[TrainReply]]:
-        """Let organizations train from an adapter (its `version` is the round that made it)."""
-        record = encode(adapter)
-        contents = {
-            name: train_content(plan, version, self._unless_held(name, version, record)) for name in organizations
-        }
-        return self._ask(
-            contents, MessageType.TRAIN, plan.round, version, lambda reply: read_train_reply(reply, self.spec)
-        )
+    def train(self, plans: Mapping[str, LocalTraining], model: GlobalModel) -> list[Answer[TrainReply]]:
+        """Let organizations train from the global model, each by its own plan."""
+        sent = self._lacking(plans, model)
+        contents = {name: train_content(plan, sent[name]) for name, plan in plans.items()}
 
-    def evaluate(
-        self, round: int, version: int, adapter: Adapter, organizations: Sequence[str]
-    ) -> list[Answer[EvaluateReply]]:
-        """Let organizations measure an adapter on their own hold-outs; what travels serves the next training too."""
-        record = encode(adapter)
-        contents = {
-            name: evaluate_content(round, version, self._unless_held(name, version, record)) for name in organizations
-        }
-        return self._ask(contents, MessageType.EVALUATE, round, version, read_evaluate_reply)
+        def read(name: str, reply: Message) -> TrainReply:
+            plan, rank = plans[name], plans[name].own_rank or model.adapter.rank
+            rest = None if plan.sends == BOTH else first_rows(model.adapter, rank)
+            return read_train_reply(reply, self.spec.at(rank), plan.sends, rest)
+
+        round = next(iter(plans.values())).round
+        return self._ask(contents, MessageType.TRAIN, round, model.version, read)
+
+    def evaluate(self, round: int, model: GlobalModel, organizations: Sequence[str]) -> list[Answer[EvaluateReply]]:
+        """Let organizations measure the model on their own hold-outs; what travels serves the next training too."""
+        sent = self._lacking(organizations, model)
+        contents = {name: evaluate_content(round, sent[name]) for name in organizations}
+        return self._ask(contents, MessageType.EVALUATE, round, model.version, _evaluated)
 
     def evaluate_base(self, organizations: Sequence[str]) -> list[Answer[EvaluateReply]]:
         """Let organizations measure the base alone: no adapter travels, and none is held for it."""
-        contents = {name: evaluate_content(0, BASE_ALONE, None) for name in organizations}
-        return self._ask(contents, MessageType.EVALUATE, 0, BASE_ALONE, read_evaluate_reply)
+        contents = {name: base_content(0) for name in organizations}
+        return self._ask(contents, MessageType.EVALUATE, 0, BASE_ALONE, _evaluated)
 
-    def _unless_held(self, organization: str, version: int, record: ArrayRecord) -> ArrayRecord | None:
-        return None if self._held.get(organization) == version else record
+    def _lacking(self, organizations: Iterable[str], model: GlobalModel) -> dict[str, Sent]:
+        """Give what each organization lacks; those that hold the same are sent the same records."""
+        found: dict[int | None, Sent] = {}
+        sent = {}
+        for name in organizations:
+            held = self._held.get(name)
+            if held not in found:
+                found[held] = model.lacking(held)
+            sent[name] = found[held]
+        return sent
 
     def _ask(
-        self, contents: dict[str, RecordDict], kind: str, round: int, version: int, read: Callable[[Message], T]
+        self, contents: dict[str, RecordDict], kind: str, round: int, version: int, read: Callable[[str, Message], T]
     ) -> list[Answer[T]]:
         """Send, receive, check; answers stand in the order of names, whoever came first."""
         messages = {
@@ -115,9 +127,18 @@ class Server:
         for name in sorted(replies):
             up, down = arrays_weight(replies[name]), arrays_weight(messages[name])
             try:
-                answers.append(Answer(name, read(replies[name]), "", up, down))
-                self._held[name] = version
+                answers.append(Answer(name, read(name, replies[name]), "", up, down))
+                self._hold(name, version)
             except Refused as refused:
                 self._held.pop(name, None)
                 answers.append(Answer(name, None, str(refused), up, down))
         return answers
+
+    def _hold(self, organization: str, version: int) -> None:
+        """Remember what an organization holds; measuring the base alone leaves that as it was."""
+        if version != BASE_ALONE:
+            self._held[organization] = version
+
+
+def _evaluated(name: str, reply: Message) -> EvaluateReply:
+    return read_evaluate_reply(reply)

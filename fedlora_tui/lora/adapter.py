@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -11,6 +11,16 @@ from torch import Tensor
 A_SUFFIX = ".lora_A.weight"
 B_SUFFIX = ".lora_B.weight"
 """PEFT's own names of the two factors, so that an adapter's tensors are called the same everywhere."""
+
+SUFFIXES = {"A": A_SUFFIX, "B": B_SUFFIX}
+
+BOTH = frozenset(SUFFIXES)
+"""The two factors, as a method names those that it trains or sends."""
+
+
+def is_one_of(name: str, factors: Collection[str]) -> bool:
+    """Tell whether a tensor's name is that of one of some factors ("A", "B")."""
+    return any(name.endswith(SUFFIXES[factor]) for factor in factors)
 
 
 @dataclass(frozen=True)
@@ -77,6 +87,12 @@ class Adapter:
             named[module + A_SUFFIX] = factors.a
             named[module + B_SUFFIX] = factors.b
         return named
+
+
+def with_b_of(adapter: Adapter, other: Adapter) -> Adapter:
+    """Give an adapter with another's B beside its own A."""
+    factors = {module: Factors(own.a, other.factors[module].b) for module, own in adapter.factors.items()}
+    return replace(adapter, factors=factors)
 
 
 def from_tensors(

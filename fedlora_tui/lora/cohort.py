@@ -17,6 +17,7 @@ from torch import Tensor
 
 from fedlora_tui.lora.adapter import A_SUFFIX, B_SUFFIX, Adapter
 from fedlora_tui.lora.base_model import BaseModel
+from fedlora_tui.lora.delta import NO_DELTA, BaseDelta, placed
 from fedlora_tui.lora.head import Losses
 from fedlora_tui.lora.injection import Draws, Dropout, StackedFactors, injected, recomputing
 from fedlora_tui.lora.readback import Readback
@@ -32,7 +33,11 @@ NO_ROW = Row(())
 
 @dataclass(frozen=True)
 class LocalTraining:
-    """What an organization does in a round."""
+    """What an organization does in a round.
+
+    `train_a`, `train_b` and `keep_b` are 1 where it trains A, trains B, and keeps its own B instead of sending it.
+    `own_rank` is set where it trains fewer rows than the global adapter has.
+    """
 
     round: int
     seed: int
@@ -43,6 +48,20 @@ class LocalTraining:
     clip_norm: float = 0.0
     proximal_mu: float = 0.0
     dropout: float = 0.0
+    train_a: int = 1
+    train_b: int = 1
+    keep_b: int = 0
+    own_rank: int = 0
+
+    @property
+    def trains(self) -> frozenset[str]:
+        """The factors that take a gradient."""
+        return frozenset({"A"} if self.train_a else ()) | frozenset({"B"} if self.train_b else ())
+
+    @property
+    def sends(self) -> frozenset[str]:
+        """The factors that travel to the server afterwards."""
+        return self.trains - ({"B"} if self.keep_b else set())
 
 
 @dataclass(frozen=True)
@@ -101,16 +120,22 @@ def train_cohort(
     rows: Sequence[Rows],
     plans: Sequence[LocalTraining],
     observe: StepObserver = lambda steps: None,
+    delta: BaseDelta = NO_DELTA,
 ) -> list[Trained]:
     """Train each organization from its own start on its own rows by its own plan, all in one pass a step.
 
-    Ranks, alphas, rates, batch sizes and numbers of steps may differ. Organizations with fewer batches leave the pass
-    when they are done. AdamW starts anew: clients keep no optimizer from round to round.
+    Ranks, alphas, rates, batch sizes and numbers of steps may differ; which factors train, and what joined the base
+    before (`delta`), are the same for all. Organizations with fewer batches leave the pass when they are done. AdamW
+    starts anew: clients keep no optimizer from round to round.
     """
     if not starts:
         return []
+    trains = plans[0].trains
+    if any(plan.trains != trains for plan in plans):
+        raise ValueError("the organizations of a cohort train the same factors")
+    delta = placed(delta, base.device)
     members = [_Member(base, own, plan) for own, plan in zip(rows, plans, strict=True)]
-    stack = Stack(starts, base.device, trained=True)
+    stack = Stack(starts, base.device, trains)
     optimizer = CohortAdamW(stack, [Descent(plan.learning_rate, plan.clip_norm, plan.proximal_mu) for plan in plans])
     results: dict[str, Trained] = {}
     readback = Readback(base.device, partial(_tell, observe))
@@ -126,7 +151,7 @@ def train_cohort(
             if not active:
                 break
             optimizer.keep(going)
-        losses, counts = _pass(base, active, optimizer.stack, step)
+        losses, counts = _pass(base, active, optimizer.stack, step, delta)
         optimizer.update()
         readback.add(losses, (tuple(active), counts, step))
     return [results[member.organization] for member in members]
@@ -147,14 +172,16 @@ def _tell(observe: StepObserver, losses: Sequence[float], taken: _Taken) -> None
     observe(done)
 
 
-def _pass(base: BaseModel, active: Sequence[_Member], stack: Stack, step: int) -> tuple[Tensor, list[int]]:
+def _pass(
+    base: BaseModel, active: Sequence[_Member], stack: Stack, step: int, delta: BaseDelta
+) -> tuple[Tensor, list[int]]:
     """Carry one batch of every active organization forward and back; give each one's mean loss and target tokens."""
     own = [member.batches[step] for member in active]
     height = max(map(len, own))
     inputs = padded(_level(own, height), base.end_of_text, base.device)
     counts = [targets(batch) for batch in own]
     draws = _draws(active, own)
-    stacked = _factors(base, stack, lambda: Dropout(draws, base.recomputed) if draws else None)
+    stacked = _factors(base, stack, delta, lambda: Dropout(draws, base.recomputed) if draws else None)
     owned = torch.arange(len(active)).repeat_interleave(torch.tensor(counts))
     shares = sent(1 / torch.tensor(counts, dtype=stack.values.dtype)[owned], base.device)
     with injected(base.model, base.targets, stacked), recomputing(base.model, base.recomputed):
@@ -190,7 +217,7 @@ def _level(batches: Sequence[Sequence[Row]], height: int) -> list[Row]:
 
 
 def _factors(
-    base: BaseModel, stack: Stack, dropout: Callable[[], Dropout | None] = lambda: None
+    base: BaseModel, stack: Stack, delta: BaseDelta = NO_DELTA, dropout: Callable[[], Dropout | None] = lambda: None
 ) -> dict[str, StackedFactors]:
     return {
         target.name: StackedFactors(
@@ -198,6 +225,7 @@ def _factors(
             stack.parameters[target.name + B_SUFFIX],
             stack.scales[target.name],
             dropout(),
+            delta.factors.get(target.name),
         )
         for target in base.targets
     }
@@ -225,10 +253,14 @@ def _trained(member: _Member, adapter: Adapter) -> Trained:
 
 
 def measure(
-    base: BaseModel, adapter: Adapter | None, rows: Rows, observe: Callable[[], None] = lambda: None
+    base: BaseModel,
+    adapter: Adapter | None,
+    rows: Rows,
+    observe: Callable[[], None] = lambda: None,
+    delta: BaseDelta = NO_DELTA,
 ) -> Measured:
     """Give the hold-out loss of one organization under an adapter, or of the base alone."""
-    return measure_cohort(base, None if adapter is None else [adapter], [rows], observe)[0]
+    return measure_cohort(base, None if adapter is None else [adapter], [rows], observe, delta)[0]
 
 
 def measure_cohort(
@@ -236,15 +268,16 @@ def measure_cohort(
     adapters: Sequence[Adapter] | None,
     rows: Sequence[Rows],
     observe: Callable[[], None] = lambda: None,
+    delta: BaseDelta = NO_DELTA,
 ) -> list[Measured]:
-    """Give each organization's hold-out loss under its adapter, or of the base alone.
+    """Give each organization's hold-out loss under its adapter and what joined the base, or of the base alone.
 
     One adapter that all share (the same object) is held once. Every pass takes as many rows of each, longest first, so
     that little padding is carried. `observe` is called after each pass, and may wait or raise.
     """
     ordered = [sorted(own.holdout, key=len, reverse=True) for own in rows]
     sums = [0.0] * len(rows)
-    stacked = _stacker(base, adapters) if adapters else None
+    stacked = _stacker(base, adapters, placed(delta, base.device)) if adapters else None
     share = max(1, MEASURED_ROWS // max(len(rows), 1))
     for at in range(0, max(map(len, ordered), default=0), share):
         active = [index for index, own in enumerate(ordered) if at < len(own)]
@@ -272,10 +305,12 @@ def _losses_of(
     return torch.stack([own.sum() for own in torch.split(losses, [targets(own) for own in rows])]).tolist()
 
 
-def _stacker(base: BaseModel, adapters: Sequence[Adapter]) -> Callable[[Sequence[int]], dict[str, StackedFactors]]:
+def _stacker(
+    base: BaseModel, adapters: Sequence[Adapter], delta: BaseDelta
+) -> Callable[[Sequence[int]], dict[str, StackedFactors]]:
     """Give what stacks the adapters of some organizations; one that all of them share is stacked once for all rows."""
     shared = all(adapter is adapters[0] for adapter in adapters)
-    every = _factors(base, Stack(adapters[:1] if shared else adapters, base.device))
+    every = _factors(base, Stack(adapters[:1] if shared else adapters, base.device), delta)
 
     def stacked(some: Sequence[int]) -> dict[str, StackedFactors]:
         if shared or len(some) == len(adapters):

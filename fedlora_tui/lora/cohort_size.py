@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-from fedlora_tui.lora.adapter import Adapter
+from fedlora_tui.lora.adapter import BOTH, Adapter
 from fedlora_tui.lora.base_model import BaseModel
 from fedlora_tui.lora.cohort import LocalTraining, row_forward
 from fedlora_tui.lora.injection import recomputable
@@ -57,7 +57,7 @@ def row_bytes(base: BaseModel, start: Adapter, length: int) -> int:
 
     Where layers are computed twice, that is what goes into each of them and the inside of one at a time.
     """
-    stack = Stack([start], base.device, trained=True)
+    stack = Stack([start], base.device, trained=BOTH)
     held = [*base.model.parameters(), *base.model.buffers(), stack.values]
     lasting = {tensor.untyped_storage().data_ptr() for tensor in held}
     found: dict[int, int] = {}

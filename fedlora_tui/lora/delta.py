@@ -30,6 +30,9 @@ class BaseDelta:
         return sum(tensor.numel() * tensor.element_size() for own in self.factors.values() for tensor in (own.a, own.b))
 
 
+NO_DELTA = BaseDelta()
+
+
 def added(delta: BaseDelta, more: Mapping[str, Factors]) -> BaseDelta:
     """Add products to those that joined the base before.
 
@@ -43,6 +46,11 @@ def added(delta: BaseDelta, more: Mapping[str, Factors]) -> BaseDelta:
             raise ValueError(f"{module}: {tuple(new.b.shape)} and {tuple(new.a.shape)} have no product")
         together[module] = _within(_beside(module, together.get(module), new))
     return BaseDelta(together)
+
+
+def placed(delta: BaseDelta, device: torch.device) -> BaseDelta:
+    """Give the factors on a device."""
+    return BaseDelta({module: Factors(own.a.to(device), own.b.to(device)) for module, own in delta.factors.items()})
 
 
 def as_adapter_total(adapter: Adapter, delta: BaseDelta) -> Adapter:

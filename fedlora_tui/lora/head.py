@@ -90,18 +90,17 @@ class Head:
 def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor | None]:
     """Give the cross-entropy of each label [n] under logits [n, vocabulary], and what `weights` send back to them.
 
-    loss = log sum_j exp z_j - z_label, and its gradient by z is softmax(z) less 1 at the label. One exponential serves
-    both, in one array that is changed in place: next to the products of a small base, each pass over it counts.
+    loss = -log softmax(z) at the label, and its gradient by z is softmax(z) less 1 at the label: in torch's order of
+    operations, so that rounding is PEFT's, but in one array that is changed in place. Next to the products of a small
+    base, each pass over it counts.
     """
     places = labels[:, None]
-    shifted = logits - logits.amax(1, keepdim=True)
-    at_label = shifted.gather(1, places)
-    total = shifted.exp_().sum(1, keepdim=True)
-    losses = (total.log() - at_label)[:, 0]
+    logs = logits.log_softmax(1)
+    losses = -logs.gather(1, places)[:, 0]
     if weights is None:
         return losses, None
     each = weights[:, None]
-    return losses, shifted.mul_(each / total).scatter_add_(1, places, -each)
+    return losses, logs.exp_().mul_(each).scatter_add_(1, places, -each)
 
 
 @torch.no_grad()

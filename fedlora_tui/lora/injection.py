@@ -13,33 +13,40 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from fedlora_tui.lora.adapter import TargetModule
+from fedlora_tui.lora.adapter import Factors, TargetModule
 
 
 class StackedFactors:
-    """The factors of K organizations of one module, A [K, rank, in], B [K, out, rank], and their scales [K, 1, 1]."""
+    """The factors of K organizations of one module, A [K, rank, in], B [K, out, rank], and their scales [K, 1, 1].
 
-    def __init__(self, a: Tensor, b: Tensor, scales: Tensor, dropout: Dropout | None = None) -> None:
-        self.a, self.b, self.scales, self.dropout = a, b, scales, dropout
+    `delta` is what joined the base in earlier rounds: factors of a plain product, the same for all of them.
+    """
+
+    def __init__(
+        self, a: Tensor, b: Tensor, scales: Tensor, dropout: Dropout | None = None, delta: Factors | None = None
+    ) -> None:
+        self.a, self.b, self.scales, self.dropout, self.delta = a, b, scales, dropout, delta
 
     def of(self, indices: Sequence[int]) -> StackedFactors:
         """Give those of some of the organizations."""
         some = torch.tensor(indices, device=self.a.device)
-        return StackedFactors(self.a[some], self.b[some], self.scales[some])
+        return StackedFactors(self.a[some], self.b[some], self.scales[some], delta=self.delta)
 
     def added(self, inputs: Tensor, output: Tensor) -> Tensor:
         """Give `output + scales * inputs A^T B^T` for inputs [K * rows, length, in], whose rows stand by organization.
 
         Rounded once, after the sum, as PEFT does where the base is shorter than float32.
         """
-        groups, shape = self.a.shape[0], inputs.shape
+        groups, shape, dtype = self.a.shape[0], inputs.shape, output.dtype
         x = inputs.to(self.a.dtype)
+        if self.delta is not None:
+            output = output.to(self.a.dtype) + x @ self.delta.a.T @ self.delta.b.T
         if self.dropout is not None:
             x = self.dropout.apply(x.reshape(groups, -1, *shape[1:]))
         x = x.reshape(groups, -1, shape[-1])
         low = torch.bmm(x, self.a.transpose(1, 2)) * self.scales
         before = output.to(self.a.dtype).reshape(groups, -1, output.shape[-1])
-        return torch.baddbmm(before, low, self.b.transpose(1, 2)).view(output.shape).to(output.dtype)
+        return torch.baddbmm(before, low, self.b.transpose(1, 2)).view(output.shape).to(dtype)
 
 
 @dataclass(frozen=True)

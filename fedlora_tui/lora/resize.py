@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from fedlora_tui.lora.adapter import Adapter, Factors, alpha_at
+from fedlora_tui.lora.adapter import Adapter, Factors, TargetModule, alpha_at, initial
 from fedlora_tui.lora.truncation import Truncated, best_rank, completed, filled
 
 
@@ -46,6 +46,16 @@ def resize(adapter: Adapter, rank: int, seed: int, keep: Collection[str] | None 
             a = completed(cut.right, _fresh(rank, own.a, generator))
             factors[module] = Factors(a.to(own.a.dtype), filled(cut.left * cut.values, rank).to(own.b.dtype))
     return Resized(_at_rank(adapter, factors, rank), _lost(adapter, cuts))
+
+
+def started(targets: Sequence[TargetModule], rank: int, alpha: float, seed: int, wanted: int) -> Adapter:
+    """Start an adapter at a rank other than the one that alpha is meant for; every scale stays, and rows in common too.
+
+    ValueError where `wanted` is no rank.
+    """
+    start = initial(targets, rank, alpha, seed)
+    keep = [target.name for target in targets if target.rank is not None]
+    return resize(start, wanted, seed, keep).adapter if wanted > rank else first_rows(start, wanted, keep)
 
 
 def first_rows(adapter: Adapter, rank: int, keep: Collection[str] | None = None) -> Adapter:

@@ -6,13 +6,13 @@ zeros, which stay zero, because A's gradient is zero where B is and B's where A 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from fedlora_tui.lora.adapter import Adapter, from_tensors
+from fedlora_tui.lora.adapter import Adapter, from_tensors, is_one_of
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 
@@ -34,18 +34,20 @@ class Stack:
     product is multiplied by, [K, 1, 1] by module. ValueError where modules differ.
     """
 
-    def __init__(self, adapters: Sequence[Adapter], device: torch.device, trained: bool = False) -> None:
+    def __init__(self, adapters: Sequence[Adapter], device: torch.device, trained: Collection[str] = ()) -> None:
+        """`trained` are the factors ("A", "B") that take a gradient; the others' stays zero, and so they stay."""
         self.adapters = list(adapters)
+        self.trained = frozenset(trained)
         first = self.adapters[0].tensors()
         if any(list(adapter.tensors()) != list(first) for adapter in self.adapters):
             raise ValueError("the adapters of a cohort are of the same modules")
         named = {name: _stacked([adapter.tensors()[name] for adapter in self.adapters]) for name in first}
         self._shapes = {name: tensor.shape[1:] for name, tensor in named.items()}
-        self._hold(torch.cat([tensor.flatten() for tensor in named.values()]).to(device), trained)
+        self._hold(torch.cat([tensor.flatten() for tensor in named.values()]).to(device))
 
-    def _hold(self, values: Tensor, trained: bool) -> None:
+    def _hold(self, values: Tensor) -> None:
         self.values = values
-        self.gradient = torch.zeros_like(values) if trained else None
+        self.gradient = torch.zeros_like(values) if self.trained else None
         self.parameters = self.views(values)
         modules = list(self.adapters[0].factors)
         scales = torch.tensor(
@@ -53,9 +55,10 @@ class Stack:
         )
         self.scales = dict(zip(modules, scales.to(values).view(len(modules), -1, 1, 1), strict=True))
         if self.gradient is not None:
-            for parameter, own in zip(self.parameters.values(), self.views(self.gradient).values(), strict=True):
-                parameter.requires_grad_()
-                parameter.grad = own
+            for name, own in self.views(self.gradient).items():
+                if is_one_of(name, self.trained):
+                    self.parameters[name].requires_grad_()
+                    self.parameters[name].grad = own
 
     def views(self, values: Tensor) -> dict[str, Tensor]:
         """See a tensor as long as `values` as factors by their names."""
@@ -89,9 +92,9 @@ class Stack:
 
     def keep(self, indices: Sequence[int]) -> None:
         """Go on with some of the organizations, in this order."""
-        values, trained = self.chosen(self.values, indices), self.gradient is not None
+        values = self.chosen(self.values, indices)
         self.adapters = [self.adapters[index] for index in indices]
-        self._hold(values, trained)
+        self._hold(values)
 
 
 class CohortAdamW:

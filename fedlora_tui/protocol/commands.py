@@ -61,6 +61,79 @@ class DropOrganization(Command):
 
 
 @dataclass(frozen=True)
+class Rank(Command):
+    """Change the rank of the adapter from the next round on, or that of one organization alone."""
+
+    name: ClassVar[str] = "rank"
+    to: int
+    org: str = ""
+
+    @property
+    def value(self) -> Any:
+        return {"org": self.org, "rank": self.to} if self.org else self.to
+
+
+@dataclass(frozen=True)
+class Rounds(Command):
+    """Change how many rounds the whole run has."""
+
+    name: ClassVar[str] = "rounds"
+    to: int
+
+    @property
+    def value(self) -> Any:
+        return self.to
+
+
+@dataclass(frozen=True)
+class Rate(Command):
+    """Change AdamW's rate from the next round on."""
+
+    name: ClassVar[str] = "rate"
+    to: float
+
+    @property
+    def value(self) -> Any:
+        return self.to
+
+
+@dataclass(frozen=True)
+class Steps(Command):
+    """Change the local steps of a round from the next one on."""
+
+    name: ClassVar[str] = "steps"
+    to: int
+
+    @property
+    def value(self) -> Any:
+        return self.to
+
+
+@dataclass(frozen=True)
+class Fraction(Command):
+    """Change which share of the organizations trains in a round."""
+
+    name: ClassVar[str] = "fraction"
+    to: float
+
+    @property
+    def value(self) -> Any:
+        return self.to
+
+
+@dataclass(frozen=True)
+class Method(Command):
+    """Change how replies become one adapter from the next round on."""
+
+    name: ClassVar[str] = "aggregation"
+    to: str
+
+    @property
+    def value(self) -> Any:
+        return self.to
+
+
+@dataclass(frozen=True)
 class Undo(Command):
     """Take back the last change that waits for the next round."""
 
@@ -71,13 +144,15 @@ class Undo(Command):
 class Export(Command):
     """Write the adapter of a finished round (`latest`, `best` or a number), or a merged model.
 
-    `out` is a folder, empty for the run's own exports folder.
+    `out` is a folder, empty for the run's own exports folder. `org` asks for an organization's own adapter, where the
+    method lets organizations keep one.
     """
 
     name: ClassVar[str] = "export"
     round: str = "latest"
     merged: bool = False
     out: str = ""
+    org: str = ""
 
     @property
     def value(self) -> Any:
@@ -98,5 +173,8 @@ class Stop(Command):
     name: ClassVar[str] = "stop"
     reason: str = "stopped by the operator"
 
+
+KNOBS: tuple[str, ...] = tuple(kind.name for kind in (Rank, Rounds, Rate, Steps, Fraction, Method))
+"""The commands that turn a setting of the run from the next round on."""
 
 COMMANDS: Mapping[str, type[Command]] = {kind.name: kind for kind in Command.__subclasses__()}

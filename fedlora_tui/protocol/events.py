@@ -159,8 +159,31 @@ class RoundStarted(Event):
 
 
 @dataclass(frozen=True)
+class KnobTurned(Event):
+    """A setting changed with this round: `knob` is the command's name, `org` whose it is, empty for all.
+
+    `lost` is what a lower rank cost: the relative error of the best approximation; 0 where nothing was lost.
+    `trainable` are the numbers of the global adapter from now on.
+    """
+
+    type: ClassVar[str] = "knob_turned"
+    round: int
+    knob: str
+    before: Any
+    value: Any
+    trainable: int
+    org: str = ""
+    lost: float = 0.0
+
+
+@dataclass(frozen=True)
 class RoundAggregated(Event):
-    """The accepted replies became the new global adapter; `weights` are the organizations' shares in it."""
+    """The accepted replies became the new global adapter; `weights` are the organizations' shares in it.
+
+    `left_out` and `shortened` are those whose replies a defence did not take, or not in full. `drifts` is the drift of
+    each module by itself. `norms` and `cosines` are of each organization's update of the products: its length, and how
+    far it points the way of the mean one; null where the server cannot see it or it is nothing.
+    """
 
     type: ClassVar[str] = "round_aggregated"
     round: int
@@ -168,6 +191,11 @@ class RoundAggregated(Event):
     weights: Mapping[str, float]
     drift: float | None
     seconds: float
+    left_out: tuple[str, ...] = ()
+    shortened: tuple[str, ...] = ()
+    drifts: Mapping[str, float | None] = field(default_factory=dict)
+    norms: Mapping[str, float | None] = field(default_factory=dict)
+    cosines: Mapping[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -350,13 +378,17 @@ class AdapterExported(Event):
 
 @dataclass(frozen=True)
 class CommandAcknowledged(Event):
-    """A command was taken. It acts at once when `takes_effect_round` is None, else at the start of that round."""
+    """A command was taken. It acts at once when `takes_effect_round` is None, else at the start of that round.
+
+    `before` is what a setting stood at, with what waited for the same round already.
+    """
 
     type: ClassVar[str] = "command_acknowledged"
     command: str
     value: Any
     takes_effect_round: int | None
     by: str = "you"
+    before: Any = None
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from typing import Any
 
 from fedlora_tui.protocol import events as ev
+from fedlora_tui.protocol.curve import added, condensed, means
 from fedlora_tui.protocol.events import Record
 
 LOG_LENGTH = 400
@@ -107,11 +107,12 @@ class RoundSummary:
 
 @dataclass(frozen=True)
 class Waiting:
-    """A change that was taken and acts at the start of `round`."""
+    """A change that was taken and acts at the start of `round`; `before` is what a setting stood at."""
 
     command: str
     value: Any
     round: int
+    before: Any = None
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,9 @@ class RunState:
     curve: tuple[tuple[float, ...], ...] = ()
     round_curve: tuple[tuple[float, int], ...] = ()
     waiting: tuple[Waiting, ...] = ()
+    marks: tuple[ev.KnobTurned, ...] = ()
+    aggregation: str = ""
+    trainable: int = 0
     answer: Answer | None = None
     log: tuple[Record, ...] = ()
     machine: ev.Telemetry | None = None
@@ -291,6 +295,8 @@ def _run_started(state: RunState, event: ev.RunStarted, t: float) -> RunState:
         rounds=event.rounds,
         rank=event.rank,
         learning_rate=event.learning_rate,
+        aggregation=event.aggregation,
+        trainable=event.trainable,
         organizations={**organizations, **{n: o for n, o in state.organizations.items() if n in organizations}},
     )
 
@@ -368,9 +374,9 @@ def _train_step(state: RunState, event: ev.TrainStep, t: float) -> RunState:
         steps=event.steps,
         loss_sum=org.loss_sum + total,
         loss_tokens=org.loss_tokens + tokens,
-        round_curve=_added(org.round_curve, (event.step - 1) * TREND_PARTS // max(event.steps, 1), total, tokens),
+        round_curve=added(org.round_curve, (event.step - 1) * TREND_PARTS // max(event.steps, 1), total, tokens),
     )
-    curve = _added(state.round_curve, event.step - 1, total, tokens)
+    curve = added(state.round_curve, event.step - 1, total, tokens)
     round_tokens = state.round_tokens + event.tokens
     speed = state.speed
     if state.round_since is not None and t > state.round_since:
@@ -498,7 +504,7 @@ def _round_finished(state: RunState, event: ev.RoundFinished, t: float) -> RunSt
         rounds=event.rounds,
         round_finished=True,
         history=(*state.history, summary),
-        curve=(*state.curve, _condensed(points, CURVE_POINTS)) if event.round > 0 else state.curve,
+        curve=(*state.curve, condensed(points, CURVE_POINTS)) if event.round > 0 else state.curve,
         round_curve=(),
     )
 
@@ -524,36 +530,29 @@ def _command_acknowledged(state: RunState, event: ev.CommandAcknowledged, t: flo
     if event.command == "undo":
         waiting = waiting[:-1]
     elif event.takes_effect_round is not None:
-        waiting = (*waiting, Waiting(event.command, event.value, event.takes_effect_round))
+        waiting = (*waiting, Waiting(event.command, event.value, event.takes_effect_round, event.before))
     return replace(state, answer=Answer(t, event), waiting=waiting)
+
+
+def _knob_turned(state: RunState, event: ev.KnobTurned, t: float) -> RunState:
+    state = replace(state, marks=(*state.marks, event), trainable=event.trainable)
+    if event.knob == "rounds":
+        return replace(state, rounds=event.value)
+    if event.knob == "aggregation":
+        return replace(state, aggregation=event.value)
+    if event.knob != "rank":
+        return state
+    if event.org:
+        return _organization(state, event.org, rank=event.value)
+    organizations = {
+        name: replace(org, rank=event.value) if org.rank == event.before else org
+        for name, org in state.organizations.items()
+    }
+    return replace(state, rank=event.value, organizations=organizations)
 
 
 def _command_refused(state: RunState, event: ev.CommandRefused, t: float) -> RunState:
     return replace(state, answer=Answer(t, event))
-
-
-def _added(
-    curve: tuple[tuple[float, int], ...], place: int, total: float, tokens: int
-) -> tuple[tuple[float, int], ...]:
-    """Add to the sum at one place of a curve, which grows to hold it."""
-    place = max(place, 0)
-    sums = [*curve, *[(0.0, 0)] * (place + 1 - len(curve))]
-    before, count = sums[place]
-    sums[place] = (before + total, count + tokens)
-    return tuple(sums)
-
-
-def means(curve: tuple[tuple[float, int], ...]) -> tuple[float, ...]:
-    """Give the mean loss at each place of a curve of sums and counts that has a count."""
-    return tuple(total / count for total, count in curve if count)
-
-
-def _condensed(points: tuple[float, ...], most: int) -> tuple[float, ...]:
-    """Means of equal shares, so that a long round keeps its shape in few points."""
-    if len(points) <= most:
-        return points
-    edges = [round(index * len(points) / most) for index in range(most + 1)]
-    return tuple(sum(points[a:b]) / (b - a) for a, b in pairwise(edges))
 
 
 _CHANGES: Mapping[type[ev.Event], Callable[[RunState, Any, float], RunState]] = {
@@ -581,5 +580,6 @@ _CHANGES: Mapping[type[ev.Event], Callable[[RunState, Any, float], RunState]] = 
     ev.CheckpointWritten: _checkpoint_written,
     ev.AdapterExported: _adapter_exported,
     ev.CommandAcknowledged: _command_acknowledged,
+    ev.KnobTurned: _knob_turned,
     ev.CommandRefused: _command_refused,
 }

@@ -85,7 +85,7 @@ class ScriptedRun:
         self._organizations = list(organizations)
         self._joining: list[str] = []
         self._leaving: list[str] = []
-        self._waiting: list[tuple[str, str]] = []
+        self._waiting: list[tuple[str, object]] = []
         self._records: list[Record] = []
         self._seq = 0
         self._pausing = self._paused = self._finishing = self._stopping = False
@@ -139,6 +139,9 @@ class ScriptedRun:
         elif isinstance(command, cmd.DropOrganization):
             turn = self._round + 1
             self._waiting.append(("drop", command.org))
+        elif command.name in cmd.KNOBS:
+            turn = self._round + 1
+            self._waiting.append((command.name, command.to))
         elif isinstance(command, cmd.Export) and command.round.isdigit() and int(command.round) > self._finished:
             self._tell(ev.CommandRefused("export", value, f"round {command.round} is not finished"), now)
             return
@@ -159,6 +162,8 @@ class ScriptedRun:
                 self._tell(ev.OrgState(org, "leaving", self._round), now)
             case cmd.Undo():
                 what, name = self._waiting.pop()
+                if what in cmd.KNOBS:
+                    return
                 undone = ev.OrgLeft(name, self._round) if what == "add" else ev.OrgState(name, "waiting", self._round)
                 self._tell(undone, now)
             case cmd.Export(round=which, merged=merged):

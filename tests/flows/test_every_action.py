@@ -36,6 +36,20 @@ async def undo(console: Opened) -> None:
     assert "clinic-9" not in console.app.session.state.organizations
 
 
+async def rank(console: Opened) -> None:
+    await console.press("right_square_bracket", "right_square_bracket", "left_square_bracket")
+    assert console.run.sent == [cmd.Rank(8), cmd.Rank(16), cmd.Rank(8)]
+    assert console.said.endswith("rank 8, waits for round 8")
+    await console.press("u")
+    assert console.said == "taken back: rank 8"
+
+
+async def more_rounds(console: Opened) -> None:
+    await console.press("plus", "plus", "minus")
+    assert console.run.sent == [cmd.Rounds(21), cmd.Rounds(22), cmd.Rounds(21)]
+    assert "rounds 21" in console.text("last-rows")
+
+
 async def export(console: Opened) -> None:
     await console.press("e")
     assert isinstance(console.app.screen, ExportDialog)
@@ -101,6 +115,8 @@ async def leave(console: Opened) -> None:
 ALLOWED: dict[str, Callable[[Opened], Awaitable[None]]] = {
     "pause": pause,
     "undo": undo,
+    "rank": rank,
+    "more_rounds": more_rounds,
     "export": export,
     "add": add,
     "drop": drop,
@@ -113,6 +129,8 @@ ALLOWED: dict[str, Callable[[Opened], Awaitable[None]]] = {
 REFUSED = {
     "pause": ("space", "the run is starting: nothing trains yet"),
     "undo": ("u", "nothing waits for the next round"),
+    "rank": ("right_square_bracket", "the run is starting: its organizations are not known yet"),
+    "more_rounds": ("plus", "the run is starting: its rounds are not counted yet"),
     "export": ("e", "no round is finished yet"),
     "add": ("a", "the run is starting: its organizations are not known yet"),
     "drop": ("d", "the run is starting: its organizations are not known yet"),

@@ -30,7 +30,7 @@ IN_TIME = (ev.Telemetry,)
 
 
 def losses(watched):
-    """Every loss that was told, to the last digit; which of two lanes was first to tell is chance."""
+    """Every loss that was told, in order and to the last digit."""
     told = []
     for record in watched.records:
         event = record.event
@@ -38,7 +38,7 @@ def losses(watched):
             told.append((event.type, event.org, event.round, event.loss))
         elif isinstance(event, ev.RoundFinished):
             told.append((event.round, event.train_loss, event.eval_loss, event.drift))
-    return sorted(told, key=str)
+    return told
 
 
 def is_step(round, step):
@@ -215,7 +215,8 @@ def test_stop_while_paused_ends_the_run_as_stopped(settings):
     watched.run.send(ask.Stop("interrupted"))
     watched.end()
     assert (watched.run.state.phase, watched.run.state.reason) == ("stopped", "interrupted")
-    assert watched.journal()[-1].event == ev.RunStopped(1, 1, "interrupted")
+    # A lane may have gone a step further than what was told when the pause came.
+    assert watched.journal()[-1].event in [ev.RunStopped(1, step, "interrupted") for step in (1, 2)]
     assert checkpoint.rounds(watched.folder) == [0]
 
 
@@ -344,10 +345,10 @@ def test_an_exception_in_training_fails_the_run_with_its_reason_and_leaves_a_tra
 ):
     original = client_app.train_cohort
 
-    def broken(base, starts, rows, plan, observe):
+    def broken(base, starts, rows, plan, observe, *more):
         if plan[0].round == 2:
             raise RuntimeError("the accelerator\nfell over")
-        return original(base, starts, rows, plan, observe)
+        return original(base, starts, rows, plan, observe, *more)
 
     monkeypatch.setattr(client_app, "train_cohort", broken)
     watched = WatchedRun(configured(settings)).go()
@@ -367,13 +368,13 @@ def test_where_memory_runs_out_amid_a_round_it_goes_on_with_fewer_and_no_step_is
     undisturbed = WatchedRun(configured(settings)).go()
     original = client_app.train_cohort
 
-    def narrow(base, starts, rows, plans, observe):
+    def narrow(base, starts, rows, plans, observe, *more):
         def watched(steps):
             observe(steps)
             if len(steps) > 1 and steps[0].step == 2:
                 torch.empty(2**60)
 
-        return original(base, starts, rows, plans, watched)
+        return original(base, starts, rows, plans, watched, *more)
 
     monkeypatch.setattr(client_app, "train_cohort", narrow)
     short = WatchedRun(configured(settings)).go()
@@ -392,8 +393,8 @@ def test_where_memory_runs_out_amid_a_round_it_goes_on_with_fewer_and_no_step_is
 def test_a_training_that_gives_nan_is_refused_and_a_round_without_replies_fails_the_run(settings, monkeypatch):
     original = client_app.train_cohort
 
-    def diverging(base, starts, rows, plan, observe):
-        results = original(base, starts, rows, plan, observe)
+    def diverging(base, starts, rows, plan, observe, *more):
+        results = original(base, starts, rows, plan, observe, *more)
         return [replace(one, loss=float("nan")) if one.organization in bad else one for one in results]
 
     monkeypatch.setattr(client_app, "train_cohort", diverging)
@@ -576,7 +577,7 @@ def test_a_run_over_two_devices_trains_at_once_and_gives_the_losses_of_one(setti
     assert two.run.state.phase == "done"
     assert [e.device for e in two.told(ev.RunStarted)] == ["cpu"]
     assert len(two.told(ev.RunPaused)) == 1
-    assert losses(two) == losses(one)
+    assert sorted(losses(two), key=str) == sorted(losses(one), key=str)
 
 
 def test_a_run_leaves_no_thread_behind(settings):

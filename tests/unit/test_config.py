@@ -204,7 +204,8 @@ def test_a_setting_of_a_text_key_is_taken_as_it_stands(text):
 def test_a_setting_that_is_not_allowed_names_its_flag():
     assert refusal(None, ("lora.rank", "0")).startswith("--set lora.rank=0: lora.rank = 0: allowed is")
     assert refusal(None, ("lora.rank", "x")) == (
-        '--set lora.rank=x: lora.rank = "x": allowed is a whole number from 1 to 1,024'
+        '--set lora.rank=x: lora.rank = "x": allowed is a whole number from 1 to 1,024 or such numbers by '
+        'organization, like { default = 8, "pharmacy-2" = 2 }'
     )
     assert "nearest is lora.rank" in refusal(None, ("lora.rnk", "4"))
     assert "nearest is lora.rank" in refusal(None, ("rank", "4"))

@@ -147,7 +147,8 @@ def test_a_line_that_is_no_event_is_a_value_error(line):
 def test_commands_and_their_names():
     from fedlora_tui.protocol.commands import COMMANDS, AddOrganization, DropOrganization, Export, Pause
 
-    assert set(COMMANDS) == {"pause", "resume", "add", "drop", "undo", "export", "finish", "stop"}
+    knobs = {"rank", "rounds", "rate", "steps", "fraction", "aggregation"}
+    assert set(COMMANDS) == {"pause", "resume", "add", "drop", "undo", "export", "finish", "stop"} | knobs
     assert Pause().value is None
     assert (AddOrganization("x").value, DropOrganization("y").value) == ("x", "y")
-    assert Export("best", True, "o").value == {"round": "best", "merged": True, "out": "o"}
+    assert Export("best", True, "o").value == {"round": "best", "merged": True, "out": "o", "org": ""}

@@ -13,6 +13,7 @@ import torch
 
 from fedlora_tui.federation import client_app as side
 from fedlora_tui.federation.client_app import ORGANIZATION, ClientSide, client_app, train_messages
+from fedlora_tui.federation.global_model import GlobalModel
 from fedlora_tui.federation.local_grid import (
     HOLDS_FOR_FLOWER,
     RUN_ID,
@@ -24,6 +25,7 @@ from fedlora_tui.federation.local_grid import (
 from fedlora_tui.federation.messages import (
     AdapterSpec,
     Refused,
+    Sent,
     decode,
     encode,
     evaluate_content,
@@ -221,6 +223,16 @@ class Shrinking(Unwatched):
         self.shrunk = told.append
 
 
+def model(adapter, version):
+    """The global model of a version in which both factors changed."""
+    return GlobalModel(version, adapter, changed={"A": version, "B": version})
+
+
+def whole(adapter):
+    """What an organization that holds nothing is sent of version 0."""
+    return Sent(0, adapter.rank, adapter=encode(adapter), delta_whole=True)
+
+
 class Federation:
     """Three organizations over a tiny base."""
 
@@ -248,7 +260,7 @@ def test_flowers_fedavg_trains_our_organizations():
     world = Federation()
     for name in world.texts:
         world.grid.join(name)
-    config = train_content(PLAN, 0, None)["config"]
+    config = train_content(PLAN, Sent(0, 3))["config"]
     result = FedAvg(min_available_nodes=3).start(
         world.grid, encode(world.start), num_rounds=1, train_config=config, evaluate_config=ConfigRecord(config)
     )
@@ -268,8 +280,8 @@ def test_a_cohort_and_one_by_one_give_equal_replies(cohort):
     alone = Federation()
     alone.grid = LocalGrid(client_app(alone.side))
     for ours, theirs in zip(
-        together.server().train(PLAN, 0, together.start, ["c", "a", "b"]),
-        alone.server().train(PLAN, 0, alone.start, ["a", "b", "c"]),
+        together.server().train(dict.fromkeys(["c", "a", "b"], PLAN), model(together.start, 0)),
+        alone.server().train(dict.fromkeys(["a", "b", "c"], PLAN), model(alone.start, 0)),
         strict=True,
     ):
         assert ours.organization == theirs.organization
@@ -285,7 +297,7 @@ def test_a_cohort_and_one_by_one_give_equal_replies(cohort):
 
 def test_a_reply_says_what_training_gave_and_weighs_by_the_organizations_tokens():
     world = Federation()
-    (answer,) = world.server().train(PLAN, 0, world.start, ["b"])
+    (answer,) = world.server().train(dict.fromkeys(["b"], PLAN), model(world.start, 0))
     (trained,) = train_cohort(world.base, [world.start], [world.texts["b"]], [PLAN])
     assert content(answer.reply.adapter) == content(trained.adapter)
     assert answer.reply.loss == trained.loss
@@ -301,11 +313,11 @@ def test_an_adapter_travels_only_where_it_is_not_held_already():
     def down(answers):
         return [answer.bytes_down // adapter_weight for answer in answers]
 
-    assert down(server.evaluate(0, 0, world.start, ["a", "b"])) == [1, 1]
-    assert down(server.train(PLAN, 0, world.start, ["a", "b", "c"])) == [0, 0, 1]
+    assert down(server.evaluate(0, model(world.start, 0), ["a", "b"])) == [1, 1]
+    assert down(server.train(dict.fromkeys(["a", "b", "c"], PLAN), model(world.start, 0))) == [0, 0, 1]
     following = random_adapter(world.base, seed=5)
-    assert down(server.evaluate(1, 1, following, ["a", "b", "c"])) == [1, 1, 1]
-    (held,) = server.evaluate(1, 1, following, ["a"])
+    assert down(server.evaluate(1, model(following, 1), ["a", "b", "c"])) == [1, 1, 1]
+    (held,) = server.evaluate(1, model(following, 1), ["a"])
     assert held.bytes_down == 0
     assert held.reply.loss == measure(world.base, following, world.texts["a"]).loss
 
@@ -313,10 +325,10 @@ def test_an_adapter_travels_only_where_it_is_not_held_already():
 def test_an_organization_that_comes_back_as_another_node_holds_nothing():
     world = Federation()
     server = world.server()
-    server.evaluate(0, 0, world.start, ["a"])
+    server.evaluate(0, model(world.start, 0), ["a"])
     world.grid.leave(server.dismiss("a"))
     server.welcome("a", world.grid.join("a"))
-    (answer,) = server.train(PLAN, 0, world.start, ["a"])
+    (answer,) = server.train(dict.fromkeys(["a"], PLAN), model(world.start, 0))
     assert answer.reply is not None
     assert answer.bytes_down > 0
 
@@ -325,25 +337,31 @@ def test_an_organization_that_lacks_the_adapter_answers_with_an_error_and_gets_i
     world = Federation()
     server = world.server()
     server._held = dict.fromkeys("abc", 0)
-    first = server.train(PLAN, 0, world.start, ["a", "b"])
+    first = server.train(dict.fromkeys(["a", "b"], PLAN), model(world.start, 0))
     assert all(answer.reply is None and answer.refusal.startswith("error") for answer in first)
-    assert all(answer.reply is not None for answer in server.train(PLAN, 0, world.start, ["a", "b"]))
+    assert all(
+        answer.reply is not None for answer in server.train(dict.fromkeys(["a", "b"], PLAN), model(world.start, 0))
+    )
 
 
 def test_an_organization_does_not_take_an_older_adapter_for_the_one_that_is_meant():
     world = Federation()
     node = world.grid.join("a")
 
-    def asked(version, brought):
-        message = world.grid.create_message(evaluate_content(1, version, brought), "evaluate", node, "1")
+    def asked(brought):
+        message = world.grid.create_message(evaluate_content(1, brought), "evaluate", node, "1")
         (reply,) = world.grid.send_and_receive([message])
         return reply.has_error()
 
-    assert not asked(1, encode(world.start))
-    assert not asked(1, None)
-    assert asked(2, None)
-    assert not asked(2, encode(random_adapter(world.base, seed=5)))
-    assert asked(1, None)
+    assert asked(Sent(1, 3, held=1))
+    assert not asked(Sent(1, 3, adapter=encode(world.start)))
+    assert not asked(Sent(1, 3, held=1))
+    assert asked(Sent(2, 3, held=2))
+    assert not asked(Sent(2, 3, adapter=encode(random_adapter(world.base, seed=5))))
+    assert asked(Sent(1, 3, held=1))
+    # What builds on a version that is not here cannot be added to anything.
+    assert asked(Sent(3, 3, held=1, adapter=encode(world.start, {"B"})))
+    assert not asked(Sent(3, 3, held=2, adapter=encode(world.start, {"B"})))
 
 
 def test_a_refused_message_leaves_the_others_of_its_cohort_as_they_are():
@@ -351,7 +369,7 @@ def test_a_refused_message_leaves_the_others_of_its_cohort_as_they_are():
     nodes = {name: world.grid.join(name) for name in "abc"}
     messages = []
     for name, node in nodes.items():
-        sent = train_content(PLAN, 0, encode(world.start))
+        sent = train_content(PLAN, whole(world.start))
         if name == "b":
             sent["config"]["local-steps"] = "many"
         messages.append(world.grid.create_message(sent, "train", node, "1"))
@@ -366,7 +384,7 @@ def test_organizations_with_different_plans_may_share_a_call():
     nodes = {name: world.grid.join(name) for name in "ab"}
     messages = [
         world.grid.create_message(
-            train_content(LocalTraining(**{**asdict(PLAN), "local_steps": steps}), 0, encode(world.start)),
+            train_content(LocalTraining(**{**asdict(PLAN), "local_steps": steps}), whole(world.start)),
             "train",
             nodes[name],
             "1",
@@ -381,9 +399,9 @@ def test_organizations_with_different_plans_may_share_a_call():
 def test_a_message_with_a_wrong_adapter_is_refused_on_the_organizations_side():
     world = Federation()
     node = world.grid.join("a")
-    wrong = encode(random_adapter(world.base, rank=1))
+    wrong = Sent(1, 3, adapter=encode(random_adapter(world.base, rank=1)))
     (reply,) = world.grid.send_and_receive(
-        [world.grid.create_message(evaluate_content(1, 1, wrong), "evaluate", node, "1")]
+        [world.grid.create_message(evaluate_content(1, wrong), "evaluate", node, "1")]
     )
     assert reply.has_error()
     with pytest.raises(Refused):
@@ -397,7 +415,7 @@ def test_no_message_between_server_and_organizations_names_an_organization():
     world.side = ClientSide(world.base, world.spec, world.texts.__getitem__, Nobody())
     world.grid = local_federation(world.side, 1)
     node = world.grid.join("marmalade")
-    message = world.grid.create_message(train_content(PLAN, 0, encode(world.start)), "train", node, "1")
+    message = world.grid.create_message(train_content(PLAN, whole(world.start)), "train", node, "1")
     (reply,) = world.grid.send_and_receive([message])
     assert "marmalade" not in str(message)
     assert "marmalade" not in str(reply)
@@ -411,7 +429,7 @@ def test_an_adapter_that_all_are_sent_is_read_once_and_measured_as_one(monkeypat
     monkeypatch.setattr(
         side, "measure_cohort", lambda base, given, *rest: measured.append(given) or original(base, given, *rest)
     )
-    answers = world.server().evaluate(1, 1, world.start, list(world.texts))
+    answers = world.server().evaluate(1, model(world.start, 1), list(world.texts))
     assert len(read) == 1
     assert {id(adapter) for adapter in measured[-1]} == {id(measured[-1][0])}
     for answer, rows in zip(answers, world.texts.values(), strict=True):
@@ -437,12 +455,14 @@ def test_where_memory_runs_out_fewer_go_together_and_nothing_is_lost(fits, told)
     world.texts |= {name: random_rows(name, 6, 1, least=24, most=24) for name in "def"}
     alone.texts |= {name: world.texts[name] for name in "def"}
     world.grid = LocalGrid(client_app(world.side), [{MessageType.TRAIN: together}], 100, Shrinking(shrunk))
-    answers = world.server().train(PLAN, 0, world.start, list("abcdef"))
+    answers = world.server().train(dict.fromkeys(list("abcdef"), PLAN), model(world.start, 0))
     assert (shrunk, calls) == (told, [6, 3, 3] if fits == 3 else [6, 3, 1, 1, 1, 1, 1, 1])
-    for ours, theirs in zip(answers, alone.server().train(PLAN, 0, alone.start, list("abcdef")), strict=True):
+    for ours, theirs in zip(
+        answers, alone.server().train(dict.fromkeys(list("abcdef"), PLAN), model(alone.start, 0)), strict=True
+    ):
         assert ours.organization == theirs.organization
         assert content(ours.reply.adapter) == content(theirs.reply.adapter)
-    again = world.server().train(PLAN, 0, world.start, list("abcdef"))
+    again = world.server().train(dict.fromkeys(list("abcdef"), PLAN), model(world.start, 0))
     assert len(again) == 6
     assert shrunk == told
 
@@ -459,7 +479,7 @@ def test_other_errors_and_one_organization_too_large_for_itself_end_the_round(er
     world = Federation()
     world.grid = LocalGrid(client_app(world.side), [{MessageType.TRAIN: together}], 100)
     with pytest.raises(RuntimeError if error else OutOfMemory, match=said):
-        world.server().train(PLAN, 0, world.start, list(world.texts))
+        world.server().train(dict.fromkeys(list(world.texts), PLAN), model(world.start, 0))
 
 
 @pytest.mark.parametrize("organizations", ["abc", "abcdefg", "a"])
@@ -469,13 +489,13 @@ def test_lanes_share_a_round_and_answer_as_one_lane_does(organizations, copied):
     for world in (alone, shared):
         world.texts |= {name: random_rows(name, 6, 1, least=24, most=24) for name in organizations}
     shared.grid = local_federation(shared.side, 2, [copied(shared.base)])
-    expected = alone.server().train(PLAN, 0, alone.start, list(organizations))
+    expected = alone.server().train(dict.fromkeys(list(organizations), PLAN), model(alone.start, 0))
     server = shared.server()
-    found = server.train(PLAN, 0, shared.start, list(organizations))
+    found = server.train(dict.fromkeys(list(organizations), PLAN), model(shared.start, 0))
     assert [answer.organization for answer in found] == list(organizations)
     for ours, theirs in zip(found, expected, strict=True):
         assert content(ours.reply.adapter) == content(theirs.reply.adapter)
-    measured = server.evaluate(1, 0, shared.start, list(organizations))
+    measured = server.evaluate(1, model(shared.start, 0), list(organizations))
     for answer in measured:
         expected_loss = measure(shared.base, shared.start, shared.texts[answer.organization]).loss
         assert answer.reply.loss == pytest.approx(expected_loss, abs=1e-6)
@@ -498,7 +518,7 @@ def test_each_lane_has_a_thread_of_its_own_and_the_same_messages_each_time():
     world.grid = LocalGrid(client_app(world.side), [lane(0), lane(1)], 3)
     server = world.server()
     for _ in range(2):
-        assert len(server.train(PLAN, 0, world.start, list(world.texts))) == 3
+        assert len(server.train(dict.fromkeys(list(world.texts), PLAN), model(world.start, 0))) == 3
     assert sorted((number, names) for number, _, names in met) == [(0, ["a", "b"])] * 2 + [(1, ["c"])] * 2
     assert len({thread for _, thread, _ in met[:2]}) == 2
 
@@ -516,7 +536,7 @@ def test_the_error_of_one_lane_ends_the_round_when_the_others_have_ended_theirs(
     lanes = [{MessageType.TRAIN: breaks}, {MessageType.TRAIN: works}]
     world.grid = LocalGrid(client_app(world.side), lanes, 3)
     with pytest.raises(RuntimeError, match="one lane is gone"):
-        world.server().train(PLAN, 0, world.start, list(world.texts))
+        world.server().train(dict.fromkeys(list(world.texts), PLAN), model(world.start, 0))
     assert ended == [1]
 
 
@@ -536,6 +556,6 @@ def test_where_one_lane_runs_out_of_memory_all_go_on_with_fewer():
 
     lanes = [tight(), tight()]
     world.grid = LocalGrid(client_app(world.side), lanes, 100, Shrinking(shrunk))
-    answers = world.server().train(PLAN, 0, world.start, list(world.texts))
+    answers = world.server().train(dict.fromkeys(list(world.texts), PLAN), model(world.start, 0))
     assert all(answer.reply is not None for answer in answers)
     assert (shrunk, world.grid.cohort) == ([2], 2)

@@ -21,9 +21,13 @@ from fedlora_tui.federation.local_grid import LocalGrid
 from fedlora_tui.federation.messages import (
     AdapterSpec,
     Refused,
+    Sent,
     arrays_weight,
     decode,
+    decode_delta,
+    decode_part,
     encode,
+    encode_delta,
     evaluate_content,
     evaluate_reply,
     read_evaluate_reply,
@@ -37,6 +41,8 @@ from fedlora_tui.federation.messages import (
 )
 from fedlora_tui.lora.adapter import Adapter, Factors
 from fedlora_tui.lora.cohort import LocalTraining, Measured, Trained
+from fedlora_tui.lora.delta import BaseDelta
+from fedlora_tui.lora.resize import first_rows
 
 SPEC = AdapterSpec(
     {"h.lora_A.weight": (2, 5), "h.lora_B.weight": (7, 2), "g.lora_A.weight": (2, 3), "g.lora_B.weight": (4, 2)}, 2, 4.0
@@ -133,7 +139,7 @@ def test_weight_is_what_the_arrays_weigh():
     assert 4 * adapter().parameters < weight(record) <= 4 * adapter().parameters + 4 * 128
     assert arrays_weight(answered()) == weight(record)
     assert arrays_weight(Message(Error(2, "X"), reply_to=question())) == 0
-    assert arrays_weight(Message(evaluate_content(1, 1, None), 5, "evaluate")) == 0
+    assert arrays_weight(Message(evaluate_content(1, Sent(1, 2, held=1)), 5, "evaluate")) == 0
 
 
 PLAN = LocalTraining(
@@ -142,20 +148,66 @@ PLAN = LocalTraining(
 
 
 def test_a_plan_travels_whole():
-    content = train_content(PLAN, 2, encode(adapter()))
+    content = train_content(PLAN, Sent(2, 2, adapter=encode(adapter())))
     assert read_plan(content["config"]) == PLAN
     assert read_version(content["config"]) == 2
     assert read_round(content["config"]) == 3
     assert same(decode(content["arrays"], SPEC), adapter())
-    assert "arrays" not in train_content(PLAN, 2, None)
+    assert "arrays" not in train_content(PLAN, Sent(2, 2, held=2))
     settings_of_plan = {name.replace("_", "-") for name in asdict(PLAN)} - {"round"}
-    assert set(content["config"]) == {"adapter-version", "server-round"} | settings_of_plan
+    numbers = {"adapter-version", "held-version", "rank", "delta-whole", "server-round"}
+    assert set(content["config"]) == numbers | settings_of_plan
+
+
+def test_factors_that_do_not_travel_are_those_that_both_ends_have():
+    sent, trained = adapter(0), adapter(1)
+    for factor in "AB":
+        part = encode(trained, {factor})
+        assert set(part) == {name for name in SPEC.shapes if f"lora_{factor}" in name}
+        whole = decode_part(part, SPEC, {factor}, sent).tensors()
+        for name, tensor in whole.items():
+            assert torch.equal(tensor, (trained if name in part else sent).tensors()[name])
+        with pytest.raises(Refused, match="tensors that are no part of the adapter"):
+            decode_part(encode(trained), SPEC, {factor}, sent)
+        with pytest.raises(Refused, match="missing"):
+            decode(part, SPEC)
+
+
+def test_what_joins_the_base_travels_whole_and_nothing_else_does_in_its_place():
+    generator = torch.Generator().manual_seed(3)
+    factors = {"h": Factors(torch.randn(6, 5, generator=generator), torch.randn(7, 6, generator=generator))}
+    record = encode_delta(BaseDelta(factors))
+    read = decode_delta(record, SPEC).factors
+    assert list(read) == ["h"]
+    assert torch.equal(read["h"].a, factors["h"].a)
+    assert torch.equal(read["h"].b, factors["h"].b)
+    wrong = {
+        "another module": {"x.delta_A.weight": record["h.delta_A.weight"]},
+        "half of a product": {"h.delta_A.weight": record["h.delta_A.weight"]},
+        "factors of unequal rank": {**record, "h.delta_A.weight": Array(np.zeros((3, 5), np.float32))},
+        "another width": {**record, "h.delta_A.weight": Array(np.zeros((6, 4), np.float32))},
+        "not finite": {**record, "h.delta_A.weight": Array(np.full((6, 5), np.nan, np.float32))},
+        "no rank": {**record, "h.delta_A.weight": Array(np.zeros((0, 5), np.float32))},
+        "no matrix": {**record, "h.delta_A.weight": Array(np.zeros(5, np.float32))},
+    }
+    for arrays in wrong.values():
+        with pytest.raises(Refused):
+            decode_delta(ArrayRecord(OrderedDict(arrays)), SPEC)
+
+
+def test_a_spec_at_another_rank_is_that_of_an_adapter_whose_scale_stays():
+    narrow = SPEC.at(1)
+    assert narrow.shapes == {
+        name: (1, columns) if "lora_A" in name else (rows, 1) for name, (rows, columns) in SPEC.shapes.items()
+    }
+    assert narrow.alpha / narrow.rank == SPEC.alpha / SPEC.rank
+    assert same(decode(encode(first_rows(adapter(), 1)), narrow), first_rows(adapter(), 1))
 
 
 @pytest.mark.parametrize("name", ["server-round", "seed", "learning-rate", "batch-size"])
 @pytest.mark.parametrize("value", ["8", None, [1, 2], True, b"8"])
 def test_a_plan_with_a_setting_that_is_no_number_is_refused(name, value):
-    config = train_content(PLAN, 2, None)["config"]
+    config = train_content(PLAN, Sent(2, 2, held=2))["config"]
     if value is None:
         del config[name]
     else:

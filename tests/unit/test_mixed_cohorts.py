@@ -124,7 +124,7 @@ def test_sixty_four_steps_in_a_cohort_are_still_those_of_peft_alone(name):
 
 def test_what_fills_up_a_smaller_rank_stays_zero():
     base = base_of(FAMILIES["gpt2"]())
-    stack = Stack([random_adapter(base, seed=1, rank=1), random_adapter(base, seed=2, rank=4)], base.device, True)
+    stack = Stack([random_adapter(base, seed=1, rank=1), random_adapter(base, seed=2, rank=4)], base.device, "AB")
     for name, view in stack.views(stack.gradient).items():
         view.copy_(torch.randn(view.shape, generator=torch.Generator().manual_seed(3)))
         view[0, 1:, :] = view[0, 1:, :] * (name.endswith("lora_B.weight"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
+import pytest
+
 from fedlora_tui.aggregation.server_step import ServerStep
 from fedlora_tui.config import Config
 from fedlora_tui.engine.rounds import plan_of, server_step_of
@@ -24,7 +26,21 @@ def test_every_setting_of_local_training_comes_from_the_configuration() -> None:
     )
     plan = plan_of(replace(config, federation=federation, lora=replace(config.lora, dropout=0.18)), 19)
     assert plan == LocalTraining(19, 11, 12, 13, 14, 0.15, 0.16, 0.17, 0.18)
-    assert len(fields(LocalTraining)) == 9
+    assert len(fields(LocalTraining)) == 9 + 4
+
+
+@pytest.mark.parametrize(
+    ("method", "trained"),
+    [("fedit", ("AB", "AB")), ("ffa", ("B", "B")), ("rolora", ("B", "A")), ("fedsa", ("AB", "AB"))],
+)
+def test_what_an_organization_trains_and_sends_is_what_the_method_says(method: str, trained: tuple[str, str]) -> None:
+    config = Config()
+    config = replace(config, federation=replace(config.federation, aggregation=method))
+    for round, factors in enumerate(trained, 1):
+        plan = plan_of(config, round)
+        assert plan.trains == set(factors)
+        assert plan.sends == ({"A"} if method == "fedsa" else set(factors))
+        assert plan.own_rank == 0
 
 
 def test_every_setting_of_the_server_comes_from_the_configuration_and_two_of_them_from_the_round() -> None:

@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from fedlora_tui.config import Config
 from fedlora_tui.engine.steering import Change, Steering, Stopped, Terms
 from fedlora_tui.engine.stream import Stream
 from fedlora_tui.protocol import commands as ask
@@ -33,6 +34,7 @@ class Helm:
             no_more=lambda: "all 5 files are here",
             cannot_export=lambda command: self.unfinished,
             export=self.exports.append,
+            config=Config,
         )
         self.errors = []
         if opened:
@@ -344,7 +346,7 @@ def test_an_export_is_done_in_a_thread_of_its_own_or_refused_with_its_reason():
     done = threading.Event()
     object.__setattr__(helm.terms, "export", lambda command: (helm.exports.append(command), done.set()))
     command = ask.Export("best", True, "/there")
-    assert helm.taken(command).value == {"round": "best", "merged": True, "out": "/there"}
+    assert helm.taken(command).value == {"round": "best", "merged": True, "out": "/there", "org": ""}
     assert done.wait(GUARD)
     assert helm.exports == [command]
 

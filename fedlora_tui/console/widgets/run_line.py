@@ -129,10 +129,10 @@ def _configurations(started: RunStarted, view: View) -> list[str]:
     wide = view.layout.columns == "wide"
     parts = [f"{short_model(started.model)} {numbers.count_short(started.params, glyphs)}"]
     if wide:
-        share = started.trainable / started.params if started.params else None
-        trainable = numbers.count_short(started.trainable, glyphs)
+        share = view.state.trainable / started.params if started.params else None
+        trainable = numbers.count_short(view.state.trainable, glyphs)
         parts.append(f"{trainable} trainable ({numbers.percent_fine(share, glyphs)})")
-    parts += [f"rank {view.state.rank}", started.aggregation]
+    parts += [f"rank {view.state.rank}", view.state.aggregation]
     if view.state.learning_rate:
         parts.append(f"lr {numbers.learning_rate(view.state.learning_rate, glyphs)}")
     device = f"   {started.device}" if wide else ""

@@ -1,0 +1,106 @@
+"""What may be turned while a run goes on: from a command to the configuration of the next round, or why not."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fedlora_tui.config import RULES, Config
+from fedlora_tui.engine.sampling import sampled
+
+KEYS: Mapping[str, str] = {
+    "rank": "lora.rank",
+    "rounds": "federation.rounds",
+    "rate": "federation.learning_rate",
+    "steps": "federation.local_steps",
+    "fraction": "federation.fraction",
+    "aggregation": "federation.aggregation",
+}
+"""The configuration's key behind each knob, whose bounds are the knob's, too."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change that waits for the next round: `add` or `drop` an organization, or turn a knob to a value.
+
+    `org` is the organization that it is about, empty where it is about the run.
+    """
+
+    command: str
+    org: str = ""
+    to: Any = None
+
+    @property
+    def value(self) -> Any:
+        """What the answer to the command repeats."""
+        if self.command not in KEYS:
+            return self.org
+        return {"org": self.org, self.command: self.to} if self.org else self.to
+
+
+def setting(config: Config, change: Change) -> Any:
+    """Give what a knob stands at."""
+    if change.command == "rank":
+        return config.lora.rank_of(change.org) if change.org else config.lora.default_rank
+    section, _, key = KEYS[change.command].partition(".")
+    return getattr(getattr(config, section), key)
+
+
+def turned(config: Config, change: Change) -> Config:
+    """Give the configuration after a change; those of organizations leave it as it is.
+
+    Alpha moves with the rank of all, so that every scale stays. ValueError where the value is not allowed.
+    """
+    if change.command not in KEYS:
+        return config
+    name = KEYS[change.command]
+    value = replace(RULES[name], by_organization=False).take(change.to)
+    if change.command == "rank":
+        return replace(config, lora=_with_rank(config, change.org, value))
+    section, _, key = name.partition(".")
+    return replace(config, **{section: replace(getattr(config, section), **{key: value})})
+
+
+def _with_rank(config: Config, org: str, rank: int) -> Any:
+    lora = config.lora
+    if org:
+        return replace(lora, rank={"default": lora.default_rank, **lora.own_ranks, org: rank})
+    alpha = lora.alpha * rank / lora.default_rank if rank != lora.default_rank else lora.alpha
+    own = lora.own_ranks
+    return replace(lora, rank={"default": rank, **own} if own else rank, alpha=alpha)
+
+
+def refused(config: Config, change: Change, present: Collection[str], round: int) -> str | None:
+    """Say why a knob cannot be turned in a run of this configuration; None where it can.
+
+    `present` are those who take part in the next round, `round` is the one that is under way.
+    """
+    # Commands are taken in the console's process, which loads no torch before the run's own thread does.
+    from fedlora_tui.aggregation import METHODS
+    from fedlora_tui.aggregation.combinations import unequal_ranks_refused, unworkable_config
+
+    rule = replace(RULES[KEYS[change.command]], by_organization=False)
+    try:
+        after = turned(config, change)
+    except ValueError:
+        return f"{change.command} {change.to}: allowed is {rule.allowed}"
+    if change.org and change.org not in present:
+        return f"{change.org}: no such organization"
+    if setting(config, change) == setting(after, change):
+        return f"{change.command} is {change.to} already"
+    if change.command == "rounds" and after.federation.rounds < round:
+        return f"rounds {change.to}: round {round} is under way already"
+    if change.command == "steps" and config.federation.local_epochs:
+        return "federation.local_epochs counts, not local steps"
+    method = METHODS[config.federation.aggregation]
+    if change.command == "rank" and (method.keeps_b_at_home or method.name == "fedsvd"):
+        return f"{method.name} keeps its rank"
+    following = METHODS[after.federation.aggregation]
+    if change.command == "aggregation" and method.keeps_b_at_home != following.keeps_b_at_home:
+        return f"{method.name} and {following.name} keep different things at home: fork the run instead"
+    federation = after.federation
+    replies = sampled(list(present), federation.fraction, federation.min_organizations, federation.seed, round + 1)
+    return unequal_ranks_refused(after.lora.default_rank, after.lora.own_ranks, federation) or unworkable_config(
+        federation, len(replies)
+    )

@@ -1,0 +1,178 @@
+"""Settings that are turned while a run goes on: when they act, what they change, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from fedlora_tui.engine import checkpoint
+from fedlora_tui.engine.knobs import KEYS
+from fedlora_tui.lora.export import product
+from fedlora_tui.protocol import commands as ask
+from fedlora_tui.protocol import events as ev
+from fedlora_tui.protocol.commands import KNOBS
+from tests.tiny_runs import WatchedRun, configured, small_settings
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return small_settings(tmp_path)
+
+
+def in_round(number):
+    return lambda event: isinstance(event, ev.RoundStarted) and event.round == number
+
+
+def turned_in_round(settings, number, *commands, **more):
+    """A run of four rounds in which commands are sent while a round is under way."""
+    watched = WatchedRun(configured(settings, **{"federation__rounds": 4, **more}))
+
+    def send():
+        for command in commands:
+            watched.run.send(command)
+
+    watched.when(in_round(number), send)
+    return watched.go()
+
+
+def kept(watched, round):
+    return checkpoint.read(watched.folder, round).adapter
+
+
+def products(adapter):
+    return {module: product(adapter, module) for module in adapter.factors}
+
+
+def refusals(watched):
+    return [event.reason for event in watched.told(ev.CommandRefused)]
+
+
+def test_the_commands_and_the_keys_of_the_configuration_are_the_same_knobs():
+    assert tuple(KEYS) == KNOBS
+
+
+def test_a_higher_rank_takes_effect_at_the_next_round_and_changes_no_product(settings):
+    watched = turned_in_round(settings, 1, ask.Rank(8))
+    (answer,) = watched.told(ev.CommandAcknowledged)
+    assert (answer.command, answer.value, answer.takes_effect_round, answer.before) == ("rank", 8, 2, 4)
+    (turned,) = watched.told(ev.KnobTurned)
+    assert (turned.round, turned.knob, turned.before, turned.value, turned.lost) == (2, "rank", 4, 8, 0.0)
+    first, second = kept(watched, 1), kept(watched, 2)
+    assert (first.rank, second.rank) == (4, 8)
+    assert first.scale == second.scale
+    assert watched.run.state.rank == 8
+    assert turned.trainable == second.parameters == watched.run.state.trainable
+    # The new rows took part in the round: their columns of B, zero before it, have moved.
+    for module, factors in second.factors.items():
+        assert factors.b[:, 4:].abs().max() > 0, module
+        assert factors.a[4:].abs().max() > 0, module
+    # Nobody saw another model at the boundary: the first loss of round 2 is what rank 4 would have had.
+    plain = turned_in_round(settings, 1)
+    steps = {
+        name: [e.loss for e in own.told(ev.TrainStep) if e.round == 2 and e.step == 1 and e.org == "alpha"]
+        for name, own in (("turned", watched), ("plain", plain))
+    }
+    assert steps["turned"] == pytest.approx(steps["plain"], abs=1e-6)
+
+
+def test_a_lower_rank_is_the_best_approximation_and_says_what_it_lost(settings):
+    watched = turned_in_round(settings, 1, ask.Rank(1))
+    (turned,) = watched.told(ev.KnobTurned)
+    first = kept(watched, 1)
+    whole = lost = 0.0
+    for update in products(first).values():
+        values = torch.linalg.svdvals(update.double())
+        whole += float((values**2).sum())
+        lost += float((values[1:] ** 2).sum())
+    assert turned.lost == pytest.approx((lost / whole) ** 0.5, rel=1e-4)
+    assert kept(watched, 2).rank == 1
+    assert watched.run.state.phase == "done"
+
+
+def test_rank_goes_up_under_a_servers_momentum_too(settings):
+    watched = turned_in_round(settings, 2, ask.Rank(6), federation__server_optimizer="fedavgm")
+    assert watched.run.state.phase == "done"
+    memory = checkpoint.read(watched.folder, 4).server
+    assert all(memory.first[name].shape == tensor.shape for name, tensor in kept(watched, 4).tensors().items())
+
+
+@pytest.mark.parametrize("method", ["flora", "fedex", "ffa", "rolora", "hetlora", "flexlora", "fair"])
+def test_rank_turns_under_every_method_whose_state_allows_it(settings, method):
+    watched = turned_in_round(settings, 2, ask.Rank(6), federation__aggregation=method)
+    assert watched.run.state.phase == "done"
+    assert kept(watched, 4).rank == 6
+
+
+@pytest.mark.parametrize("method", ["fedsa", "fedsvd"])
+def test_some_methods_keep_their_rank(settings, method):
+    watched = turned_in_round(settings, 2, ask.Rank(6), federation__aggregation=method)
+    assert refusals(watched) == [f"{method} keeps its rank"]
+    assert kept(watched, 4).rank == 4
+
+
+def test_an_organization_turns_its_own_rank(settings):
+    watched = turned_in_round(settings, 1, ask.Rank(2, "beta"), federation__aggregation="hetlora")
+    assert {name: org.rank for name, org in watched.run.state.organizations.items()} == {
+        "alpha": 4,
+        "beta": 2,
+        "gamma": 4,
+    }
+    up = {(e.org, e.round): e.bytes_up for e in watched.told(ev.UpdateReceived)}
+    assert up["beta", 1] == up["alpha", 2] > up["beta", 2]
+    refused = turned_in_round(settings, 1, ask.Rank(2, "beta"), ask.Rank(2, "nobody"))
+    assert "needs equal ones" in refusals(refused)[0]
+    assert refusals(refused)[1] == "nobody: no such organization"
+
+
+def test_rounds_grow_and_shrink_and_the_last_round_can_still_add_one(settings):
+    assert len(turned_in_round(settings, 1, ask.Rounds(2)).told(ev.RoundFinished)) == 2
+    assert len(turned_in_round(settings, 4, ask.Rounds(5)).told(ev.RoundFinished)) == 5
+    watched = turned_in_round(settings, 2, ask.Rounds(1), ask.Rounds(4))
+    assert refusals(watched) == ["rounds 1: round 2 is under way already", "rounds is 4 already"]
+    assert watched.run.state.rounds == 4
+
+
+def test_rate_steps_and_fraction_act_from_the_next_round_on(settings):
+    watched = turned_in_round(settings, 2, ask.Rate(5e-4), ask.Steps(3), ask.Fraction(0.6))
+    started = {event.round: event for event in watched.told(ev.RoundStarted)}
+    assert started[2].learning_rate != started[3].learning_rate == 5e-4
+    assert (started[2].steps, started[3].steps) == (2, 3)
+    assert (len(started[2].orgs), len(started[3].orgs)) == (3, 2)
+    assert [event.knob for event in watched.told(ev.KnobTurned)] == ["rate", "steps", "fraction"]
+
+
+def test_the_method_changes_where_the_states_agree(settings):
+    watched = turned_in_round(settings, 2, ask.Method("flora"))
+    drifts = [event.drift for event in watched.told(ev.RoundFinished)]
+    assert drifts[1] > 1e-6 > drifts[2]
+    assert watched.run.state.aggregation == "flora"
+    refused = turned_in_round(settings, 2, ask.Method("fedsa"), federation__server_optimizer="fedavgm")
+    assert "keep different things at home" in refusals(refused)[0]
+    momentum = turned_in_round(settings, 2, ask.Method("flora"), federation__server_optimizer="fedavgm")
+    assert "no server optimizer or rate can go on from them" in refusals(momentum)[0]
+
+
+def test_undo_takes_the_last_one_back_and_later_ones_build_on_what_waits(settings):
+    watched = turned_in_round(settings, 1, ask.Rank(8), ask.Rank(16), ask.Undo(), ask.Rate(0.002), ask.Undo())
+    answers = watched.told(ev.CommandAcknowledged)
+    assert [answer.before for answer in answers if answer.command == "rank"] == [4, 8]
+    assert [event.value for event in watched.told(ev.KnobTurned)] == [8]
+    assert watched.run.state.waiting == ()
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (ask.Rank(0), "rank 0: allowed is a whole number from 1 to 1,024"),
+        (ask.Rank(4), "rank is 4 already"),
+        (ask.Rate(-1.0), "rate -1.0: allowed is a number above 0 and up to 10"),
+        (ask.Method("best"), 'aggregation best: allowed is "fedit" or '),
+        (ask.Fraction(float("nan")), "fraction nan: allowed is a number above 0 and up to 1"),
+    ],
+)
+def test_what_is_not_allowed_is_refused_with_what_is_and_changes_nothing(settings, command, reason):
+    watched = turned_in_round(settings, 1, command)
+    (told,) = refusals(watched)
+    assert told.startswith(reason)
+    assert watched.told(ev.KnobTurned) == []
+    assert watched.run.state.phase == "done"
