@@ -18,8 +18,8 @@ from fedlora_tui.lora.stack import Stack
 USED_SHARE = 0.5
 """How much of the free memory the passes may take; the rest is for what comes and goes within one."""
 
-PASS_TOKENS = {"cpu": 8_192}
-"""Tokens of a pass beyond which more organizations would take memory and save no time."""
+PASS_TOKENS = {"cpu": 2_048}
+"""Tokens of a pass beyond which more organizations would take memory and save no time; every lane has a pass."""
 
 PASS_TOKENS_ELSEWHERE = 131_072
 
