@@ -110,6 +110,20 @@ def _origin(run: Path, state: Any, base: BaseModel, settings: dict[str, Any]) ->
 def settings_of(config: dict[str, Any]) -> dict[str, Any]:
     """Give the settings that a model card lists, from a configuration as plain tables."""
     federation = config["federation"]
-    wanted = ("local_steps", "local_epochs", "batch_size", "learning_rate", "fraction", "proximal_mu", "seed")
-    listed = {name: json.dumps(federation[name]) for name in wanted}
-    return {**listed, "max_length": config["model"]["max_length"], "data": config["data"]["source"]}
+    trained = ("local_steps", "local_epochs", "batch_size", "learning_rate", "fraction", "proximal_mu", "seed")
+    served = (
+        "server_optimizer",
+        "server_learning_rate",
+        "server_momentum",
+        "server_warmup",
+        "server_cooldown",
+        "robust",
+    )
+    listed = {name: json.dumps(federation[name]) for name in (*trained, *served)}
+    data = config["data"]
+    return {
+        **listed,
+        "max_length": config["model"]["max_length"],
+        "data": data["source"],
+        "partition": data["partition"],
+    }

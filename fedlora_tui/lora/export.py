@@ -58,7 +58,7 @@ def write_adapter(folder: Path, adapter: Adapter, base: BaseModel, origin: Origi
     config.save_pretrained(str(folder))
     tensors = {PREFIX + name: tensor.contiguous() for name, tensor in adapter.tensors().items()}
     save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-    (folder / CARD).write_text(_card(origin, _use_adapter(base), adapter), encoding="utf-8")
+    (folder / CARD).write_text(_card(origin, _use_adapter(base), adapter, merged=False), encoding="utf-8")
     return _size(folder)
 
 
@@ -78,7 +78,7 @@ def write_merged(folder: Path, adapter: Adapter, base: BaseModel, origin: Origin
         merged[key] = (weight.float() + update).to(weight.dtype)
     base.model.save_pretrained(str(folder), state_dict=merged)
     base.tokenizer.save_pretrained(str(folder))
-    (folder / CARD).write_text(_card(origin, _use_merged(packed), adapter), encoding="utf-8")
+    (folder / CARD).write_text(_card(origin, _use_merged(packed), adapter, merged=True), encoding="utf-8")
     return _size(folder)
 
 
@@ -89,7 +89,11 @@ def product(adapter: Adapter, module: str) -> Tensor:
 
 
 def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+    """Give the bytes of a folder's files, which whoever reads the card may read, too: safetensors' own mode is 0600."""
+    files = [file for file in folder.iterdir() if file.is_file()]
+    for file in files:
+        file.chmod((folder / CARD).stat().st_mode)
+    return sum(file.stat().st_size for file in files)
 
 
 def _use_adapter(base: BaseModel) -> str:
@@ -117,18 +121,24 @@ tokenizer = AutoTokenizer.from_pretrained("this folder")
 ```"""
 
 
-def _card(origin: Origin, use: str, adapter: Adapter) -> str:
+def _card(origin: Origin, use: str, adapter: Adapter, merged: bool) -> str:
     settings = "\n".join(f"| {name} | {value} |" for name, value in origin.settings.items())
+    size = _size_in_words(adapter)
+    what = (
+        f"`{origin.base}` with a LoRA adapter ({size}) merged into its weights,"
+        if merged
+        else (f"A LoRA adapter ({size}) for `{origin.base}`,")
+    )
     return f"""---
 base_model: {origin.base}
-library_name: peft
+library_name: {"transformers" if merged else "peft"}
 pipeline_tag: text-generation
 tags: [lora, federated-learning]
 ---
 
 # {origin.run}, round {origin.round} of {origin.rounds}
 
-A LoRA adapter ({_size_in_words(adapter)}) for `{origin.base}`,
+{what}
 trained by {len(origin.organizations)} organizations in a federation ({origin.aggregation}). Each organization's text
 stayed with it; only adapters were exchanged. {MADE_BY}
 
@@ -139,7 +149,7 @@ Cross-entropy in nats a token, on the organizations' own hold-outs, mean weighte
 | | hold-out |
 | --- | --- |
 | base alone | {_loss(origin.base_loss)} |
-| with this adapter | {_loss(origin.eval_loss)} |
+| with {"the" if merged else "this"} adapter | {_loss(origin.eval_loss)} |
 
 Train loss in the round: {_loss(origin.train_loss)}.
 

@@ -87,7 +87,7 @@ class TableSource:
     @property
     def passed_over(self) -> Mapping[str, Mapping[str, int]]:
         """The rows that are nobody's, and those of whoever has no text, counted by reason."""
-        nobodys = {self.title: self.survey.dropped} if self.survey.dropped else {}
+        nobodys = {f"rows of {self.title}": self.survey.dropped} if self.survey.dropped else {}
         return nobodys | dict(self.survey.silent)
 
     def first(self, count: int | None) -> tuple[str, ...]:

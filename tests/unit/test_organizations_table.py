@@ -73,7 +73,7 @@ def test_prompts_and_responses_of_a_table(tmp_path):
 def test_rows_of_nobody_and_drops_of_somebody_are_counted_apart(tmp_path):
     rows = [*ROWS, (None, "nobody's"), ("", "nobody's"), ("a\nb", "nobody's"), ("x" * 101, "nobody's"), ("port", " ")]
     source = opened(write(tmp_path, "jsonl", [*rows, (["list"], "nobody's"), (True, "nobody's")]))
-    assert source.passed_over == {"'all.jsonl'": {"without an organization": 6}}
+    assert source.passed_over == {"rows of 'all.jsonl'": {"without an organization": 6}}
     assert source.documents("port").dropped == {"empty": 1}
 
 
@@ -90,7 +90,7 @@ def test_a_table_joins_a_last_column_of_text_that_nobody_quoted(tmp_path):
     (tmp_path / "t.csv").write_text("text,organization\na ship, and then two,port\na loan,bank\n")
     source = opened(tmp_path / "t.csv")
     assert source.first(None) == ("bank",)
-    assert source.passed_over == {"'t.csv'": {"with more columns than the header": 1}}
+    assert source.passed_over == {"rows of 't.csv'": {"with more columns than the header": 1}}
 
 
 def test_a_table_is_passed_once_to_count_and_once_for_all_that_fit(tmp_path, monkeypatch):
