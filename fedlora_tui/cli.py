@@ -23,6 +23,7 @@ BENCHES = {
     "quality": "how near a federation is to pooling",
     "speed": "tokens a second against other ways to train the same",
     "rounds": "what a round costs by organizations, rank and cohort",
+    "console": "how soon a key shows, and what the console costs a run",
 }
 
 
@@ -123,6 +124,7 @@ def _bench_parser() -> _Parser:
     _with_quality(parser.add_argument_group("quality"))
     _with_speed(parser.add_argument_group("speed"))
     _with_rounds(parser.add_argument_group("rounds"))
+    _with_console(parser.add_argument_group("console"))
     return parser
 
 
@@ -142,7 +144,9 @@ def _with_quality(group: Any) -> None:
 
 def _with_speed(group: Any) -> None:
     group.add_argument("--batches", type=_numbers, default=(1, 4), metavar="N,...", help="rows a step (1,4)")
-    group.add_argument("--repeats", type=_positive, default=5, metavar="N", help="turns that each way takes (5)")
+    group.add_argument(
+        "--repeats", type=_positive, default=5, metavar="N", help="turns that each way takes, for console too (5)"
+    )
     group.add_argument(
         "--short-rounds",
         type=_count,
@@ -154,12 +158,17 @@ def _with_speed(group: Any) -> None:
 
 def _with_rounds(group: Any) -> None:
     lists: dict[str, Any] = {"type": _numbers, "metavar": "N,..."}
-    group.add_argument(
-        "--organizations", default=(10, 100, 1000, 10_000), help="organizations known (10,100,1000,10000)", **lists
-    )
+    group.add_argument("--organizations", help="organizations known (10,100,1000,10000)", **lists)
     group.add_argument("--ranks", default=(1, 4, 16, 64), help="ranks (1,4,16,64)", **lists)
     group.add_argument(
         "--cohorts", default=(1, 2, 4, 8, 16), help="organizations a pass (1,2,4,8,16); none leaves a list out", **lists
+    )
+
+
+def _with_console(group: Any) -> None:
+    group.description = (
+        "--organizations (12,1000): as many as the fewest train a round, and there rounds are compared with those of a "
+        "run without console, --repeats times; --rounds (40)"
     )
 
 
@@ -265,6 +274,7 @@ def _bench(arguments: argparse.Namespace) -> int:
     config = _configuration(arguments)
     usual = config.federation.learning_rate
     rates = arguments.rates or (usual / 2, usual, usual * 2)
+    known = (12, 1000) if arguments.bench == "console" else (10, 100, 1000, 10_000)
     asked = Asked(
         config,
         seeds=arguments.seeds,
@@ -273,7 +283,7 @@ def _bench(arguments: argparse.Namespace) -> int:
         batch_sizes=arguments.batches,
         repeats=arguments.repeats,
         short_rounds=arguments.short_rounds,
-        organizations=arguments.organizations,
+        organizations=known if arguments.organizations is None else arguments.organizations,
         ranks=arguments.ranks,
         cohorts=arguments.cohorts,
     )
@@ -286,7 +296,7 @@ COMMANDS: dict[str, Command] = {
     CONSOLE: (_console_parser, _console, "console and run, starting at once"),
     "run": (_run_parser, _run, "the same run with no terminal; --json puts every event on stdout"),
     "export": (_export_parser, _export, "write a finished round's adapter, or a merged model"),
-    "bench": (_bench_parser, _bench, "measure a claim on this machine: quality, speed, rounds"),
+    "bench": (_bench_parser, _bench, "measure a claim on this machine: quality, speed, rounds, console"),
     "doctor": (_doctor_parser, _doctor, "what this machine has and what is missing; --data: your text in counts"),
 }
 

@@ -127,8 +127,17 @@ def _rounds(asked: Asked, say: Callable[[str], None]) -> Report:
     return Costs(asked.config, asked.organizations, asked.ranks, asked.cohorts, say).report()
 
 
+def _console(asked: Asked, say: Callable[[str], None]) -> Report:
+    try:
+        from fedlora_tui.benchmarks.console import ConsoleBench
+    except ModuleNotFoundError as missing:
+        raise UserError(f"bench console needs pseudo-terminals, which this system lacks ({missing.name})") from None
+    return ConsoleBench(asked.config, asked.organizations, asked.repeats, say).report()
+
+
 BENCHES: dict[str, Callable[[Asked, Callable[[str], None]], Report]] = {
     "quality": _quality,
     "speed": _speed,
     "rounds": _rounds,
+    "console": _console,
 }
