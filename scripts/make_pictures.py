@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / "docs" / "pictures"
 SIZES = {"overview": (120, 40), "compact": (80, 24)}
 RUN = {"federation.organizations": "12", "federation.rounds": "20", "federation.learning_rate": "4e-3"}
-STOPPED_AT = (7, 5)
+STOPPED_AT = (7, 3)
 """The round and local step that the pictures show."""
 
 TERMINAL = {"LANG": "C.UTF-8", "TERM": "xterm-256color", "COLORTERM": "truecolor"}
