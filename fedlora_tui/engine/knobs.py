@@ -31,13 +31,6 @@ class Change:
     org: str = ""
     to: Any = None
 
-    @property
-    def value(self) -> Any:
-        """What the answer to the command repeats."""
-        if self.command not in KEYS:
-            return self.org
-        return {"org": self.org, self.command: self.to} if self.org else self.to
-
 
 def setting(config: Config, change: Change) -> Any:
     """Give what a knob stands at."""
