@@ -9,11 +9,14 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from fedlora_tui import __version__
 from fedlora_tui.config import RULES, Config, Setting, load
 from fedlora_tui.errors import UserError
+
+if TYPE_CHECKING:
+    from fedlora_tui.engine.race import Entry
 
 PROGRAM = "fedlora-tui"
 CONSOLE = ""
@@ -73,6 +76,16 @@ def _with_configuration(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(flag, metavar=value, help=f"{text} ({name})", const=name, **shared)
 
 
+def _with_race(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--race",
+        metavar="KEY=VALUE,...",
+        action="append",
+        default=[],
+        help="a run for each value, side by side over one base, like lora.rank=2,4,8 (repeatable: all combinations)",
+    )
+
+
 def _console_parser() -> _Parser:
     commands = "\n".join(f"  {name:<10} {text}" for name, (_, _, text) in COMMANDS.items() if name != CONSOLE)
     parser = _Parser(
@@ -84,6 +97,7 @@ def _console_parser() -> _Parser:
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     parser.add_argument("--ascii", action="store_true", help="draw with plain characters only")
+    _with_race(parser)
     _with_configuration(parser)
     return parser
 
@@ -92,6 +106,7 @@ def _run_parser() -> _Parser:
     parser = _Parser(f"{PROGRAM} run", description="The same run with no terminal: progress on stderr.")
     parser.add_argument("--json", action="store_true", help="put every event on stdout, a line of JSON each")
     parser.add_argument("--wait", action="store_true", help="a run that pauses by itself waits instead of failing")
+    _with_race(parser)
     _with_configuration(parser)
     return parser
 
@@ -215,6 +230,14 @@ def _configuration(arguments: argparse.Namespace) -> Config:
     return load(_config_file(arguments.config), arguments.settings)
 
 
+def _entries(arguments: argparse.Namespace) -> list[Entry]:
+    """Give the run that was asked for, or the runs of a race."""
+    from fedlora_tui.engine.race import entries
+
+    path = _config_file(arguments.config)
+    return entries(arguments.race, lambda settings: load(path, [*arguments.settings, *settings]))
+
+
 def _config_file(named: str | None) -> Path | None:
     if named is not None:
         return Path(named)
@@ -230,13 +253,13 @@ def _runs_dir(arguments: argparse.Namespace) -> Path:
 def _console(arguments: argparse.Namespace) -> int:
     from fedlora_tui.console_run import run_with_console
 
-    return run_with_console(_configuration(arguments), arguments.ascii)
+    return run_with_console(_entries(arguments), arguments.ascii)
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from fedlora_tui.headless import run_headless
 
-    return run_headless(_configuration(arguments), json_lines=arguments.json, patient=arguments.wait)
+    return run_headless(_entries(arguments), json_lines=arguments.json, patient=arguments.wait)
 
 
 def _export(arguments: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -15,35 +16,42 @@ from fedlora_tui.console.drawing.glyphs import glyphs_for
 from fedlora_tui.console.entry import run_console
 from fedlora_tui.console.options import ConsoleOptions
 from fedlora_tui.console.terminal import has_terminal
-from fedlora_tui.engine.run import LOG, Manner, Run, log_to_files_alone
+from fedlora_tui.engine.race import Entry, Race
+from fedlora_tui.engine.run import LOG, Manner, log_to_files_alone
 from fedlora_tui.errors import UserError
-from fedlora_tui.farewell import farewell
+from fedlora_tui.farewell import farewells
 
 
-def run_with_console(config: Config, ascii_only: bool) -> int:
-    """Show a run until its operator leaves; give the exit status. Raises UserError where there is no terminal."""
+def run_with_console(given: Sequence[Entry], ascii_only: bool) -> int:
+    """Show a run, or a race of several, until the operator leaves; give the exit status.
+
+    Raises UserError where there is no terminal.
+    """
     if not has_terminal():
         raise UserError("no terminal here: the console needs one; fedlora-tui run does the same run without")
     log_to_files_alone()
     terminated = _end_on_termination()
     with tempfile.TemporaryDirectory(prefix="fedlora-tui-") as waiting_room:
         early = Path(waiting_room) / LOG
-        run = Run(config, Manner(on_folder=lambda folder: _move_output(early, folder / LOG)))
-        result = run_console(run, _options(config, ascii_only), early)
+        race = Race(given, Manner(on_folder=lambda folder: _move_output(early, folder / LOG)))
+        result = run_console(race.racers, _options(given[0].config, ascii_only), early)
         if result.refusal is not None:
             raise UserError(result.refusal)
         if result.left == "abandoned":
-            run.abandon("left by the operator")
-        run.close()
+            race.abandon("left by the operator")
+        race.close()
         if result.failure is not None:
             sys.stderr.write(f"fedlora-tui: {result.failure}\n")
-        sys.stderr.write(farewell(result.state, glyphs_for(os.environ, sys.stderr.encoding, ascii_only)))
+        glyphs = glyphs_for(os.environ, sys.stderr.encoding, ascii_only)
+        sys.stderr.write(
+            farewells(list(zip((racer.label for racer in race.racers), result.states, strict=True)), glyphs)
+        )
         sys.stderr.flush()
     if terminated:
         status = 128 + signal.SIGTERM
     else:
-        status = 1 if result.failure is not None or result.state.phase == "failed" else 0
-    if not run.over:
+        status = 1 if result.failure is not None or any(state.phase == "failed" for state in result.states) else 0
+    if not race.over:
         # A worker inside a native call cannot be joined, and the interpreter would crash under it.
         os._exit(status)
     return status

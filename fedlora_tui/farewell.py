@@ -1,13 +1,59 @@
-"""What stands on the ordinary screen after a run was left: the run, its losses, its files, how to take it home."""
+"""What stands on the ordinary screen after a run was left: the run, its losses, its files, how to take it home.
+
+After a race: the table of its runs, the best one marked, and then each of them.
+"""
 
 from __future__ import annotations
 
 import shlex
+import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.drawing.glyphs import UNICODE, Glyphs
 from fedlora_tui.protocol.state import RunState
+
+
+def farewells(runs: Sequence[tuple[str, RunState]], glyphs: Glyphs = UNICODE) -> str:
+    """Write the lines for stderr about runs, each with the label that tells it from the others."""
+    whole = "".join(farewell(state, glyphs) for _, state in runs)
+    begun = any(state.started is not None for _, state in runs)
+    return f"{race_table(runs, glyphs)}\n{whole}" if len(runs) > 1 and begun else whole
+
+
+def race_table(runs: Sequence[tuple[str, RunState]], glyphs: Glyphs = UNICODE) -> str:
+    """Lay the runs of a race side by side: what was reached, what it took, and what each method lost on the way."""
+    head = ("", "setting", "hold-out", "gain", "best", "in round", "drift", "trainable", "MiB a round", "rounds")
+    reached = [state.eval_loss for _, state in runs if state.eval_loss is not None]
+    rows = [head, *(_race_row(label, state, min(reached, default=None), glyphs) for label, state in runs)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    return "".join(
+        "  ".join(
+            cell.ljust(width) if column < 2 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        + "\n"
+        for row in rows
+    )
+
+
+def _race_row(label: str, state: RunState, lowest: float | None, glyphs: Glyphs) -> tuple[str, ...]:
+    best, base, loss = state.best, state.base_loss, state.eval_loss
+    drifts = [row.drift for row in state.history if row.drift is not None]
+    moved = [row.bytes_up + row.bytes_down for row in state.history if row.round > 0]
+    return (
+        glyphs.run_state("done") if loss is not None and loss == lowest else "",
+        label,
+        numbers.loss(loss, glyphs),
+        numbers.signed(None if base is None or loss is None else base - loss, glyphs),
+        numbers.loss(best.eval_loss if best else None, glyphs),
+        numbers.whole(best.round if best else None, glyphs),
+        numbers.drift(statistics.fmean(drifts) if drifts else None, glyphs),
+        numbers.count_short(state.trainable or None, glyphs),
+        numbers.mebibytes(statistics.fmean(moved) if moved else None, glyphs),
+        numbers.of(state.round, state.rounds, glyphs),
+    )
 
 
 def farewell(state: RunState, glyphs: Glyphs = UNICODE) -> str:

@@ -1,4 +1,7 @@
-"""The face without a terminal: `fedlora-tui run`, with progress on stderr and, if asked for, every event on stdout."""
+"""The face without a terminal: `fedlora-tui run`, with progress on stderr and, if asked for, every event on stdout.
+
+The runs of a race are told side by side: each line begins with the run's label, each event carries its id.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,11 @@ from types import FrameType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from fedlora_tui.config import Config
 from fedlora_tui.console.drawing import numbers
-from fedlora_tui.engine.run import Manner, Run, log_to_files_alone
+from fedlora_tui.engine.race import Entry, Race, Racer
+from fedlora_tui.engine.run import Manner, log_to_files_alone
 from fedlora_tui.errors import UserError
-from fedlora_tui.farewell import farewell
+from fedlora_tui.farewell import farewells
 from fedlora_tui.protocol.commands import Stop
 from fedlora_tui.protocol.events import (
     UNRECORDED,
@@ -48,27 +51,42 @@ class JsonLines:
 
     def __init__(self) -> None:
         self.closed = False
-        self._records: SimpleQueue[Record | None] = SimpleQueue()
+        self._lines: SimpleQueue[str | None] = SimpleQueue()
         self._writer = threading.Thread(target=self._write, name="json lines", daemon=True)
         self._writer.start()
 
-    def __call__(self, record: Record) -> None:
+    def of_run(self) -> Callable[[Record], None]:
+        """Give a reader for a run that goes alone."""
+        return lambda record: self._put(record, "")
+
+    def of_racer(self) -> Callable[[Record], None]:
+        """Give a reader for a run of a race: its lines carry its id, which its first event tells."""
+        run = ""
+
+        def read(record: Record) -> None:
+            nonlocal run
+            run = record.event.run if isinstance(record.event, RunStarted) else run
+            self._put(record, run)
+
+        return read
+
+    def _put(self, record: Record, run: str) -> None:
         if record.seq != UNRECORDED:
-            self._records.put(record)
+            self._lines.put(to_json(record, run))
 
     def finish(self, given_up: Callable[[], bool]) -> None:
         """Wait until all is written, or until the wait is given up."""
-        self._records.put(None)
+        self._lines.put(None)
         while self._writer.is_alive() and not given_up():
             self._writer.join(LOOK_SECONDS)
 
     def _write(self) -> None:
-        while (record := self._records.get()) is not None and not self.closed:
-            self._write_one(record)
+        while (line := self._lines.get()) is not None and not self.closed:
+            self._write_one(line)
 
-    def _write_one(self, record: Record) -> None:
+    def _write_one(self, line: str) -> None:
         try:
-            sys.stdout.write(to_json(record) + "\n")
+            sys.stdout.write(line + "\n")
             sys.stdout.flush()
         except (OSError, ValueError):
             # The reader has what it wanted; what is still in Python's buffer must not raise again at exit.
@@ -79,10 +97,10 @@ class JsonLines:
 class Signals:
     """The first interrupt or termination ends the run; a second one ends the process."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, race: Race) -> None:
         self.caught: signal.Signals | None = None
         self.since = 0.0
-        self._run = run
+        self._race = race
         for kind in REASONS:
             signal.signal(kind, self._catch)
 
@@ -105,58 +123,61 @@ class Signals:
         """End the process without its worker, the journal's last line written."""
         # Written down by a thread of its own, for this may run while the main thread holds a lock that it needs.
         reason = REASONS[self.caught] if self.caught else "interrupted"
-        last_line = threading.Thread(target=self._run.abandon, args=(reason,), daemon=True)
+        last_line = threading.Thread(target=self._race.abandon, args=(reason,), daemon=True)
         last_line.start()
         last_line.join(LAST_LINE_SECONDS)
         sys.stderr.flush()
         os._exit(self.exit_status)
 
 
-def run_headless(config: Config, json_lines: bool, patient: bool) -> int:
-    """Run to the end without a terminal; give the exit status."""
+def run_headless(given: Sequence[Entry], json_lines: bool, patient: bool) -> int:
+    """Go through a run, or a race of several, without a terminal; give the exit status."""
     log_to_files_alone()
-    run = Run(config, Manner(patient=patient))
+    race = Race(given, Manner(patient=patient))
     lines = JsonLines()
     if json_lines:
-        run.subscribe(lines)
-    signals = Signals(run)
-    narration = Narration(Console(stderr=True, highlight=False))
-    run.start()
+        for run in race.runs:
+            run.subscribe(lines.of_racer() if len(given) > 1 else lines.of_run())
+    signals = Signals(race)
+    narration = Narration(Console(stderr=True, highlight=False), race.racers)
+    race.start()
     with narration:
-        _follow(run, narration, signals, lines)
-    run.close()
+        _follow(race, narration, signals, lines)
+    race.close()
     lines.finish(lambda: signals.late)
-    return _ending(run, signals)
+    return _ending(race, signals)
 
 
-def _follow(run: Run, narration: Narration, signals: Signals, lines: JsonLines) -> None:
+def _follow(race: Race, narration: Narration, signals: Signals, lines: JsonLines) -> None:
     asked = False
-    while not run.wait(LOOK_SECONDS):
-        narration.tell(run.drain(), run.state)
+    while not race.wait(LOOK_SECONDS):
+        narration.tell()
         if not asked and (signals.caught or lines.closed):
             asked = True
-            run.send(Stop(REASONS[signals.caught] if signals.caught else "standard output was closed"))
+            race.send(Stop(REASONS[signals.caught] if signals.caught else "standard output was closed"))
         if signals.late:
             narration.close()
             signals.leave_now()
-    narration.tell(run.drain(), run.state)
+    narration.tell()
 
 
-def _ending(run: Run, signals: Signals) -> int:
-    if signals.caught is None and run.refusal is not None:
-        raise UserError(run.refusal)
-    sys.stderr.write(farewell(run.state))
+def _ending(race: Race, signals: Signals) -> int:
+    if signals.caught is None and race.refusal is not None:
+        raise UserError(race.refusal)
+    sys.stderr.write(farewells([(racer.label, racer.state) for racer in race.racers]))
     sys.stderr.flush()
     if signals.caught is not None:
         return signals.exit_status
-    return EXIT_DONE if run.state.phase == "done" else EXIT_FAILED
+    return EXIT_DONE if all(run.state.phase == "done" for run in race.runs) else EXIT_FAILED
 
 
 class Narration:
-    """Progress on stderr: a live line on a terminal, one plain line a round elsewhere."""
+    """Progress on stderr: a live line a run on a terminal, one plain line a round elsewhere."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, racers: Sequence[Racer]) -> None:
         self._console = console
+        self._racers = racers
+        self._wide = max(len(racer.label) for racer in racers)
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -165,7 +186,7 @@ class Narration:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._task: TaskID = self._bar.add_task("starting", total=1.0, facts="")
+        self._tasks = [self._bar.add_task("starting", total=1.0, facts="") for _ in racers]
 
     def __enter__(self) -> Narration:
         self._bar.start()
@@ -175,20 +196,26 @@ class Narration:
         self.close()
 
     def close(self) -> None:
-        """Take the live line away."""
+        """Take the live lines away."""
         self._bar.stop()
 
-    def tell(self, records: Sequence[Record], state: RunState) -> None:
-        """Say what is new, and draw the live line anew."""
+    def tell(self) -> None:
+        """Say what is new, and draw the live lines anew."""
+        for racer, task in zip(self._racers, self._tasks, strict=True):
+            self._tell_of(racer, task)
+
+    def _tell_of(self, racer: Racer, task: TaskID) -> None:
+        records, state = racer.drain(), racer.state
+        label = racer.label and f"{racer.label:<{self._wide}}  "
         for record in records:
             sentence = _sentence(record, state)
             if sentence:
-                self._console.print(sentence, markup=False, soft_wrap=True)
+                self._console.print(f"{numbers.clock(record.t)}  {label}{sentence}", markup=False, soft_wrap=True)
         facts = f"round {numbers.of(state.round, state.rounds)}   hold-out {numbers.loss(state.eval_loss)}"
         left = state.seconds_left(time.time())
         facts += f"   {numbers.duration(left)} left" if left is not None else ""
         doing = _preparing(state) if state.phase == "starting" else facts
-        self._bar.update(self._task, description=state.phase, completed=state.progress, facts=doing)
+        self._bar.update(task, description=f"{label}{state.phase}", completed=state.progress, facts=doing)
 
 
 def _preparing(state: RunState) -> str:
@@ -204,25 +231,24 @@ def _preparing(state: RunState) -> str:
 def _sentence(record: Record, state: RunState) -> str:
     """Put into words what a person wants to find in a log; empty for all else."""
     event = record.event
-    at = numbers.clock(record.t)
     if isinstance(event, RunStarted):
         what = (
             f"{event.model} {numbers.count_short(event.params)}, {event.aggregation}, rank {event.rank}, {event.device}"
         )
-        return f"{at}  {event.run}: {len(event.orgs)} organizations, {what}"
+        return f"{event.run}: {len(event.orgs)} organizations, {what}"
     if isinstance(event, RoundFinished):
         before = next((row.eval_loss for row in reversed(state.history) if row.round == event.round - 1), None)
         change = None if before is None or event.eval_loss is None else event.eval_loss - before
         holdout = f"{numbers.loss(event.eval_loss)} ({numbers.signed(change)})"
         return (
-            f"{at}  round {event.round}/{event.rounds}   hold-out {holdout}"
+            f"round {event.round}/{event.rounds}   hold-out {holdout}"
             f"   train {numbers.loss(event.train_loss)}   drift {numbers.drift(event.drift)}"
             f"   {numbers.seconds(event.seconds)} s   {numbers.bytes_text(event.bytes_up + event.bytes_down)}"
         )
     if isinstance(event, UpdateRejected):
-        return f"{at}  {event.org}: reply refused: {event.reason}"
+        return f"{event.org}: reply refused: {event.reason}"
     if isinstance(event, Warned):
-        return f"{at}  {event.message}"
+        return event.message
     if isinstance(event, RunPaused) and event.reason:
-        return f"{at}  paused: {event.reason}"
+        return f"paused: {event.reason}"
     return ""

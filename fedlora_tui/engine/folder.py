@@ -31,7 +31,7 @@ def create(runs: Path, name: str, now: float) -> Path:
     stamp = time.strftime("%m%d-%H%M", time.localtime(now))
     attempt = 1
     while True:
-        suffix = (name if attempt == 1 else f"{name}-{attempt}") if name else _letters()
+        suffix = (name if attempt == 1 else f"{name}-{attempt}") if name else letters()
         folder = runs / f"{stamp}-{suffix}"
         try:
             folder.mkdir()
@@ -44,7 +44,8 @@ def create(runs: Path, name: str, now: float) -> Path:
         return folder
 
 
-def _letters() -> str:
+def letters() -> str:
+    """Give three random letters for a run's id."""
     return "".join(secrets.choice(ALPHABET) for _ in range(3))
 
 

@@ -128,11 +128,14 @@ class Prepared:
         return tuple({base.device: base for base in reversed(self.bases)}.values())[::-1]
 
 
-def prepare(config: Config, roster: Roster, say: Say) -> Prepared:
-    """Load the base and read the organizations, telling each stage as it begins and ends. Raises UserError."""
+def prepare(config: Config, roster: Roster, say: Say, beside: Prepared | None = None) -> Prepared:
+    """Load the base and read the organizations, telling each stage as it begins and ends. Raises UserError.
+
+    `beside` is a run that this one goes beside, over the same base.
+    """
     names = roster.names
     _check_combination(config, names)
-    base = _load_base(config, say)
+    base = _load_base(config, say) if beside is None else _shared_base(beside, say)
     texts = Texts(roster.source, base, config)
     first = _read_first(names, config)
     for index, name in enumerate(first):
@@ -148,10 +151,15 @@ def prepare(config: Config, roster: Roster, say: Say) -> Prepared:
     lora, seed = config.lora, config.federation.seed
     adapter = started(base.targets, lora.default_rank, lora.alpha, seed, lora.highest_rank)
     warnings = tuple(_warnings(texts, first))
-    elsewhere = (base_model.replica(base, device) for device in base_model.further_devices(config.model))
-    beside = (base_model.twin(base) for _ in range(1, min(lanes_on(base), len(names))))
-    replicas = (*elsewhere, *beside)
+    replicas = _replicas(base, config, len(names)) if beside is None else beside.replicas
     return Prepared(resolved(config, len(names)), base, texts, names, adapter, warnings, replicas)
+
+
+def _replicas(base: BaseModel, config: Config, organizations: int) -> tuple[BaseModel, ...]:
+    """Give the base once more for every further lane, on other devices or over the same weights."""
+    elsewhere = (base_model.replica(base, device) for device in base_model.further_devices(config.model))
+    twins = (base_model.twin(base) for _ in range(1, min(lanes_on(base), organizations)))
+    return (*elsewhere, *twins)
 
 
 def _check_combination(config: Config, names: tuple[str, ...]) -> None:
@@ -203,4 +211,11 @@ def _load_base(config: Config, say: Say) -> BaseModel:
     base = base_model.load(config.model, config.lora, downloading)
     detail = f"{config.model.base}, {base.parameters:,} parameters, {len(base.targets)} target modules"
     say(Preparing("base", "done", detail))
+    return base
+
+
+def _shared_base(beside: Prepared, say: Say) -> BaseModel:
+    base = beside.base
+    say(Preparing("device", "done", ", ".join(str(own.device) for own in beside.devices)))
+    say(Preparing("base", "done", f"{base.name}, {base.parameters:,} parameters, the same for all runs"))
     return base

@@ -58,12 +58,12 @@ class Watching:
         self._telling.tell(
             [ev.TrainStep(one.organization, round, one.step, one.steps, one.loss, one.tokens) for one in new]
         )
-        self._steering.between(self._round, self._step)
 
     def _emit(self, event: ev.Event) -> None:
         """Put what was told into the stream, and remember how far that is."""
         if isinstance(event, ev.TrainStep):
             self._round, self._step = event.round, event.step
+            self._steering.reached(event.round, event.step)
         self._stream.emit(event)
 
     def testing(self, round: int, organization: str) -> None:
@@ -72,13 +72,12 @@ class Watching:
         self._steering.between(round, self._step)
 
     def between(self) -> None:
-        """Let the operator in between two passes of a measurement."""
+        """Let the operator in between two local steps, or two passes of a measurement."""
         self._steering.between(self._round, self._step)
 
     def lanes_begin(self, count: int) -> None:
-        """Let a pause wait for all lanes, and each of them for its turn in telling."""
+        """Let each lane wait for its turn in telling."""
         self._telling.begin(count)
-        self._steering.lanes_begin(count)
 
     def lane_began(self, lane: int) -> None:
         """Know what this thread tells for what the lane tells."""
@@ -87,7 +86,6 @@ class Watching:
     def lane_ended(self) -> None:
         """Wait no longer for one of the lanes."""
         self._telling.end()
-        self._steering.lane_ended()
 
     def shrunk(self, cohort: int) -> None:
         """Report that fewer organizations go in one pass."""

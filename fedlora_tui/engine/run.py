@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from fedlora_tui.config import RULES, Config, to_mapping
 from fedlora_tui.engine import folder as run_folder
+from fedlora_tui.engine.course import Course, Entrant
 from fedlora_tui.engine.steering import Steering, Stopped, Terms
 from fedlora_tui.engine.stream import Inbox, Reader, Stream
 from fedlora_tui.errors import UserError
@@ -50,12 +51,21 @@ class Manner:
 class Run:
     """One run in a worker thread of this process; what a face holds as its `RunHandle`."""
 
-    def __init__(self, config: Config, manner: Manner | None = None, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        config: Config,
+        manner: Manner | None = None,
+        clock: Callable[[], float] = time.time,
+        course: Course | None = None,
+        place: int = 0,
+    ) -> None:
+        """A run of a race has its place on a course that it shares."""
         self.config = config
+        self._course, self._place = course or Course(), place
         self.manner = manner or Manner()
         self.folder: Path | None = None
         self._stream = Stream(clock)
-        self._steering = Steering(self._stream)
+        self._steering = Steering(self._stream, self._course.gate)
         self._inbox = Inbox()
         self._stream.subscribe(self._inbox.put)
         self._refusal: str | None = None
@@ -79,6 +89,10 @@ class Run:
     def send(self, command: Command) -> None:
         """Hand a command over; its answer is among the records before this returns."""
         self._steering.send(command)
+
+    def refuse(self, command: Command, reason: str) -> None:
+        """Answer a command that is not for this run to take."""
+        self._steering.refuse(command, reason)
 
     @property
     def over(self) -> bool:
@@ -118,12 +132,14 @@ class Run:
         _name_thread()
         try:
             prepared = self._prepare()
-            if prepared is not None:
+            self._refusal = self._course.start(self._place, self._refusal)
+            if prepared is not None and self._refusal is None:
                 self._go(prepared)
         except Exception as error:
             logger.exception("the run's folder or journal")
             self._untold(error)
         finally:
+            self._course.leave(self._place)
             self._steering.close()
             self._over.set()
 
@@ -137,9 +153,7 @@ class Run:
             roster = call_roster(self.config)
             self._say(ev.Preparing("device", "working", "loading torch"))
 
-            from fedlora_tui.engine.prepare import prepare
-
-            return prepare(self.config, roster, self._say)
+            return self._course.prepare(self.config, roster, self._say)
         except (UserError, Stopped) as refused:
             self._refusal = str(refused)
         except Exception as error:
@@ -209,27 +223,20 @@ class Run:
             serve(loop.grid, loop.run)
 
     def _loop(self, prepared: Prepared, folder: Path) -> RoundLoop:
-        from fedlora_tui.engine.rounds import RoundLoop, Watching, plan_of
+        from fedlora_tui.engine.rounds import RoundLoop, Watching
         from fedlora_tui.federation.client_app import ClientSide
-        from fedlora_tui.federation.local_grid import local_federation
         from fedlora_tui.federation.messages import AdapterSpec
         from fedlora_tui.federation.server_app import Server
         from fedlora_tui.lora.adapter import own_alphas, shapes
-        from fedlora_tui.lora.cohort_size import cohort_size
-        from fedlora_tui.lora.lanes import lanes_on
 
         config, base = prepared.config, prepared.base
         rank, alpha = config.lora.default_rank, config.lora.alpha
         spec = AdapterSpec(shapes(base.targets, rank), rank, alpha, own_alphas(base.targets))
         side = ClientSide(base, spec, prepared.texts.rows, Watching(self._stream, self._steering, len(prepared.bases)))
-        plan, length = plan_of(config, 0), config.model.max_length
-        asked = config.federation.cohort if base.rows_apart else 1
-        lanes = lanes_on(base)
-        cohort = min(cohort_size(asked, own, prepared.adapter, plan, length, lanes) for own in prepared.devices)
-        self._stream.emit(ev.CohortSized(cohort, len(prepared.bases)))
-        grid = local_federation(side, cohort, prepared.replicas)
-        server = Server(grid, spec)
-        return RoundLoop(prepared, grid, server, self._stream, self._steering, folder, self.manner.patient)
+        laid = self._course.lay(self._place, Entrant(prepared, side))
+        self._stream.emit(ev.CohortSized(laid.cohort, len(prepared.bases)))
+        server = Server(laid.grid, spec)
+        return RoundLoop(prepared, laid.grid, server, self._stream, self._steering, folder, self.manner.patient)
 
     def _terms(self, prepared: Prepared) -> Terms:
         source = prepared.texts.source

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fedlora_tui.config import Config
+from fedlora_tui.engine.gate import Gate
 from fedlora_tui.engine.knobs import KEYS, Change, refused, setting, turned
 from fedlora_tui.engine.stream import Stream
 from fedlora_tui.protocol import commands as ask
@@ -54,18 +55,22 @@ class _Wishes:
 class Steering:
     """The operator's side of the run's boundaries."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, gate: Gate | None = None) -> None:
+        """Runs whose work goes together share a gate."""
         self.paused_seconds = 0.0
         self._stream = stream
+        self._gate = gate or Gate()
+        self._gate.add(self._tell_paused)
         self._terms: Terms | None = None
         self._present: tuple[str, ...] = ()
         self._round = 0
         self._rounds = 0
         self._wishes = _Wishes()
-        self._paused = False
-        self._at_work = self._waiting = 0
+        self._paused_since: float | None = None
+        self._pause_reason = ""
+        self._reached = (0, 0)
         self._over = False
-        self._changed = threading.Condition(threading.RLock())
+        self._changed = self._gate.changed
 
     def open(self, terms: Terms, present: Collection[str], rounds: int) -> None:
         """Begin to take commands: the run is prepared."""
@@ -83,26 +88,25 @@ class Steering:
             try:
                 _HANDLERS[type(command)](self, command)
             except Refusal as refusal:
-                self._answer(ev.CommandRefused(command.name, command.value, str(refusal)))
+                self.refuse(command, str(refusal))
             self._changed.notify_all()
+
+    def refuse(self, command: ask.Command, reason: str) -> None:
+        """Answer that a command is not taken."""
+        self._answer(ev.CommandRefused(command.name, command.value, reason))
 
     def between(self, round: int, step: int) -> None:
         """Pause here for as long as the operator wants, and raise Stopped when the run is to end."""
         with self._changed:
+            self._reached = (round, step)
             if self._wishes.pause and self._wishes.stop is None:
-                self._wait_paused(round, step, "")
+                self._wait_paused()
             self._raise_if_stopped()
 
-    def lanes_begin(self, count: int) -> None:
-        """So many lanes begin to work; the run is paused when all that still do wait."""
+    def reached(self, round: int, step: int) -> None:
+        """Remember how far the run is, for a pause that is told while it waits for another run's."""
         with self._changed:
-            self._at_work = count
-
-    def lane_ended(self) -> None:
-        """One lane is done with its share."""
-        with self._changed:
-            self._at_work -= 1
-            self._changed.notify_all()
+            self._reached = (round, step)
 
     def begin_round(self, round: int) -> list[Change]:
         """Give the changes that take effect with this round, and forget them; may pause, may raise Stopped."""
@@ -136,8 +140,9 @@ class Steering:
         """Pause by itself before a round that cannot begin, until the operator has put it right and resumes."""
         with self._changed:
             self._round = round - 1
-            self._wishes.pause = True
-            self._wait_paused(round, 0, reason)
+            self._reached = (round, 0)
+            self._wishes.pause, self._pause_reason = True, reason
+            self._wait_paused()
             self._raise_if_stopped()
 
     def now_present(self, organizations: Collection[str]) -> None:
@@ -157,24 +162,31 @@ class Steering:
         with self._changed:
             return self._wishes.stop
 
-    def _wait_paused(self, round: int, step: int, reason: str) -> None:
-        since = None
-        self._waiting += 1
-        while self._wishes.pause and self._wishes.stop is None and not self._wishes.finish:
-            # Several lanes wait here at once; the pause is told, and its time counted, when the last has come.
-            if not self._paused and self._waiting >= self._at_work:
-                self._paused, since = True, time.monotonic()
-                self._stream.emit(ev.RunPaused(round, step, reason))
-                reason = ""
-            self._changed.wait()
-        self._waiting -= 1
-        self._paused = self._wishes.pause = False
-        if since is not None:
-            self.paused_seconds += time.monotonic() - since
+    def _wait_paused(self) -> None:
+        self._gate.wait(self._tell_paused, lambda: self._holds)
+        self._wishes.pause = False
+        self._note_pause_over()
+
+    @property
+    def _holds(self) -> bool:
+        """True while nothing is to go on."""
+        return self._wishes.pause and self._wishes.stop is None and not self._wishes.finish
+
+    def _tell_paused(self) -> None:
+        """Tell the pause, and begin to count its time, once everything that works waits."""
+        if self._holds and self._paused_since is None:
+            self._paused_since = time.monotonic()
+            self._stream.emit(ev.RunPaused(*self._reached, self._pause_reason))
+
+    def _note_pause_over(self) -> None:
+        if self._paused_since is not None:
+            self.paused_seconds += time.monotonic() - self._paused_since
+        self._paused_since, self._pause_reason = None, ""
 
     def _go_on(self) -> None:
         """Take a pause back. Said here and not by the worker, so that events stand in the order of the commands."""
-        self._wishes.pause = self._paused = False
+        self._wishes.pause = False
+        self._note_pause_over()
         self._stream.emit(ev.RunResumed(self._round))
 
     def _raise_if_stopped(self) -> None:
@@ -188,7 +200,8 @@ class Steering:
         if self._wishes.finish:
             raise Refusal("finishing: the round under way is the last")
         if self._wishes.pause:
-            raise Refusal("paused already" if self._paused else "pausing already, within one step")
+            told = self._paused_since is not None
+            raise Refusal("paused already" if told else "pausing already, within one step")
         self._wishes.pause = True
         self._acknowledge(command)
         self._stream.emit(ev.PauseRequested(self._round))

@@ -1,14 +1,14 @@
 """Flower's ClientApp: what an organization does when a message comes.
 
-`train_messages` is the one way to train: the ClientApp calls it with one message, LocalGrid with a cohort's worth. Same
-codec, same checks, equal replies.
+`train_together` is the one way to train: the ClientApp calls it with one message, passes with a cohort's worth, which
+may be of several runs over one base. Same codec, same checks, equal replies.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -36,9 +36,10 @@ from fedlora_tui.federation.messages import (
     read_version,
     train_reply,
 )
+from fedlora_tui.federation.passes import Watch
 from fedlora_tui.lora.adapter import Adapter
 from fedlora_tui.lora.base_model import BaseModel
-from fedlora_tui.lora.cohort import LocalTraining, StepDone, measure_cohort, train_cohort
+from fedlora_tui.lora.cohort import LocalTraining, Measured, StepDone, measure_cohort, train_cohort
 from fedlora_tui.lora.delta import NO_DELTA, BaseDelta, added
 from fedlora_tui.lora.resize import first_rows
 from fedlora_tui.lora.rows import Rows
@@ -50,7 +51,7 @@ HELD, HELD_DELTA, HELD_VERSION = "held-adapter", "held-delta", "held-version"
 """What an organization keeps from message to message: the adapter, what joined the base, and their version."""
 
 
-class Observer(Protocol):
+class Observer(Watch, Protocol):
     """Who watches organizations at work; every call may wait, and may raise to end the work."""
 
     def steps(self, round: int, done: Sequence[StepDone]) -> None:
@@ -60,19 +61,7 @@ class Observer(Protocol):
         """An organization begins to measure its hold-out."""
 
     def between(self) -> None:
-        """One pass of a measurement is over."""
-
-    def lanes_begin(self, count: int) -> None:
-        """So many lanes begin to answer messages at the same time."""
-
-    def lane_began(self, lane: int) -> None:
-        """The calling thread is one of them, counted from 0, until it says that it is done."""
-
-    def lane_ended(self) -> None:
-        """One of them is done."""
-
-    def shrunk(self, cohort: int) -> None:
-        """Memory ran out: from now on so many organizations go together, and those that failed go again."""
+        """A local step, or one pass of a measurement, is over for all that take part in it."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +72,10 @@ class ClientSide:
     spec: AdapterSpec
     rows: Callable[[str], Rows]
     observer: Observer
+
+
+SideOf = Callable[[Context], ClientSide]
+"""Gives the side of the run that an organization's context belongs to."""
 
 
 def client_app(side: ClientSide) -> ClientApp:
@@ -115,6 +108,7 @@ _Known = dict[tuple[object, ...], Any]
 @dataclass(frozen=True)
 class _Job:
     index: int
+    side: ClientSide
     message: Message
     context: Context
     model: _Model
@@ -125,32 +119,41 @@ class _Job:
 @dataclass(frozen=True)
 class _Measurement:
     index: int
+    side: ClientSide
     message: Message
     rows: Rows
 
 
 def train_messages(side: ClientSide, messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message]:
-    """Train the organizations of a cohort at once; replies stand in the order of the messages.
+    """Train the organizations of one run at once; see `train_together`."""
+    return train_together(side.base, lambda context: side, messages, contexts)
 
-    A message that is refused gets an error reply and leaves the others as they are.
+
+def train_together(
+    base: BaseModel, side_of: SideOf, messages: Sequence[Message], contexts: Sequence[Context]
+) -> list[Message]:
+    """Train the organizations of a cohort at once over `base`; replies stand in the order of the messages.
+
+    They may be of several runs. A message that is refused gets an error reply and leaves the others as they are.
     """
     replies: dict[int, Message] = {}
     known: _Known = {}
     jobs: list[_Job] = []
     for index, (message, context) in enumerate(zip(messages, contexts, strict=True)):
+        side = side_of(context)
         try:
             model = _received(side.spec, message, context, known)
             plan = read_plan(read_config(message))
-            jobs.append(_Job(index, message, context, model, side.rows(organization(context)), plan))
+            jobs.append(_Job(index, side, message, context, model, side.rows(organization(context)), plan))
         except Refused as refused:
             replies[index] = _error(message, refused)
     for own in _alike(jobs):
         trained = train_cohort(
-            side.base,
+            base,
             [_start(job) for job in own],
             [job.rows for job in own],
             [job.plan for job in own],
-            partial(side.observer.steps, own[0].plan.round),
+            partial(_tell, own),
             own[0].model.delta,
         )
         for job, result in zip(own, trained, strict=True):
@@ -160,6 +163,24 @@ def train_messages(side: ClientSide, messages: Sequence[Message], contexts: Sequ
     return [replies[index] for index in range(len(messages))]
 
 
+def _tell(jobs: Sequence[_Job], done: Sequence[StepDone]) -> None:
+    """Tell every run what its organizations did in a step; only then may one of them wait."""
+    of_side: dict[int, list[StepDone]] = {}
+    for step in done:
+        of_side.setdefault(id(jobs[step.place].side), []).append(step)
+    sides = _sides(jobs)
+    for side, round in sides:
+        if id(side) in of_side:
+            side.observer.steps(round, of_side[id(side)])
+    for side, _ in sides:
+        side.observer.between()
+
+
+def _sides(jobs: Sequence[_Job]) -> list[tuple[ClientSide, int]]:
+    """Give the runs that jobs belong to, each with the round that it trains."""
+    return list({id(job.side): (job.side, job.plan.round) for job in jobs}.values())
+
+
 def _start(job: _Job) -> Adapter:
     """Give what an organization trains: the global adapter, or its own part of it."""
     adapter, rank = job.model.adapter, job.plan.own_rank
@@ -167,28 +188,36 @@ def _start(job: _Job) -> Adapter:
 
 
 def _alike(jobs: Sequence[_Job]) -> list[list[_Job]]:
-    """Part jobs into those that can go in one pass: of one round, the same factors, over the same base."""
+    """Part jobs into those that can go in one pass: they train the same factors, over the same base."""
     groups: dict[tuple[object, ...], list[_Job]] = {}
     for job in jobs:
-        groups.setdefault((job.plan.round, job.plan.trains, id(job.model.delta)), []).append(job)
+        groups.setdefault((job.plan.trains, id(job.model.delta)), []).append(job)
     return list(groups.values())
 
 
 def evaluate_messages(side: ClientSide, messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message]:
-    """Measure the hold-outs of a cohort's organizations; replies stand in the order of the messages.
+    """Measure the hold-outs of one run's organizations; see `evaluate_together`."""
+    return evaluate_together(side.base, lambda context: side, messages, contexts)
 
-    A message that is refused gets an error reply and leaves the others as they are.
+
+def evaluate_together(
+    base: BaseModel, side_of: SideOf, messages: Sequence[Message], contexts: Sequence[Context]
+) -> list[Message]:
+    """Measure the hold-outs of a cohort's organizations over `base`; replies stand in the order of the messages.
+
+    They may be of several runs. A message that is refused gets an error reply and leaves the others as they are.
     """
     replies: dict[int, Message] = {}
     known: _Known = {}
     alone: list[_Measurement] = []
     adapted: list[tuple[_Measurement, _Model]] = []
     for index, (message, context) in enumerate(zip(messages, contexts, strict=True)):
+        side = side_of(context)
         try:
             config = read_config(message)
             base_alone = read_version(config) == BASE_ALONE
             model = None if base_alone else _received(side.spec, message, context, known)
-            job = _Measurement(index, message, side.rows(organization(context)))
+            job = _Measurement(index, side, message, side.rows(organization(context)))
             side.observer.testing(read_round(config), organization(context))
         except Refused as refused:
             replies[index] = _error(message, refused)
@@ -197,17 +226,32 @@ def evaluate_messages(side: ClientSide, messages: Sequence[Message], contexts: S
             alone.append(job)
         else:
             adapted.append((job, model))
-    measured = measure_cohort(side.base, None, [job.rows for job in alone], side.observer.between)
-    found = list(zip(alone, measured, strict=True))
+    for job, result in [*_measured_alone(base, alone), *_measured(base, adapted)]:
+        replies[job.index] = evaluate_reply(job.message, result)
+    return [replies[index] for index in range(len(messages))]
+
+
+def _measured_alone(base: BaseModel, jobs: Sequence[_Measurement]) -> Iterator[tuple[_Measurement, Measured]]:
+    """Measure the base alone on each hold-out."""
+    measured = measure_cohort(base, None, [job.rows for job in jobs], partial(_between, jobs))
+    yield from zip(jobs, measured, strict=True)
+
+
+def _measured(
+    base: BaseModel, adapted: Sequence[tuple[_Measurement, _Model]]
+) -> Iterator[tuple[_Measurement, Measured]]:
+    """Measure every hold-out under its adapter, those together for whom the same joined the base."""
     for delta in {id(model.delta): model.delta for _, model in adapted}.values():
         own = [(job, model.adapter) for job, model in adapted if model.delta is delta]
         jobs = [job for job, _ in own]
         rows, adapters = [job.rows for job in jobs], [adapter for _, adapter in own]
-        measured = measure_cohort(side.base, adapters, rows, side.observer.between, delta)
-        found += zip(jobs, measured, strict=True)
-    for job, result in found:
-        replies[job.index] = evaluate_reply(job.message, result)
-    return [replies[index] for index in range(len(messages))]
+        yield from zip(jobs, measure_cohort(base, adapters, rows, partial(_between, jobs), delta), strict=True)
+
+
+def _between(jobs: Sequence[_Measurement]) -> None:
+    """Let every run in that takes part in a measurement."""
+    for side in {id(job.side): job.side for job in jobs}.values():
+        side.observer.between()
 
 
 def organization(context: Context) -> str:

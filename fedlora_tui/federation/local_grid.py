@@ -1,19 +1,14 @@
 """Flower's Grid, in process: nodes join and leave, messages are answered at once by a ClientApp, in any thread.
 
-Flower's strategies and our own round loop both run on it. Where cohort functions are given, the train (or evaluate)
-messages of one `send_and_receive` go through them together instead of one by one through the app. Where their memory
-runs out, fewer of them go together from then on, and those that failed go again. Where there are several lanes (one a
-GPU, or several on processors), each takes an equal share of the messages, at the same time as the others.
+Flower's strategies and our own round loop both run on it. Where there are passes, the messages of one
+`send_and_receive` go through them together instead of one by one through the app.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Protocol
 from uuid import uuid4
 
 from flwr.app import Context, Error, Message, MessageType, RecordDict
@@ -23,17 +18,10 @@ from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
-from fedlora_tui.federation.client_app import (
-    ORGANIZATION,
-    ClientSide,
-    client_app,
-    evaluate_messages,
-    train_messages,
-)
+from fedlora_tui.federation.client_app import ORGANIZATION, ClientSide, client_app, evaluate_together, train_together
 from fedlora_tui.federation.messages import GONE
+from fedlora_tui.federation.passes import Answering, Call, Lane, Passes
 from fedlora_tui.lora.base_model import BaseModel
-from fedlora_tui.lora.lanes import in_lanes, parted
-from fedlora_tui.lora.memory import OutOfMemory, give_back, ran_out
 
 HOLDS_FOR_FLOWER = "1.41"
 """The two private touches below (`_identify`, `_numbered`) were checked against this release."""
@@ -41,67 +29,19 @@ HOLDS_FOR_FLOWER = "1.41"
 SERVER_NODE = 1
 RUN_ID = 1
 
-CohortFunction = Callable[[Sequence[Message], Sequence[Context]], list[Message]]
-
-Lane = Mapping[str, CohortFunction]
-"""The cohort functions, by message type, of one copy of the base."""
-
-
-class Watch(Protocol):
-    """Who watches the grid at work."""
-
-    def lanes_begin(self, count: int) -> None:
-        """So many lanes begin to answer messages."""
-
-    def lane_began(self, lane: int) -> None:
-        """The calling thread is one of them, counted from 0, until it says that it is done."""
-
-    def lane_ended(self) -> None:
-        """One of them is done."""
-
-    def shrunk(self, cohort: int) -> None:
-        """Memory ran out: from now on so many organizations go together, and those that failed go again."""
-
-
-class Unwatched:
-    """Nobody watches."""
-
-    def lanes_begin(self, count: int) -> None:
-        """Do nothing."""
-
-    def lane_began(self, lane: int) -> None:
-        """Do nothing."""
-
-    def lane_ended(self) -> None:
-        """Do nothing."""
-
-    def shrunk(self, cohort: int) -> None:
-        """Do nothing."""
-
 
 class LocalGrid(Grid):
     """Organizations of one process as the nodes of a Flower federation."""
 
-    def __init__(
-        self,
-        app: ClientApp,
-        lanes: Sequence[Lane] = ({},),
-        cohort: int = 1,
-        watch: Watch | None = None,
-    ) -> None:
-        """Answer by `app`, or by a lane's cohort function of a message's type, at most `cohort` messages a call.
-
-        `watch` is told of lanes, and of the new number where memory ran out.
-        """
+    def __init__(self, app: ClientApp, passes: Answering | None = None, run_id: int = RUN_ID) -> None:
+        """Answer by `passes`, or one by one by `app` where there are none."""
         self.app = app
-        self.watch: Watch = watch or Unwatched()
-        self.lanes = tuple(lanes)
-        self.cohort = cohort
-        self._changing = threading.Lock()
+        self.passes = passes or OneByOne(app)
+        self.run_id = run_id
         self._contexts: dict[int, Context] = {}
         self._next_node = SERVER_NODE + 1
         self._replies: dict[str, Message] = {}
-        self._run = Run.create_empty(RUN_ID)
+        self._run = Run.create_empty(run_id)
         _identify()
 
     def join(self, organization: str) -> int:
@@ -109,7 +49,7 @@ class LocalGrid(Grid):
         node = self._next_node
         self._next_node += 1
         config: dict[str, str | int | float | bool] = {ORGANIZATION: organization}
-        self._contexts[node] = Context(RUN_ID, node, config, RecordDict(), {})
+        self._contexts[node] = Context(self.run_id, node, config, RecordDict(), {})
         return node
 
     def leave(self, node: int) -> None:
@@ -158,66 +98,38 @@ class LocalGrid(Grid):
         replies: dict[str, Message] = {}
         for kind in dict.fromkeys(message.metadata.message_type for message in sent):
             reached = [m for m in sent if m.metadata.message_type == kind and m.metadata.dst_node_id in self._contexts]
-            for reply in self._answer_all(kind, reached):
+            for reply in self.passes.answer(kind, [(m, self._contexts[m.metadata.dst_node_id]) for m in reached]):
                 replies[reply.metadata.reply_to_message_id] = _numbered(reply)
         return [replies.get(m.metadata.message_id) or _numbered(_gone(m)) for m in sent]
 
-    def _answer_all(self, kind: str, messages: Sequence[Message]) -> list[Message]:
-        """Answer messages of one type, an equal share in each lane."""
-        shares = parted(messages, len(self.lanes))
-        self.watch.lanes_begin(len(shares))
 
-        def answer(numbered: tuple[int, Lane], own: Sequence[Message]) -> list[Message]:
-            number, lane = numbered
-            self.watch.lane_began(number)
-            try:
-                return self._answer_in_lane(lane, kind, own)
-            finally:
-                self.watch.lane_ended()
+class OneByOne:
+    """Answers every message by itself, through Flower's own app."""
 
-        return in_lanes(list(enumerate(self.lanes)), shares, answer)
+    def __init__(self, app: ClientApp) -> None:
+        self._app = app
 
-    def _answer_in_lane(self, lane: Lane, kind: str, messages: Sequence[Message]) -> list[Message]:
-        replies: list[Message] = []
-        while len(replies) < len(messages):
-            together = messages[len(replies) :][: self.cohort]
-            replies += self._answer_in_memory(lane, kind, together) or ()
-        return replies
+    def answer(self, kind: str, calls: Sequence[Call]) -> list[Message]:
+        """Answer every call; one that breaks the app is answered by an error."""
+        return [self._answer(message, context) for message, context in calls]
 
-    def _answer_in_memory(self, lane: Lane, kind: str, messages: Sequence[Message]) -> list[Message] | None:
-        """Answer messages together; None where there is no memory for so many, and fewer are to be tried."""
+    def _answer(self, message: Message, context: Context) -> Message:
         try:
-            return self._answer(lane, kind, messages)
-        except Exception as error:
-            if not ran_out(error):
-                raise
-            if len(messages) == 1:
-                raise OutOfMemory(
-                    "memory ran out on one organization alone: lower federation.batch_size or model.max_length, "
-                    "or set model.gradient_checkpointing = true"
-                ) from error
-        # Only outside the clause above is nothing of the pass that failed held by its traceback any more.
-        give_back()
-        with self._changing:
-            # Another lane may have found out by itself.
-            if len(messages) // 2 < self.cohort:
-                self.cohort = len(messages) // 2
-                self.watch.shrunk(self.cohort)
-        return None
-
-    def _answer(self, lane: Lane, kind: str, messages: Sequence[Message]) -> list[Message]:
-        contexts = [self._contexts[message.metadata.dst_node_id] for message in messages]
-        together = lane.get(kind)
-        if together is not None:
-            return together(messages, contexts)
-        return [self._answer_one(message, context) for message, context in zip(messages, contexts, strict=True)]
-
-    def _answer_one(self, message: Message, context: Context) -> Message:
-        try:
-            return self.app(message, context)
+            return self._app(message, context)
         except Exception as error:
             logging.getLogger(__name__).exception("client of node %s", message.metadata.dst_node_id)
             return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, type(error).__name__), reply_to=message)
+
+
+def lanes_over(bases: Sequence[BaseModel], side_of: Callable[[Context], ClientSide]) -> list[Lane]:
+    """Make a lane of each copy of the base, for organizations of the sides that `side_of` gives."""
+    return [
+        {
+            MessageType.TRAIN: partial(train_together, base, side_of),
+            MessageType.EVALUATE: partial(evaluate_together, base, side_of),
+        }
+        for base in bases
+    ]
 
 
 def local_federation(side: ClientSide, cohort: int, replicas: Sequence[BaseModel] = ()) -> LocalGrid:
@@ -225,11 +137,8 @@ def local_federation(side: ClientSide, cohort: int, replicas: Sequence[BaseModel
 
     `replicas` are the same base once more, for further lanes, which work at the same time.
     """
-    lanes = [
-        {MessageType.TRAIN: partial(train_messages, own), MessageType.EVALUATE: partial(evaluate_messages, own)}
-        for own in (side, *(replace(side, base=replica) for replica in replicas))
-    ]
-    return LocalGrid(client_app(side), lanes, cohort, side.observer)
+    lanes = lanes_over((side.base, *replicas), lambda context: side)
+    return LocalGrid(client_app(side), Passes(lanes, cohort, [side.observer]))
 
 
 def _gone(message: Message) -> Message:

@@ -86,13 +86,17 @@ class Measured:
 
 @dataclass(frozen=True)
 class StepDone:
-    """One organization's local step `step` of `steps`, with its mean loss over `tokens` targets."""
+    """One organization's local step `step` of `steps`, with its mean loss over `tokens` targets.
+
+    `place` is the organization's, counted from 0, among those that train: names need not differ.
+    """
 
     organization: str
     step: int
     steps: int
     loss: float
     tokens: int
+    place: int = 0
 
 
 StepObserver = Callable[[Sequence[StepDone]], None]
@@ -102,7 +106,8 @@ StepObserver = Callable[[Sequence[StepDone]], None]
 class _Member:
     """One organization at work: its batches, its generator of dropout, its sums."""
 
-    def __init__(self, base: BaseModel, rows: Rows, plan: LocalTraining) -> None:
+    def __init__(self, base: BaseModel, place: int, rows: Rows, plan: LocalTraining) -> None:
+        self.place = place
         self.organization = rows.organization
         self.batches = batches(
             rows.train, plan.batch_size, plan.seed, rows.organization, plan.round, plan.local_steps, plan.local_epochs
@@ -134,10 +139,10 @@ def train_cohort(
     if any(plan.trains != trains for plan in plans):
         raise ValueError("the organizations of a cohort train the same factors")
     delta = placed(delta, base.device)
-    members = [_Member(base, own, plan) for own, plan in zip(rows, plans, strict=True)]
+    members = [_Member(base, place, own, plan) for place, (own, plan) in enumerate(zip(rows, plans, strict=True))]
     stack = Stack(starts, base.device, trains)
     optimizer = CohortAdamW(stack, [Descent(plan.learning_rate, plan.clip_norm, plan.proximal_mu) for plan in plans])
-    results: dict[str, Trained] = {}
+    results: dict[int, Trained] = {}
     readback = Readback(base.device, partial(_tell, observe))
     active = members
     for step in range(max(len(member.batches) for member in members) + 1):
@@ -146,7 +151,7 @@ def train_cohort(
             readback.read_all()
             for index, member in enumerate(active):
                 if index not in going:
-                    results[member.organization] = _trained(member, stack.of(index))
+                    results[member.place] = _trained(member, stack.of(index))
             active = [active[index] for index in going]
             if not active:
                 break
@@ -154,7 +159,7 @@ def train_cohort(
         losses, counts = _pass(base, active, optimizer.stack, step, delta)
         optimizer.update()
         readback.add(losses, (tuple(active), counts, step))
-    return [results[member.organization] for member in members]
+    return [results[member.place] for member in members]
 
 
 _Taken = tuple[Sequence[_Member], Sequence[int], int]
@@ -168,7 +173,7 @@ def _tell(observe: StepObserver, losses: Sequence[float], taken: _Taken) -> None
     for member, loss, count in zip(active, losses, counts, strict=True):
         member.loss_sum += loss * count
         member.tokens += count
-        done.append(StepDone(member.organization, step + 1, len(member.batches), loss, count))
+        done.append(StepDone(member.organization, step + 1, len(member.batches), loss, count, member.place))
     observe(done)
 
 

@@ -431,9 +431,12 @@ class Unknown(Event):
     body: Mapping[str, Any] = field(default_factory=dict)
 
 
-def to_json(record: Record) -> str:
-    """Write a record as one line of JSON; numbers that are not finite become null."""
-    head = {"v": VERSION, "seq": record.seq, "t": round(record.t, 3)}
+def to_json(record: Record, run: str = "") -> str:
+    """Write a record as one line of JSON; numbers that are not finite become null.
+
+    `run` is its run's id, where the lines of several runs go one way.
+    """
+    head = {"v": VERSION, "seq": record.seq, "t": round(record.t, 3), **({"run": run} if run else {})}
     event = record.event
     if isinstance(event, Unknown):
         body = {"type": event.kind, **event.body}

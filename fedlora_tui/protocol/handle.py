@@ -28,3 +28,12 @@ class RunHandle(Protocol):
     @property
     def refusal(self) -> str | None:
         """The one line that says why the run could not begin (bad data, no such model), else None."""
+
+
+class RacerHandle(RunHandle, Protocol):
+    """A run that may go beside others of the same federation; `label` says what tells it from them, else it is empty.
+
+    What is sent to one acts on all, but exports, and any of them starts all.
+    """
+
+    label: str

@@ -19,7 +19,6 @@ from fedlora_tui.federation.local_grid import (
     RUN_ID,
     SERVER_NODE,
     LocalGrid,
-    Unwatched,
     local_federation,
 )
 from fedlora_tui.federation.messages import (
@@ -33,6 +32,7 @@ from fedlora_tui.federation.messages import (
     read_train_reply,
     train_content,
 )
+from fedlora_tui.federation.passes import Passes
 from fedlora_tui.federation.server_app import Server, serve
 from fedlora_tui.lora.adapter import shapes
 from fedlora_tui.lora.base_model import replica, twin
@@ -203,8 +203,20 @@ def test_the_server_app_of_flower_runs_on_the_grid_and_lets_errors_through():
 PLAN = LocalTraining(round=1, seed=7, local_steps=3, local_epochs=0, batch_size=2, learning_rate=5e-3)
 
 
-class Nobody(Unwatched):
+class Nobody:
     """Watches nothing."""
+
+    def lanes_begin(self, count):
+        pass
+
+    def lane_began(self, lane):
+        pass
+
+    def lane_ended(self):
+        pass
+
+    def shrunk(self, cohort):
+        pass
 
     def steps(self, round, done):
         pass
@@ -216,7 +228,7 @@ class Nobody(Unwatched):
         pass
 
 
-class Shrinking(Unwatched):
+class Shrinking(Nobody):
     """Keeps what it is told of a cohort that shrinks."""
 
     def __init__(self, told):
@@ -454,7 +466,7 @@ def test_where_memory_runs_out_fewer_go_together_and_nothing_is_lost(fits, told)
 
     world.texts |= {name: random_rows(name, 6, 1, least=24, most=24) for name in "def"}
     alone.texts |= {name: world.texts[name] for name in "def"}
-    world.grid = LocalGrid(client_app(world.side), [{MessageType.TRAIN: together}], 100, Shrinking(shrunk))
+    world.grid = LocalGrid(client_app(world.side), Passes([{MessageType.TRAIN: together}], 100, [Shrinking(shrunk)]))
     answers = world.server().train(dict.fromkeys(list("abcdef"), PLAN), model(world.start, 0))
     assert (shrunk, calls) == (told, [6, 3, 3] if fits == 3 else [6, 3, 1, 1, 1, 1, 1, 1])
     for ours, theirs in zip(
@@ -477,7 +489,7 @@ def test_other_errors_and_one_organization_too_large_for_itself_end_the_round(er
         beyond_all_memory()
 
     world = Federation()
-    world.grid = LocalGrid(client_app(world.side), [{MessageType.TRAIN: together}], 100)
+    world.grid = LocalGrid(client_app(world.side), Passes([{MessageType.TRAIN: together}], 100))
     with pytest.raises(RuntimeError if error else OutOfMemory, match=said):
         world.server().train(dict.fromkeys(list(world.texts), PLAN), model(world.start, 0))
 
@@ -515,7 +527,7 @@ def test_each_lane_has_a_thread_of_its_own_and_the_same_messages_each_time():
 
         return {MessageType.TRAIN: together}
 
-    world.grid = LocalGrid(client_app(world.side), [lane(0), lane(1)], 3)
+    world.grid = LocalGrid(client_app(world.side), Passes([lane(0), lane(1)], 3))
     server = world.server()
     for _ in range(2):
         assert len(server.train(dict.fromkeys(list(world.texts), PLAN), model(world.start, 0))) == 3
@@ -534,7 +546,7 @@ def test_the_error_of_one_lane_ends_the_round_when_the_others_have_ended_theirs(
         raise RuntimeError("one lane is gone")
 
     lanes = [{MessageType.TRAIN: breaks}, {MessageType.TRAIN: works}]
-    world.grid = LocalGrid(client_app(world.side), lanes, 3)
+    world.grid = LocalGrid(client_app(world.side), Passes(lanes, 3))
     with pytest.raises(RuntimeError, match="one lane is gone"):
         world.server().train(dict.fromkeys(list(world.texts), PLAN), model(world.start, 0))
     assert ended == [1]
@@ -555,7 +567,7 @@ def test_where_one_lane_runs_out_of_memory_all_go_on_with_fewer():
         return {MessageType.TRAIN: together}
 
     lanes = [tight(), tight()]
-    world.grid = LocalGrid(client_app(world.side), lanes, 100, Shrinking(shrunk))
+    world.grid = LocalGrid(client_app(world.side), Passes(lanes, 100, [Shrinking(shrunk)]))
     answers = world.server().train(dict.fromkeys(list(world.texts), PLAN), model(world.start, 0))
     assert all(answer.reply is not None for answer in answers)
-    assert (shrunk, world.grid.cohort) == ([2], 2)
+    assert (shrunk, world.grid.passes.cohort) == ([2], 2)

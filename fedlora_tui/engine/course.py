@@ -1,0 +1,132 @@
+"""What the runs of a race share: the base, the passes over it, and the gate where they pause. A run alone has its own.
+
+Every run has a thread, a journal and a folder of its own. They wait for one another at three places: before any of them
+makes its folder, so that a race begins whole or not at all; when their passes are laid out; and wherever they send
+messages.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fedlora_tui.config import Config
+from fedlora_tui.engine.gate import Gate
+from fedlora_tui.engine.meeting import Meeting
+from fedlora_tui.organizations.roster import Roster
+
+if TYPE_CHECKING:
+    from flwr.app import Message
+
+    from fedlora_tui.engine.prepare import Prepared, Say
+    from fedlora_tui.federation.client_app import ClientSide
+    from fedlora_tui.federation.local_grid import LocalGrid
+    from fedlora_tui.federation.passes import Answering, Sent
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A run that is prepared, and its side of the passes."""
+
+    prepared: Prepared
+    side: ClientSide
+
+
+@dataclass(frozen=True)
+class Laid:
+    """A run's way to its organizations, and how many of them, of all runs together, go in one pass."""
+
+    grid: LocalGrid
+    cohort: int
+
+
+class Course:
+    """What runs share; each has a place, counted from 0, and a label that tells it from the others."""
+
+    def __init__(self, labels: Sequence[str] = ("",)) -> None:
+        self.gate = Gate()
+        self._labels, runs = labels, len(labels)
+        self._preparing = threading.Lock()
+        self._first: Prepared | None = None
+        self._passes: Answering
+        self._starting: Meeting[str | None, str | None] = Meeting(runs, self._first_refusal)
+        self._laying: Meeting[Entrant, Laid] = Meeting(runs, self._lay)
+        self._sending: Meeting[Sent, list[Message]] = Meeting(runs, self._answer)
+
+    def prepare(self, config: Config, roster: Roster, say: Say) -> Prepared:
+        """Prepare a run; the first one loads the base, and the others go beside it. Raises UserError."""
+        from fedlora_tui.engine.prepare import prepare
+
+        with self._preparing:
+            prepared = prepare(config, roster, say, self._first)
+            self._first = self._first or prepared
+        return prepared
+
+    def start(self, place: int, refusal: str | None) -> str | None:
+        """Wait until all are prepared; give why none of them begins, None where all do."""
+        return self._starting.bring(place, refusal)
+
+    def lay(self, place: int, entrant: Entrant) -> Laid:
+        """Lay out the passes when all have come."""
+        return self._laying.bring(place, entrant)
+
+    def leave(self, place: int) -> None:
+        """A run has ended: nobody waits for it."""
+        for meeting in (self._starting, self._laying, self._sending):
+            meeting.leave(place)
+
+    def _first_refusal(self, refusals: Mapping[int, str | None]) -> Mapping[int, str | None]:
+        """Let nobody begin where one cannot."""
+        refused = [(self._labels[place], reason) for place, reason in refusals.items() if reason is not None]
+        told = next((f"{label}: {reason}" if label else reason for label, reason in refused), None)
+        return dict.fromkeys(refusals, told)
+
+    def _lay(self, entrants: Mapping[int, Entrant]) -> Mapping[int, Laid]:
+        from fedlora_tui.federation.client_app import client_app
+        from fedlora_tui.federation.local_grid import LocalGrid, lanes_over
+        from fedlora_tui.federation.passes import Passes, Shared
+
+        sides = {run_id(place): entrant.side for place, entrant in entrants.items()}
+        cohort = _cohort([entrant.prepared for entrant in entrants.values()])
+        bases = next(iter(entrants.values())).prepared.bases
+        lanes = lanes_over(bases, lambda context: sides[context.run_id])
+        self._passes = Passes(lanes, cohort, [self.gate, *(side.observer for side in sides.values())])
+        return {
+            place: Laid(
+                LocalGrid(
+                    client_app(entrant.side), Shared(lambda sent, own=place: self._send(own, sent)), run_id(place)
+                ),
+                cohort,
+            )
+            for place, entrant in entrants.items()
+        }
+
+    def _send(self, place: int, sent: Sent) -> list[Message]:
+        return self._sending.bring(place, sent)
+
+    def _answer(self, sent: Mapping[int, Sent]) -> Mapping[int, list[Message]]:
+        from fedlora_tui.federation.passes import answered_together
+
+        return answered_together(self._passes, sent)
+
+
+def run_id(place: int) -> int:
+    """Give Flower's number of the run at a place."""
+    return place + 1
+
+
+def _cohort(entrants: Sequence[Prepared]) -> int:
+    """Give how many organizations go in one pass: as many as suit the run that takes the most."""
+    from fedlora_tui.engine.rounds import plan_of
+    from fedlora_tui.lora.cohort_size import cohort_size
+    from fedlora_tui.lora.lanes import lanes_on
+
+    sizes = []
+    for prepared in entrants:
+        config, base = prepared.config, prepared.base
+        asked = config.federation.cohort if base.rows_apart else 1
+        plan, length, lanes = plan_of(config, 0), config.model.max_length, lanes_on(base)
+        sizes += [cohort_size(asked, own, prepared.adapter, plan, length, lanes) for own in prepared.devices]
+    return min(sizes)

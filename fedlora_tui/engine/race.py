@@ -1,0 +1,193 @@
+"""Several runs of one federation at different settings, side by side over one base, in the same passes.
+
+Each is a run of its own, with a folder, a journal and an id, and its result is that of the same run alone. What the
+operator asks of one is asked of all: they pause, go on and end together, and the same organizations come and go.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+from fedlora_tui.config import RULES, Config, Setting
+from fedlora_tui.engine.course import Course
+from fedlora_tui.engine.folder import letters
+from fedlora_tui.engine.knobs import KEYS
+from fedlora_tui.engine.run import Manner, Run
+from fedlora_tui.errors import UserError
+from fedlora_tui.protocol.commands import Command, Export
+from fedlora_tui.protocol.events import Record
+from fedlora_tui.protocol.state import RunState
+
+LEFT_OUT = {"federation.cohort"}
+RACED = (
+    "lora.rank",
+    "lora.alpha",
+    "lora.dropout",
+    *(n for n in RULES if n.startswith("federation.") and n not in LEFT_OUT),
+)
+"""What may differ between runs; all else is of the base and the text that they share."""
+
+MOST_RUNS = 16
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The configuration of one run, and the words that tell it from the others, empty where it runs alone."""
+
+    config: Config
+    label: str = ""
+
+
+def entries(options: Sequence[str], load: Callable[[Iterable[Setting]], Config]) -> list[Entry]:
+    """Give an entry for every combination of the values of `--race KEY=VALUE,...` options. Raises UserError.
+
+    `load` gives a configuration with some settings laid over it.
+    """
+    if not options:
+        return [Entry(load([]))]
+    axes = [_axis(option) for option in options]
+    if len({axis[0].name for axis in axes}) < len(axes):
+        raise UserError("--race: each key once, with all its values")
+    combinations = list(product(*axes))
+    if not 2 <= len(combinations) <= MOST_RUNS:
+        raise UserError(f"--race: {len(combinations)} settings; allowed are 2 to {MOST_RUNS}")
+    found = [Entry(load(chosen), ", ".join(map(_words, chosen))) for chosen in combinations]
+    stem = found[0].config.runs.name or letters()
+    return [replace(entry, config=_named(entry.config, stem, entry.label)) for entry in found]
+
+
+def _axis(option: str) -> list[Setting]:
+    name, _, values = (part.strip() for part in option.partition("="))
+    if name not in RACED or not values:
+        known = "lora.rank, lora.alpha, lora.dropout and the keys of federation, but cohort"
+        raise UserError(f"--race {option}: allowed is KEY=VALUE,VALUE,...; KEY is one of {known}")
+    texts = [text.strip() for text in values.split(",")]
+    if "" in texts or len(set(texts)) < len(texts):
+        raise UserError(f"--race {option}: allowed are different values with commas between them")
+    return [Setting(name, text, f"--race {name}={text}") for text in texts]
+
+
+def _words(setting: Setting) -> str:
+    return f"{setting.name.partition('.')[2].replace('_', ' ')} {setting.text}"
+
+
+def _named(config: Config, stem: str, label: str) -> Config:
+    """Give a run of a race an id from which its setting can be read."""
+    name = f"{stem}-{re.sub(r'[^A-Za-z0-9.]+', '-', label)}"[:40]
+    return replace(config, runs=replace(config.runs, name=name))
+
+
+class Race:
+    """The runs of all entries, in one process; one entry is a run alone."""
+
+    def __init__(
+        self, given: Sequence[Entry], manner: Manner | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        course = Course([entry.label for entry in given])
+        self.entries = tuple(given)
+        self.runs = tuple(Run(entry.config, manner, clock, course, place) for place, entry in enumerate(given))
+        self._course = course
+        self._raced = _differing([entry.config for entry in given])
+        self._begun = False
+
+    @property
+    def racers(self) -> tuple[Racer, ...]:
+        """Give what faces hold of each run."""
+        return tuple(Racer(self, run, entry.label) for run, entry in zip(self.runs, self.entries, strict=True))
+
+    @property
+    def over(self) -> bool:
+        """True once every run is over."""
+        return all(run.over for run in self.runs)
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the race could not begin, or one of its runs could not."""
+        return next((run.refusal for run in self.runs if run.refusal is not None), None)
+
+    def start(self) -> None:
+        """Let every run begin, once."""
+        if not self._begun:
+            self._begun = True
+            for run in self.runs:
+                run.start()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the end of all, so long at most; True when it came."""
+        ending = time.monotonic() + seconds
+        return all(run.wait(max(0.0, ending - time.monotonic())) for run in self.runs)
+
+    def send(self, command: Command) -> None:
+        """Hand a command to every run, so that nothing of theirs happens between the first and the last."""
+        with self._course.gate.changed:
+            for run in self.runs:
+                if not run.over:
+                    run.send(command)
+
+    def send_from(self, run: Run, command: Command) -> None:
+        """Hand over what the operator of one run asks: exports are its own, all else is for all."""
+        if isinstance(command, Export):
+            run.send(command)
+        elif KEYS.get(command.name) in self._raced:
+            run.refuse(command, f"{KEYS[command.name]} is what these runs differ in")
+        else:
+            self.send(command)
+
+    def abandon(self, reason: str) -> None:
+        """Write down the end of every run whose worker does not come back in time."""
+        for run in self.runs:
+            run.abandon(reason)
+
+    def close(self) -> None:
+        """Let go of journals and logs."""
+        for run in self.runs:
+            run.close()
+
+
+class Racer:
+    """What a face holds of one run, alone or of a race: a `RunHandle` with a label."""
+
+    def __init__(self, race: Race, run: Run, label: str) -> None:
+        self.label = label
+        self._race, self._run = race, run
+
+    def start(self) -> None:
+        """Let the race begin."""
+        self._race.start()
+
+    def drain(self) -> Sequence[Record]:
+        """Give the run's records since the last call."""
+        return self._run.drain()
+
+    def send(self, command: Command) -> None:
+        """Hand a command over, to all runs where it concerns all."""
+        self._race.send_from(self._run, command)
+
+    @property
+    def state(self) -> RunState:
+        """The run as its events tell it, up to now."""
+        return self._run.state
+
+    @property
+    def over(self) -> bool:
+        """True once the run's worker is done."""
+        return self._run.over
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the run could not begin."""
+        return self._run.refusal
+
+
+def _differing(configs: Sequence[Config]) -> frozenset[str]:
+    """Name the keys in which configurations differ."""
+
+    def value(config: Config, name: str) -> object:
+        section, _, key = name.partition(".")
+        return getattr(getattr(config, section), key)
+
+    return frozenset(name for name in RACED if any(value(c, name) != value(configs[0], name) for c in configs))
