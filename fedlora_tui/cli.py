@@ -169,6 +169,7 @@ def _with_speed(group: Any) -> None:
         metavar="N",
         help="rounds of the short run against Flower's Ray engine (10); 0 leaves it out",
     )
+    group.add_argument("--short-length", type=_positive, default=64, metavar="N", help="tokens a row in it (64)")
 
 
 def _with_rounds(group: Any) -> None:
@@ -306,6 +307,7 @@ def _bench(arguments: argparse.Namespace) -> int:
         batch_sizes=arguments.batches,
         repeats=arguments.repeats,
         short_rounds=arguments.short_rounds,
+        short_length=arguments.short_length,
         organizations=known if arguments.organizations is None else arguments.organizations,
         ranks=arguments.ranks,
         cohorts=arguments.cohorts,

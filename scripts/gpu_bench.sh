@@ -37,7 +37,7 @@ AutoTokenizer.from_pretrained(EMBEDDED).save_pretrained(folder)
 PY
 
 "$PYTHON" -m fedlora_tui bench speed --json --batches 4 --repeats "$REPEATS" --short-rounds "$SHORT" \
-    --model "$MODEL" --orgs "$ORGANIZATIONS" --set model.device="$DEVICE" --set model.dtype="$DTYPE" \
+    --short-length "$LENGTH" --model "$MODEL" --orgs "$ORGANIZATIONS" --set model.device="$DEVICE" --set model.dtype="$DTYPE" \
     --set model.max_length="$LENGTH" --set federation.local_steps="$STEPS" > "$REPORT"
 
 "$PYTHON" - "$REPORT" <<'PY'

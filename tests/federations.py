@@ -49,7 +49,7 @@ def a_round(shape, weights, seed, ranks=(), dtype=torch.float64, number=1):
     replies = [
         Reply(f"org-{i}", adapter, weight) for i, (adapter, weight) in enumerate(zip(adapters, weights, strict=True))
     ]
-    return replies, Start(number, sent, anew)
+    return replies, Start(number, sent, lambda: anew)
 
 
 sides = st.tuples(st.integers(1, 9), st.integers(1, 9))
@@ -105,7 +105,7 @@ def as_dtype(given_round, dtype):
 
     return (
         [replace(reply, adapter=rounded(reply.adapter)) for reply in replies],
-        Start(start.round, rounded(start.sent), rounded(start.anew)),
+        Start(start.round, rounded(start.sent), lambda: rounded(start.anew)),
     )
 
 

@@ -50,7 +50,7 @@ def replies_of(adapters, weights=None):
 
 
 def start(sent):
-    return Start(1, sent, sent)
+    return Start(1, sent, lambda: sent)
 
 
 def dense(one):

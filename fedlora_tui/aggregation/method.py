@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from fedlora_tui.lora.adapter import Adapter, Factors
@@ -26,13 +27,18 @@ class Reply:
 class Start:
     """Where a round began.
 
-    `sent` is the global adapter that organizations trained from; the next one has its ranks and alphas. `anew` is an
-    adapter of the same shapes that has learned nothing: A random, from the seed and the round, and B zero.
+    `sent` is the global adapter that organizations trained from; the next one has its ranks and alphas. `draw` makes
+    what `anew` is.
     """
 
     round: int
     sent: Adapter
-    anew: Adapter
+    draw: Callable[[], Adapter]
+
+    @cached_property
+    def anew(self) -> Adapter:
+        """An adapter of the same shapes that has learned nothing: A random, from the seed and the round, and B zero."""
+        return self.draw()
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from fedlora_tui.engine.run import log_to_files_alone
 from fedlora_tui.errors import UserError
 
 BAR_WIDTH = 40
+PAGE_WIDTH = 160
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Asked:
     batch_sizes: tuple[int, ...] = (1, 4)
     repeats: int = 3
     short_rounds: int = 10
+    short_length: int = 64
     organizations: tuple[int, ...] = ()
     ranks: tuple[int, ...] = ()
     cohorts: tuple[int, ...] = ()
@@ -54,7 +56,8 @@ def run_bench(name: str, asked: Asked, as_json: bool) -> int:
         sys.stdout.write(report.to_json() + "\n")
         sys.stdout.flush()
     else:
-        print_report(Console(), report)
+        # A table in a file, or in a pipe, has no terminal whose width it would have to keep to.
+        print_report(Console(width=None if sys.stdout.isatty() else PAGE_WIDTH), report)
     return 0
 
 
@@ -118,7 +121,7 @@ def _quality(asked: Asked, say: Callable[[str], None]) -> Report:
 def _speed(asked: Asked, say: Callable[[str], None]) -> Report:
     from fedlora_tui.benchmarks.speed import Speed
 
-    return Speed(asked.config, asked.batch_sizes, asked.repeats, asked.short_rounds, say).report()
+    return Speed(asked.config, asked.batch_sizes, asked.repeats, asked.short_rounds, say, asked.short_length).report()
 
 
 def _rounds(asked: Asked, say: Callable[[str], None]) -> Report:

@@ -35,7 +35,7 @@ from fedlora_tui.lora.cohort_size import cohort_size
 from fedlora_tui.organizations.roster import call_roster
 
 ORGANIZATIONS, STEPS = 16, 8
-SHORT_ORGANIZATIONS, SHORT_STEPS, SHORT_LENGTH = 8, 4, 64
+SHORT_ORGANIZATIONS, SHORT_STEPS = 8, 4
 """What is measured where the configuration says nothing of it; the short run's own below."""
 
 LEARNING_RATE = 1e-3
@@ -94,13 +94,17 @@ class Measured:
 
 @dataclass
 class Speed:
-    """The benchmark: a configuration, batch sizes, repetitions, the short run's rounds (0: none), whom to tell."""
+    """The benchmark: a configuration, batch sizes, repetitions, whom to tell.
+
+    The short run has so many rounds (0: there is none) and rows of so many tokens.
+    """
 
     config: Config
     batch_sizes: tuple[int, ...]
     repeats: int
     short_rounds: int
     say: Say
+    short_length: int = 64
     _notes: list[str] = field(default_factory=list)
 
     def report(self) -> Report:
@@ -177,16 +181,15 @@ class Speed:
         if not short_run.ray_is_here():
             self._notes.append(f"ray: Flower's Ray engine is not installed; {RAY_EXTRA}")
             return []
-        length = self.config.model.max_length if "model.max_length" in self.config.given else SHORT_LENGTH
-        config = comparable(self.config, SHORT_ORGANIZATIONS, SHORT_STEPS, length)
+        config = comparable(self.config, SHORT_ORGANIZATIONS, SHORT_STEPS, self.short_length)
         config = replace(config, federation=replace(config.federation, rounds=self.short_rounds))
         processors = int(machine()["processors"] or 1)
         compared = short_run.compare(config, self.batch_sizes, processors, folder / "short", self.say)
         self._notes += [reason for own in compared for reason in own.failed]
         self._notes.append(
             f"short run: {config.federation.organizations} organizations, {self.short_rounds} rounds of "
-            f"{config.federation.local_steps} steps, rows of {length} tokens, from start to exit, each in a process of "
-            f"its own; tokens/s there are those of the median round from the second on"
+            f"{config.federation.local_steps} steps, rows of {self.short_length} tokens, from start to exit, each in a "
+            f"process of its own; tokens/s there are those of the median round from the second on"
         )
         return compared
 

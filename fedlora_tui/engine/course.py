@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fedlora_tui.config import Config
@@ -18,12 +19,10 @@ from fedlora_tui.engine.meeting import Meeting
 from fedlora_tui.organizations.roster import Roster
 
 if TYPE_CHECKING:
-    from flwr.app import Message
-
     from fedlora_tui.engine.prepare import Prepared, Say
     from fedlora_tui.federation.client_app import ClientSide
     from fedlora_tui.federation.local_grid import LocalGrid
-    from fedlora_tui.federation.passes import Answering, Sent
+    from fedlora_tui.federation.passes import Answering, Replies, Sent
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Course:
         self._passes: Answering
         self._starting: Meeting[str | None, str | None] = Meeting(runs, self._first_refusal)
         self._laying: Meeting[Entrant, Laid] = Meeting(runs, self._lay)
-        self._sending: Meeting[Sent, list[Message]] = Meeting(runs, self._answer)
+        self._sending: Meeting[Sent, Replies] = Meeting(runs, self._answer)
 
     def prepare(self, config: Config, roster: Roster, say: Say) -> Prepared:
         """Prepare a run; the first one loads the base, and the others go beside it. Raises UserError."""
@@ -95,18 +94,13 @@ class Course:
         self._passes = Passes(lanes, cohort, [self.gate, *(side.observer for side in sides.values())])
         return {
             place: Laid(
-                LocalGrid(
-                    client_app(entrant.side), Shared(lambda sent, own=place: self._send(own, sent)), run_id(place)
-                ),
+                LocalGrid(client_app(entrant.side), Shared(partial(self._sending.bring, place)), run_id(place)),
                 cohort,
             )
             for place, entrant in entrants.items()
         }
 
-    def _send(self, place: int, sent: Sent) -> list[Message]:
-        return self._sending.bring(place, sent)
-
-    def _answer(self, sent: Mapping[int, Sent]) -> Mapping[int, list[Message]]:
+    def _answer(self, sent: Mapping[int, Sent]) -> Mapping[int, Replies]:
         from fedlora_tui.federation.passes import answered_together
 
         return answered_together(self._passes, sent)

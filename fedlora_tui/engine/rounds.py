@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from fedlora_tui.aggregation import METHODS, Aggregated, Reply, Start, shares
@@ -337,7 +338,7 @@ class RoundLoop:
         started = time.monotonic()
         method, sent = METHODS[self.config.federation.aggregation], self.model.adapter
         weighted = [Reply(name, self._whole(name, reply), reply.examples) for name, reply in replies.items()]
-        start = Start(round, sent, self._anew(round))
+        start = Start(round, sent, partial(self._anew, round))
         defended = self._defended(weighted, start)
         accepted = defended.replies
         if defended.adapter is None:

@@ -109,10 +109,13 @@ class Passes:
 Sent = tuple[str, Sequence[Call]]
 """What a run sends at once: the type of its messages, and the calls."""
 
+Replies = list[Message]
+"""The replies to what a run sent, in the order of the calls."""
 
-def answered_together(passes: Answering, sent: Mapping[int, Sent]) -> dict[int, list[Message]]:
+
+def answered_together(passes: Answering, sent: Mapping[int, Sent]) -> dict[int, Replies]:
     """Answer what several runs sent, by seat, in the same passes wherever it is of one type."""
-    replies: dict[int, list[Message]] = {seat: [] for seat in sent}
+    replies: dict[int, Replies] = {seat: [] for seat in sent}
     for kind in dict.fromkeys(kind for kind, _ in sent.values()):
         of_kind = {seat: calls for seat, (own, calls) in sent.items() if own == kind}
         # One organization after the other, each in all runs: every lane then has as many of every run.
@@ -127,7 +130,7 @@ def answered_together(passes: Answering, sent: Mapping[int, Sent]) -> dict[int, 
 class Shared:
     """One run's way to passes that it shares: what it sends is brought together with what others send."""
 
-    def __init__(self, bring: Callable[[Sent], list[Message]]) -> None:
+    def __init__(self, bring: Callable[[Sent], Replies]) -> None:
         self._bring = bring
 
     def answer(self, kind: str, calls: Sequence[Call]) -> list[Message]:

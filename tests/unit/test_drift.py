@@ -21,7 +21,7 @@ from tests.federations import rounds as replies_and_starts
 
 def fedit(replies):
     sent = replies[0].adapter
-    return METHODS["fedit"].aggregate(replies, Start(1, sent, sent))
+    return METHODS["fedit"].aggregate(replies, Start(1, sent, lambda: sent))
 
 
 def adapter(modules, rank, alpha, rng):

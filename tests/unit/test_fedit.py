@@ -34,7 +34,7 @@ def adapter(seed, rank=2, modules=MODULES, alpha=4.0):
 
 def fedit(sent):
     """FedIT after a round that began with another adapter of the same shapes."""
-    return METHODS["fedit"].aggregate(sent, Start(1, adapter(1000), adapter(1001)))
+    return METHODS["fedit"].aggregate(sent, Start(1, adapter(1000), lambda: adapter(1001)))
 
 
 def replies(*weights):

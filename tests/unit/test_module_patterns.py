@@ -133,7 +133,7 @@ def test_the_product_and_the_drift_scale_each_module_by_its_own(patterned):
     starts = [random_adapter(patterned, RANK, ALPHA, seed=seed) for seed in (1, 2, 3)]
     pairs = zip(starts, (1, 2, 5), strict=True)
     replies = [Reply(f"org-{i}", adapter, weight) for i, (adapter, weight) in enumerate(pairs)]
-    following = fedit(replies, Start(1, starts[0], starts[0])).adapter
+    following = fedit(replies, Start(1, starts[0], lambda: starts[0])).adapter
     lost = ideal = 0.0
     for module in following.factors:
         assert np.allclose(product(starts[0], module).numpy(), dense(starts[0], module), atol=1e-6)
@@ -150,7 +150,7 @@ def test_the_product_and_the_drift_scale_each_module_by_its_own(patterned):
 def test_alphas_go_through_aggregation_the_servers_step_and_a_checkpoint(patterned, tmp_path):
     one, other = (random_adapter(patterned, RANK, ALPHA, seed=seed) for seed in (1, 2))
     assert len(one.alphas) == 2
-    start = Start(1, one, one)
+    start = Start(1, one, lambda: one)
     aggregated = fedit([Reply("a", one, 1), Reply("b", other, 1)], start).adapter
     assert aggregated.alphas == one.alphas
     assert advance(ServerStep(rate=0.5), ServerMemory(), one, aggregated)[0].alphas == one.alphas

@@ -80,7 +80,10 @@ def changed_span(old: Strip, new: Strip) -> tuple[int, int] | None:
 def _cells(strip: Strip) -> Cells:
     cells: Cells = []
     for segment in strip:
-        style = segment.style or None
-        for character in segment.text:
+        style, text = segment.style or None, segment.text
+        if segment.cell_length == len(text):
+            cells += [(character, style) for character in text]
+            continue
+        for character in text:
             cells += [(character, style)] * max(1, cell_len(character))
     return cells

@@ -1,0 +1,113 @@
+"""The gate where runs wait together: when a pause is told, and by whom."""
+
+from __future__ import annotations
+
+import threading
+
+from fedlora_tui.config import Config
+from fedlora_tui.engine.gate import Gate
+from fedlora_tui.engine.steering import Steering, Terms
+from fedlora_tui.engine.stream import Stream
+from fedlora_tui.protocol import commands as ask
+from fedlora_tui.protocol import events as ev
+
+GUARD = 20.0
+TERMS = Terms(2, lambda taken: None, lambda: "", lambda command: None, lambda command: None, Config)
+
+
+class Runs:
+    """Several runs behind one gate, and what each of them told."""
+
+    def __init__(self, count):
+        self.gate = Gate()
+        self.changed = threading.Condition()
+        self.told = [[] for _ in range(count)]
+        self.steerings = []
+        for told in self.told:
+            stream = Stream()
+            stream.subscribe(lambda record, told=told: self.hear(record, told))
+            steering = Steering(stream, self.gate)
+            stream.emit(ev.RunStarted("r", "m", 1, 1, 4, 8.0, "fedit", ("a", "b"), "cpu", {}, rounds=5))
+            steering.open(TERMS, ("a", "b"), 5)
+            self.steerings.append(steering)
+
+    def hear(self, record, told):
+        with self.changed:
+            told.append(record.event.type)
+            self.changed.notify_all()
+
+    def send(self, command):
+        with self.gate.changed:
+            for steering in self.steerings:
+                steering.send(command)
+
+    def wait_for(self, *numbers, kind="run_paused"):
+        with self.changed:
+            assert self.changed.wait_for(lambda: all(kind in self.told[number] for number in numbers), GUARD)
+
+    def in_lane(self, work):
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        return thread
+
+
+def joined(*threads):
+    for thread in threads:
+        thread.join(GUARD)
+        assert not thread.is_alive()
+
+
+def test_all_runs_tell_a_pause_when_the_last_lane_has_come_and_none_before():
+    runs = Runs(3)
+    runs.gate.lanes_begin(2)
+    runs.send(ask.Pause())
+
+    def lane():
+        for steering in runs.steerings:
+            steering.between(1, 4)
+        runs.gate.lane_ended()
+
+    first = runs.in_lane(lane)
+    while not runs.gate._waiting:
+        pass
+    assert not any("run_paused" in told for told in runs.told)
+    second = runs.in_lane(lane)
+    runs.wait_for(0, 1, 2)
+    runs.send(ask.Resume())
+    joined(first, second)
+    assert [told.count("run_paused") for told in runs.told] == [1, 1, 1]
+    assert [told.count("run_resumed") for told in runs.told] == [1, 1, 1]
+
+
+def test_a_lane_that_ends_while_another_waits_lets_the_pause_be_told():
+    runs = Runs(2)
+    runs.gate.lanes_begin(2)
+    runs.send(ask.Pause())
+    waiting = runs.in_lane(lambda: [steering.between(1, 1) for steering in runs.steerings])
+    runs.gate.lane_ended()
+    runs.wait_for(0, 1)
+    runs.send(ask.Resume())
+    joined(waiting)
+
+
+def test_between_passes_a_run_tells_its_own_pause_alone():
+    runs = Runs(2)
+    runs.send(ask.Pause())
+    waiting = runs.in_lane(lambda: runs.steerings[1].between(2, 0))
+    runs.wait_for(1)
+    assert "run_paused" not in runs.told[0]
+    other = runs.in_lane(lambda: runs.steerings[0].between(2, 0))
+    runs.wait_for(0)
+    runs.send(ask.Resume())
+    joined(waiting, other)
+
+
+def test_the_time_of_a_pause_counts_for_every_run_that_waited():
+    runs = Runs(2)
+    runs.gate.lanes_begin(1)
+    runs.send(ask.Pause())
+    waiting = runs.in_lane(lambda: [steering.between(1, 1) for steering in runs.steerings])
+    runs.wait_for(0, 1)
+    runs.send(ask.Resume())
+    joined(waiting)
+    assert all(steering.paused_seconds > 0 for steering in runs.steerings)
