@@ -68,24 +68,24 @@ def _keys(*names: str) -> dict[str, str]:
     return dict.fromkeys(names, "")
 
 
-def _ended(state: RunState) -> str | None:
-    """Say that the run takes no changes any more, None while it does."""
+def _takes_nothing(situation: Situation, starting: str) -> str | None:
+    """Say why the run takes no changes now, None while it does; `starting` is what a start lacks for this one."""
+    if situation.state.phase == "starting":
+        return f"the run is starting: {starting}"
+    if situation.stopping:
+        return "stopping already"
     return {
         "finishing": "finishing: the last evaluation and checkpoint are under way",
         "done": "the run is done",
         "failed": "the run has failed",
         "stopped": "the run is stopped",
-    }.get(state.phase)
+    }.get(situation.state.phase)
 
 
 def _cannot_pause(situation: Situation) -> str | None:
-    if situation.state.phase == "starting":
-        return "the run is starting: nothing trains yet"
     if situation.state.phase == "pausing":
         return "pausing already: within one step"
-    if situation.stopping:
-        return "stopping already"
-    return _ended(situation.state)
+    return _takes_nothing(situation, "nothing trains yet")
 
 
 def _pause_or_resume(situation: Situation) -> Command:
@@ -93,13 +93,9 @@ def _pause_or_resume(situation: Situation) -> Command:
 
 
 def _cannot_change(situation: Situation) -> str | None:
+    if (reason := _takes_nothing(situation, "its organizations are not known yet")) is not None:
+        return reason
     state = situation.state
-    if state.phase == "starting":
-        return "the run is starting: its organizations are not known yet"
-    if situation.stopping:
-        return "stopping already"
-    if (ended := _ended(state)) is not None:
-        return ended
     if state.rounds and state.round >= state.rounds:
         return f"round {state.round} is the last: nothing can wait for a next one"
     return None
@@ -137,13 +133,9 @@ def _cannot_turn_rank(situation: Situation) -> str | None:
 
 
 def _cannot_turn_rounds(situation: Situation) -> str | None:
+    if (reason := _takes_nothing(situation, "its rounds are not counted yet")) is not None:
+        return reason
     state = situation.state
-    if state.phase == "starting":
-        return "the run is starting: its rounds are not counted yet"
-    if situation.stopping:
-        return "stopping already"
-    if (ended := _ended(state)) is not None:
-        return ended
     if situation.direction == "down" and _stands(state, "rounds", state.rounds) <= state.round:
         return f"round {state.round} is under way already"
     return None

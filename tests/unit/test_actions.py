@@ -91,3 +91,21 @@ def test_every_action_explains_itself(action: object) -> None:
     assert action.does  # type: ignore[attr-defined]
     assert action.when  # type: ignore[attr-defined]
     assert action.group  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["pause", "rank", "more_rounds", "add", "drop"])
+@pytest.mark.parametrize(
+    ("phase", "stopping", "reason"),
+    [
+        ("finishing", False, "finishing: the last evaluation and checkpoint are under way"),
+        ("done", False, "the run is done"),
+        ("failed", False, "the run has failed"),
+        ("stopped", False, "the run is stopped"),
+        ("running", True, "stopping already"),
+    ],
+)
+def test_a_run_that_takes_no_changes_says_so_to_every_key_that_changes_it(
+    name: str, phase: str, stopping: bool, reason: str
+) -> None:
+    situation = Situation(RunState(phase=phase, rounds=20, round=7), stopping=stopping)
+    assert ACTIONS[name].refusal(situation) == reason
