@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fedlora_tui.config import RULES, Config
-from fedlora_tui.engine.sampling import sampled
 
 KEYS: Mapping[str, str] = {
     "rank": "lora.rank",
@@ -71,7 +70,7 @@ def refused(config: Config, change: Change, present: Collection[str], round: int
     """
     # Commands are taken in the console's process, which loads no torch before the run's own thread does.
     from fedlora_tui.aggregation import METHODS
-    from fedlora_tui.aggregation.combinations import unequal_ranks_refused, unworkable_config
+    from fedlora_tui.engine.workable import unworkable
 
     rule = replace(RULES[KEYS[change.command]], by_organization=False)
     try:
@@ -92,8 +91,4 @@ def refused(config: Config, change: Change, present: Collection[str], round: int
     following = METHODS[after.federation.aggregation]
     if change.command == "aggregation" and method.keeps_b_at_home != following.keeps_b_at_home:
         return f"{method.name} and {following.name} keep different things at home: fork the run instead"
-    federation = after.federation
-    replies = sampled(list(present), federation.fraction, federation.min_organizations, federation.seed, round + 1)
-    return unequal_ranks_refused(after.lora.default_rank, after.lora.own_ranks, federation) or unworkable_config(
-        federation, len(replies)
-    )
+    return unworkable(after, present, round + 1)
