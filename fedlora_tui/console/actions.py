@@ -8,16 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from fedlora_tui.protocol.commands import AddOrganization, Command, DropOrganization, Pause, Rank, Resume, Rounds, Undo
+from fedlora_tui.protocol.commands import (
+    AddOrganization,
+    Command,
+    DropOrganization,
+    Method,
+    Pause,
+    Rank,
+    Resume,
+    Rounds,
+    Undo,
+)
 from fedlora_tui.protocol.state import RunState
 
 DEFAULT_MINIMUM = 2
 
 RANKS = (1, 2, 4, 8, 16, 32, 64)
 """The ranks that one key goes through."""
-
-KEEPS_ITS_RANK = ("fedsa", "fedsvd")
-"""Methods whose state is of one rank."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +129,7 @@ def _cannot_turn_rank(situation: Situation) -> str | None:
     if (reason := _cannot_change(situation)) is not None:
         return reason
     state = situation.state
-    if state.aggregation in KEEPS_ITS_RANK:
+    if state.keeps_rank and not _method_waits(state):
         return f"{state.aggregation} keeps its rank"
     stands = _stands(state, "rank", state.rank)
     if situation.direction == "up" and stands >= RANKS[-1]:
@@ -145,6 +152,11 @@ def _stands(state: RunState, knob: str, now: int) -> int:
     """Give what a setting of the run will stand at in the next round."""
     waiting = [change.value for change in state.waiting if change.command == knob and isinstance(change.value, int)]
     return waiting[-1] if waiting else now
+
+
+def _method_waits(state: RunState) -> bool:
+    """Tell whether another method is to come: what may be done with ranks then, the run alone knows."""
+    return any(change.command == Method.name for change in state.waiting)
 
 
 def _turn_rank(situation: Situation) -> Command:

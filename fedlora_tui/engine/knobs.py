@@ -86,7 +86,7 @@ def refused(config: Config, change: Change, present: Collection[str], round: int
     if change.command == "steps" and config.federation.local_epochs:
         return "federation.local_epochs counts, not local steps"
     method = METHODS[config.federation.aggregation]
-    if change.command == "rank" and (method.keeps_b_at_home or method.name == "fedsvd"):
+    if change.command == "rank" and method.keeps_rank:
         return f"{method.name} keeps its rank"
     following = METHODS[after.federation.aggregation]
     if change.command == "aggregation" and method.keeps_b_at_home != following.keeps_b_at_home:

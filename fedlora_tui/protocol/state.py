@@ -156,6 +156,8 @@ class RunState:
     waiting: tuple[Waiting, ...] = ()
     marks: tuple[ev.KnobTurned, ...] = ()
     aggregation: str = ""
+    keeps_rank: bool = False
+    unequal_ranks: bool = True
     trainable: int = 0
     answer: Answer | None = None
     log: tuple[Record, ...] = ()
@@ -296,6 +298,8 @@ def _run_started(state: RunState, event: ev.RunStarted, t: float) -> RunState:
         rank=event.rank,
         learning_rate=event.learning_rate,
         aggregation=event.aggregation,
+        keeps_rank=event.keeps_rank,
+        unequal_ranks=event.unequal_ranks,
         trainable=event.trainable,
         organizations={**organizations, **{n: o for n, o in state.organizations.items() if n in organizations}},
     )
@@ -539,7 +543,8 @@ def _knob_turned(state: RunState, event: ev.KnobTurned, t: float) -> RunState:
     if event.knob == "rounds":
         return replace(state, rounds=event.value)
     if event.knob == "aggregation":
-        return replace(state, aggregation=event.value)
+        keeps, unequal = event.keeps_rank is True, event.unequal_ranks is not False
+        return replace(state, aggregation=event.value, keeps_rank=keeps, unequal_ranks=unequal)
     if event.knob != "rank":
         return state
     if event.org:

@@ -106,6 +106,7 @@ def test_rank_turns_under_every_method_whose_state_allows_it(settings, method):
 @pytest.mark.parametrize("method", ["fedsa", "fedsvd"])
 def test_some_methods_keep_their_rank(settings, method):
     watched = turned_in_round(settings, 2, ask.Rank(6), federation__aggregation=method)
+    assert watched.run.state.keeps_rank
     assert refusals(watched) == [f"{method} keeps its rank"]
     assert kept(watched, 4).rank == 4
 
@@ -150,6 +151,25 @@ def test_the_method_changes_where_the_states_agree(settings):
     assert "keep different things at home" in refusals(refused)[0]
     momentum = turned_in_round(settings, 2, ask.Method("flora"), federation__server_optimizer="fedavgm")
     assert "no server optimizer or rate can go on from them" in refusals(momentum)[0]
+
+
+def test_a_run_tells_what_may_be_done_with_ranks_and_again_when_its_method_changes(settings):
+    watched = turned_in_round(settings, 1, ask.Rate(5e-4), ask.Method("hetlora"))
+    (started,) = watched.told(ev.RunStarted)
+    rate, method = watched.told(ev.KnobTurned)
+    told = [(event.keeps_rank, event.unequal_ranks) for event in (started, rate, method)]
+    assert told == [(False, False), (None, None), (False, True)]
+    assert watched.run.state.unequal_ranks
+    defended = WatchedRun(configured(settings, federation__robust="median", federation__rounds=1)).go()
+    assert not defended.run.state.unequal_ranks
+
+
+def test_what_cannot_work_is_refused_in_the_same_words_before_a_run_and_while_it_goes_on(settings):
+    defended = {"federation__robust": "median", "federation__byzantine": 1}
+    (turned,) = refusals(turned_in_round(settings, 1, ask.Fraction(0.5), **defended))
+    before = WatchedRun(configured(settings, federation__fraction=0.5, **defended)).go()
+    assert "median needs 2f+1 replies: with byzantine = 1 that is 3, there are 2" in turned
+    assert before.run.refusal == turned
 
 
 def test_undo_takes_the_last_one_back_and_later_ones_build_on_what_waits(settings):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -17,7 +18,7 @@ from fedlora_tui.console.actions import (
     markdown_table,
 )
 from fedlora_tui.console.screens.help import LEFT_GROUPS, RIGHT_GROUPS
-from fedlora_tui.protocol.state import RunState
+from fedlora_tui.protocol.state import RunState, Waiting
 
 DRAWN = {
     "compact": (80, " space pause  a add  d drop  , tune  t try  e export  / filter  ? help  q quit"),
@@ -109,3 +110,10 @@ def test_a_run_that_takes_no_changes_says_so_to_every_key_that_changes_it(
 ) -> None:
     situation = Situation(RunState(phase=phase, rounds=20, round=7), stopping=stopping)
     assert ACTIONS[name].refusal(situation) == reason
+
+
+def test_the_rank_of_a_method_that_keeps_it_is_not_turned_unless_another_method_waits() -> None:
+    state = RunState(phase="running", rounds=20, round=7, rank=4, aggregation="fedsvd", keeps_rank=True)
+    assert ACTIONS["rank"].refusal(Situation(state, direction="up")) == "fedsvd keeps its rank"
+    following = replace(state, waiting=(Waiting("aggregation", "flora", 8, "fedsvd"),))
+    assert ACTIONS["rank"].refusal(Situation(following, direction="up")) is None
