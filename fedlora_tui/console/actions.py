@@ -19,6 +19,7 @@ from fedlora_tui.protocol.commands import (
     Rounds,
     Undo,
 )
+from fedlora_tui.protocol.ranks import Ranks
 from fedlora_tui.protocol.state import RunState
 
 DEFAULT_MINIMUM = 2
@@ -108,7 +109,8 @@ def _cannot_change(situation: Situation) -> str | None:
     return None
 
 
-def _cannot_drop(situation: Situation) -> str | None:
+def _cannot_change_selected(situation: Situation) -> str | None:
+    """Say why nothing can be changed about the selected organization, None where it can."""
     if (reason := _cannot_change(situation)) is not None:
         return reason
     organization = situation.state.organizations.get(situation.selected or "")
@@ -116,6 +118,13 @@ def _cannot_drop(situation: Situation) -> str | None:
         return "no organization is selected"
     if organization.state == "leaving" or _waits(situation.state, "drop", organization.name):
         return f"{organization.name} leaves already"
+    return None
+
+
+def _cannot_drop(situation: Situation) -> str | None:
+    if (reason := _cannot_change_selected(situation)) is not None:
+        return reason
+    organization = situation.state.organizations[situation.selected or ""]
     if organization.state == "joining":
         return f"{organization.name} has not joined yet: u takes it back"
     minimum = minimum_organizations(situation.state)
@@ -126,32 +135,21 @@ def _cannot_drop(situation: Situation) -> str | None:
 
 
 def _cannot_turn_rank(situation: Situation) -> str | None:
-    if (reason := _cannot_change(situation)) is not None:
-        return reason
+    reason = _cannot_change(situation) or _method_keeps_rank(situation.state)
+    return reason or _at_the_end(situation, _coming_ranks(situation.state).default)
+
+
+def _cannot_turn_own_rank(situation: Situation) -> str | None:
     state = situation.state
-    if state.keeps_rank and not _method_waits(state):
-        return f"{state.aggregation} keeps its rank"
-    stands = _stands(state, "rank", state.rank)
-    if situation.direction == "up" and stands >= RANKS[-1]:
-        return f"{stands} is the most here: :rank and --set take more"
-    if situation.direction == "down" and stands <= RANKS[0]:
-        return "1 is the least"
-    return None
-
-
-def _cannot_turn_rounds(situation: Situation) -> str | None:
-    if (reason := _takes_nothing(situation, "its rounds are not counted yet")) is not None:
+    if (reason := _cannot_change_selected(situation) or _method_keeps_rank(state)) is not None:
         return reason
-    state = situation.state
-    if situation.direction == "down" and _stands(state, "rounds", state.rounds) <= state.round:
-        return f"round {state.round} is under way already"
-    return None
+    if not state.unequal_ranks and not _method_waits(state):
+        return f"{state.aggregation} needs equal ranks: [ ] turns that of all"
+    return _at_the_end(situation, _coming_ranks(state).of(situation.selected or ""))
 
 
-def _stands(state: RunState, knob: str, now: int) -> int:
-    """Give what a setting of the run will stand at in the next round."""
-    waiting = [change.value for change in state.waiting if change.command == knob and isinstance(change.value, int)]
-    return waiting[-1] if waiting else now
+def _method_keeps_rank(state: RunState) -> str | None:
+    return f"{state.aggregation} keeps its rank" if state.keeps_rank and not _method_waits(state) else None
 
 
 def _method_waits(state: RunState) -> bool:
@@ -159,17 +157,60 @@ def _method_waits(state: RunState) -> bool:
     return any(change.command == Method.name for change in state.waiting)
 
 
+def _at_the_end(situation: Situation, stands: int) -> str | None:
+    """Say that there is no further rank that way."""
+    if situation.direction == "up" and stands >= RANKS[-1]:
+        return f"{stands} is the most here: :rank and --set take more"
+    if situation.direction == "down" and stands <= RANKS[0]:
+        return "1 is the least"
+    return None
+
+
+def _coming_ranks(state: RunState) -> Ranks:
+    """Give the ranks of the next round: those of now, and what waits."""
+    ranks = state.ranks
+    for change in state.waiting:
+        if change.command != Rank.name:
+            continue
+        if isinstance(change.value, Mapping):
+            ranks = ranks.turned(str(change.value.get("org")), change.value.get(Rank.name))
+        else:
+            ranks = ranks.turned("", change.value)
+    return ranks
+
+
 def _turn_rank(situation: Situation) -> Command:
-    stands = _stands(situation.state, "rank", situation.state.rank)
+    return Rank(_next_rank(situation, _coming_ranks(situation.state).default))
+
+
+def _turn_own_rank(situation: Situation) -> Command:
+    name = situation.selected or ""
+    return Rank(_next_rank(situation, _coming_ranks(situation.state).of(name)), name)
+
+
+def _next_rank(situation: Situation, stands: int) -> int:
     if situation.direction == "up":
-        return Rank(next(rank for rank in RANKS if rank > stands))
-    return Rank(next(rank for rank in reversed(RANKS) if rank < stands))
+        return next(rank for rank in RANKS if rank > stands)
+    return next(rank for rank in reversed(RANKS) if rank < stands)
+
+
+def _cannot_turn_rounds(situation: Situation) -> str | None:
+    if (reason := _takes_nothing(situation, "its rounds are not counted yet")) is not None:
+        return reason
+    state = situation.state
+    if situation.direction == "down" and _coming_rounds(state) <= state.round:
+        return f"round {state.round} is under way already"
+    return None
+
+
+def _coming_rounds(state: RunState) -> int:
+    """Give how many rounds the run has with what waits."""
+    waiting = [change.value for change in state.waiting if change.command == Rounds.name]
+    return int(waiting[-1]) if waiting else state.rounds
 
 
 def _turn_rounds(situation: Situation) -> Command:
-    return Rounds(
-        _stands(situation.state, "rounds", situation.state.rounds) + (1 if situation.direction == "up" else -1)
-    )
+    return Rounds(_coming_rounds(situation.state) + (1 if situation.direction == "up" else -1))
 
 
 def _cannot_undo(situation: Situation) -> str | None:
@@ -287,6 +328,18 @@ REGISTRY: tuple[Action, ...] = (
         unless="a round needs 2 (federation.min_organizations) · leaves already",
         refusal=_cannot_drop,
         command=lambda situation: DropOrganization(situation.selected or ""),
+    ),
+    Action(
+        id="own_rank",
+        keys={"left_curly_bracket": "down", "right_curly_bracket": "up"},
+        shown="{ }",
+        label="its rank",
+        does="its own rank a step down, up",
+        group="organizations",
+        when="one is selected",
+        unless="fedit needs equal ranks · fedsvd keeps its rank · 64 is the most here",
+        refusal=_cannot_turn_own_rank,
+        command=_turn_own_rank,
     ),
     Action(
         id="move",

@@ -42,7 +42,8 @@ def setting(config: Config, change: Change) -> Any:
 def turned(config: Config, change: Change) -> Config:
     """Give the configuration after a change; those of organizations leave it as it is.
 
-    Alpha moves with the rank of all, so that every scale stays. ValueError where the value is not allowed.
+    Alpha moves with the rank of all, so that every scale stays. An organization that is turned to the rank of all has
+    none of its own any more. ValueError where the value is not allowed.
     """
     if change.command not in KEYS:
         return config
@@ -55,12 +56,14 @@ def turned(config: Config, change: Change) -> Config:
 
 
 def _with_rank(config: Config, org: str, rank: int) -> Any:
-    lora = config.lora
+    lora, default = config.lora, config.lora.default_rank
+    own, alpha = lora.own_ranks, lora.alpha
     if org:
-        return replace(lora, rank={"default": lora.default_rank, **lora.own_ranks, org: rank})
-    alpha = lora.alpha * rank / lora.default_rank if rank != lora.default_rank else lora.alpha
-    own = lora.own_ranks
-    return replace(lora, rank={"default": rank, **own} if own else rank, alpha=alpha)
+        own = {name: kept for name, kept in own.items() if name != org}
+        own |= {org: rank} if rank != default else {}
+    elif rank != default:
+        default, alpha = rank, alpha * rank / default
+    return replace(lora, rank={"default": default, **own} if own else default, alpha=alpha)
 
 
 def refused(config: Config, change: Change, present: Collection[str], round: int) -> str | None:

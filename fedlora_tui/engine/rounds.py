@@ -234,6 +234,8 @@ class RoundLoop:
 
     def _turn(self, change: Change, round: int) -> None:
         """Turn a knob: from this round on the run is set another way."""
+        if change.org and change.org not in self.organizations:
+            return  # whose rank it is could not join after all
         before = setting(self.config, change)
         self.config = turned(self.config, change)
         self.steering.now_rounds(self.config.federation.rounds)

@@ -360,3 +360,28 @@ def states_after(records):
     for record in records:
         state = apply(state, record)
         yield state
+
+
+def ranks_told(state):
+    return {name: org.rank for name, org in state.organizations.items()}
+
+
+def test_who_has_a_rank_of_its_own_keeps_it_when_that_of_all_is_turned_to_it_and_past_it(tell):
+    tell(replace(started(), config={"lora": {"rank": {"default": 4, "b": 8}}}), ev.OrgJoined("b", 1, 10, 300, 20, 8))
+    for number, (before, after) in enumerate(pairwise((4, 8, 16)), 2):
+        tell(ev.KnobTurned(number, "rank", before, after, 10))
+    assert ranks_told(tell.state) == {"a": 16, "b": 8}
+    assert tell.state.rank == 16
+
+
+def test_who_is_turned_to_the_rank_of_all_goes_with_all_from_then_on(tell):
+    tell(ev.KnobTurned(2, "rank", 4, 2, 10, "b"))
+    assert ranks_told(tell.state) == {"a": 4, "b": 2}
+    tell(ev.KnobTurned(3, "rank", 2, 4, 10, "b"), ev.KnobTurned(4, "rank", 4, 8, 10))
+    assert ranks_told(tell.state) == {"a": 8, "b": 8}
+
+
+def test_the_rank_of_an_organization_that_is_not_here_brings_nobody_here(tell):
+    tell(ev.KnobTurned(2, "rank", 4, 2, 10, "c"))
+    assert ranks_told(tell.state) == {"a": 4, "b": 4}
+    assert tell(ev.OrgState("c", "joining", 2)).ranks.of("c") == 2
