@@ -368,14 +368,12 @@ With many short rounds and a server that averages over rounds too, averaging com
 `fedlora-tui bench quality` measures.
 """
 
-SERVER_KEYS = (
-    "federation.server_optimizer",
-    "federation.server_momentum",
-    "federation.server_warmup",
-    "federation.server_cooldown",
-)
 STARTS_ANEW = ("flora", "flexlora", "fedsvd")
-"""Methods whose rounds start from other factors than those sent: no server optimizer can go on from them."""
+"""Methods whose rounds start from other factors than those sent: what `EMBEDDED` sets of the server is not for them.
+
+`aggregation` says it of each method, too, as it says their names. Both stand here once more because a configuration is
+read before torch is loaded, which every method needs.
+"""
 
 LEFT_OUT = ("federation.organizations", *EMBEDDED)
 """Keys that the file in the repository leaves out: what they stand at depends on others."""
@@ -390,7 +388,7 @@ def load(path: Path | None, settings: Sequence[Setting] = ()) -> Config:
         where[name] = place
     own = dict(EMBEDDED) if values.get("model.base", ModelConfig.base) == "embedded" else {}
     if values.get("federation.aggregation") in STARTS_ANEW:
-        own = {name: value for name, value in own.items() if name not in SERVER_KEYS}
+        own = {name: value for name, value in own.items() if not name.startswith("federation.server_")}
     config = replace(_built({**own, **values}), given=frozenset(values))
     _check_together(config, where)
     return replace(config, runs=replace(config.runs, dir=os.path.expanduser(config.runs.dir)))

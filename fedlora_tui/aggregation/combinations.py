@@ -9,6 +9,9 @@ from fedlora_tui.aggregation.method import Method
 from fedlora_tui.aggregation.robust import DEFENCES, Defence, check_size
 from fedlora_tui.config import FederationConfig
 
+_WITH_RANKS: Mapping[str, Mapping[str, Method | Defence]] = {"aggregation": METHODS, "robust": DEFENCES}
+"""By their keys, the choices that say whether ranks may be unequal."""
+
 
 def unworkable_config(asked: FederationConfig, replies: int) -> str | None:
     """Say why what a configuration asks of the server cannot work, and what to do; None where it can.
@@ -50,15 +53,20 @@ def _undefendable(asked: FederationConfig, replies: int) -> str | None:
 def unequal_ranks_refused(default: int, own: Mapping[str, int], asked: FederationConfig) -> str | None:
     """Say why organizations cannot have ranks of their own, where some have; None where they can."""
     unequal = sorted(name for name, rank in own.items() if rank != default)
-    if not unequal:
+    key = needs_equal_ranks(asked)
+    if not unequal or key is None:
         return None
-    kinds: dict[str, Mapping[str, Method | Defence]] = {"aggregation": METHODS, "robust": DEFENCES}
-    for key, known in kinds.items():
+    able = ", ".join(other.name for other in _WITH_RANKS[key].values() if other.unequal_ranks)
+    return (
+        f'lora.rank gives {unequal[0]} a rank of its own, and federation.{key} = "{getattr(asked, key)}" needs equal '
+        f"ones: choose {able}, or one rank for all"
+    )
+
+
+def needs_equal_ranks(asked: FederationConfig) -> str | None:
+    """Give the key of what needs equal ranks in a configuration, None where organizations may have their own."""
+    for key, known in _WITH_RANKS.items():
         chosen = known.get(getattr(asked, key))
         if chosen is not None and not chosen.unequal_ranks:
-            able = ", ".join(other.name for other in known.values() if other.unequal_ranks)
-            return (
-                f'lora.rank gives {unequal[0]} a rank of its own, and federation.{key} = "{chosen.name}" needs equal '
-                f"ones: choose {able}, or one rank for all"
-            )
+            return key
     return None

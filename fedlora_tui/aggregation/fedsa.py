@@ -30,4 +30,4 @@ def fedsa(replies: Sequence[Reply], start: Start) -> Aggregated:
     return Aggregated(adapter, own=own)
 
 
-METHOD = Method("fedsa", fedsa, needs="sum", keeps_b_at_home=True)
+METHOD = Method("fedsa", fedsa, needs="sum", keeps_b_at_home=True, keeps_rank=True)

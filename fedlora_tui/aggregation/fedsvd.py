@@ -41,4 +41,4 @@ def orthonormal(b: Tensor, a: Tensor) -> Factors:
     return Factors(completed(vt @ q.T, a), filled(left, a.shape[0]))
 
 
-METHOD = Method("fedsvd", fedsvd, needs="sum", continues=False, trains=trains)
+METHOD = Method("fedsvd", fedsvd, needs="sum", keeps_rank=True, continues=False, trains=trains)

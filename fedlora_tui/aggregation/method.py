@@ -66,7 +66,8 @@ class Method:
     `aggregate` takes one reply or more and raises ValueError where they do not fit together. `needs` is "sum" where
     weighted sums of the factors are enough, else "replies". `trains` gives the factors that a round trains, and that
     travel up. `continues` is False where the next adapter's factors are not those sent, moved a little: then no server
-    optimizer can go on from them.
+    optimizer can go on from them. `keeps_rank` is True where the rank that a run began with cannot be turned: what
+    stays at home, or what the method makes of a factor, is of that rank.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Method:
     changes_base: bool = False
     unequal_ranks: bool = False
     keeps_b_at_home: bool = False
+    keeps_rank: bool = False
     continues: bool = True
     trains: Callable[[int], frozenset[Factor]] = both
 

@@ -8,16 +8,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from fedlora_tui.protocol.commands import AddOrganization, Command, DropOrganization, Pause, Rank, Resume, Rounds, Undo
+from fedlora_tui.protocol.commands import (
+    AddOrganization,
+    Command,
+    DropOrganization,
+    Method,
+    Pause,
+    Rank,
+    Resume,
+    Rounds,
+    Undo,
+)
+from fedlora_tui.protocol.ranks import Ranks
 from fedlora_tui.protocol.state import RunState
 
 DEFAULT_MINIMUM = 2
 
 RANKS = (1, 2, 4, 8, 16, 32, 64)
 """The ranks that one key goes through."""
-
-KEEPS_ITS_RANK = ("fedsa", "fedsvd")
-"""Methods whose state is of one rank."""
 
 
 @dataclass(frozen=True)
@@ -68,24 +76,24 @@ def _keys(*names: str) -> dict[str, str]:
     return dict.fromkeys(names, "")
 
 
-def _ended(state: RunState) -> str | None:
-    """Say that the run takes no changes any more, None while it does."""
+def _takes_nothing(situation: Situation, starting: str) -> str | None:
+    """Say why the run takes no changes now, None while it does; `starting` is what a start lacks for this one."""
+    if situation.state.phase == "starting":
+        return f"the run is starting: {starting}"
+    if situation.stopping:
+        return "stopping already"
     return {
         "finishing": "finishing: the last evaluation and checkpoint are under way",
         "done": "the run is done",
         "failed": "the run has failed",
         "stopped": "the run is stopped",
-    }.get(state.phase)
+    }.get(situation.state.phase)
 
 
 def _cannot_pause(situation: Situation) -> str | None:
-    if situation.state.phase == "starting":
-        return "the run is starting: nothing trains yet"
     if situation.state.phase == "pausing":
         return "pausing already: within one step"
-    if situation.stopping:
-        return "stopping already"
-    return _ended(situation.state)
+    return _takes_nothing(situation, "nothing trains yet")
 
 
 def _pause_or_resume(situation: Situation) -> Command:
@@ -93,19 +101,16 @@ def _pause_or_resume(situation: Situation) -> Command:
 
 
 def _cannot_change(situation: Situation) -> str | None:
+    if (reason := _takes_nothing(situation, "its organizations are not known yet")) is not None:
+        return reason
     state = situation.state
-    if state.phase == "starting":
-        return "the run is starting: its organizations are not known yet"
-    if situation.stopping:
-        return "stopping already"
-    if (ended := _ended(state)) is not None:
-        return ended
     if state.rounds and state.round >= state.rounds:
         return f"round {state.round} is the last: nothing can wait for a next one"
     return None
 
 
-def _cannot_drop(situation: Situation) -> str | None:
+def _cannot_change_selected(situation: Situation) -> str | None:
+    """Say why nothing can be changed about the selected organization, None where it can."""
     if (reason := _cannot_change(situation)) is not None:
         return reason
     organization = situation.state.organizations.get(situation.selected or "")
@@ -113,6 +118,13 @@ def _cannot_drop(situation: Situation) -> str | None:
         return "no organization is selected"
     if organization.state == "leaving" or _waits(situation.state, "drop", organization.name):
         return f"{organization.name} leaves already"
+    return None
+
+
+def _cannot_drop(situation: Situation) -> str | None:
+    if (reason := _cannot_change_selected(situation)) is not None:
+        return reason
+    organization = situation.state.organizations[situation.selected or ""]
     if organization.state == "joining":
         return f"{organization.name} has not joined yet: u takes it back"
     minimum = minimum_organizations(situation.state)
@@ -123,12 +135,30 @@ def _cannot_drop(situation: Situation) -> str | None:
 
 
 def _cannot_turn_rank(situation: Situation) -> str | None:
-    if (reason := _cannot_change(situation)) is not None:
-        return reason
+    reason = _cannot_change(situation) or _method_keeps_rank(situation.state)
+    return reason or _at_the_end(situation, _coming_ranks(situation.state).default)
+
+
+def _cannot_turn_own_rank(situation: Situation) -> str | None:
     state = situation.state
-    if state.aggregation in KEEPS_ITS_RANK:
-        return f"{state.aggregation} keeps its rank"
-    stands = _stands(state, "rank", state.rank)
+    if (reason := _cannot_change_selected(situation) or _method_keeps_rank(state)) is not None:
+        return reason
+    if not state.unequal_ranks and not _method_waits(state):
+        return f"{state.aggregation} needs equal ranks: [ ] turns that of all"
+    return _at_the_end(situation, _coming_ranks(state).of(situation.selected or ""))
+
+
+def _method_keeps_rank(state: RunState) -> str | None:
+    return f"{state.aggregation} keeps its rank" if state.keeps_rank and not _method_waits(state) else None
+
+
+def _method_waits(state: RunState) -> bool:
+    """Tell whether another method is to come: what may be done with ranks then, the run alone knows."""
+    return any(change.command == Method.name for change in state.waiting)
+
+
+def _at_the_end(situation: Situation, stands: int) -> str | None:
+    """Say that there is no further rank that way."""
     if situation.direction == "up" and stands >= RANKS[-1]:
         return f"{stands} is the most here: :rank and --set take more"
     if situation.direction == "down" and stands <= RANKS[0]:
@@ -136,36 +166,51 @@ def _cannot_turn_rank(situation: Situation) -> str | None:
     return None
 
 
+def _coming_ranks(state: RunState) -> Ranks:
+    """Give the ranks of the next round: those of now, and what waits."""
+    ranks = state.ranks
+    for change in state.waiting:
+        if change.command != Rank.name:
+            continue
+        if isinstance(change.value, Mapping):
+            ranks = ranks.turned(str(change.value.get("org")), change.value.get(Rank.name))
+        else:
+            ranks = ranks.turned("", change.value)
+    return ranks
+
+
+def _turn_rank(situation: Situation) -> Command:
+    return Rank(_next_rank(situation, _coming_ranks(situation.state).default))
+
+
+def _turn_own_rank(situation: Situation) -> Command:
+    name = situation.selected or ""
+    return Rank(_next_rank(situation, _coming_ranks(situation.state).of(name)), name)
+
+
+def _next_rank(situation: Situation, stands: int) -> int:
+    if situation.direction == "up":
+        return next(rank for rank in RANKS if rank > stands)
+    return next(rank for rank in reversed(RANKS) if rank < stands)
+
+
 def _cannot_turn_rounds(situation: Situation) -> str | None:
+    if (reason := _takes_nothing(situation, "its rounds are not counted yet")) is not None:
+        return reason
     state = situation.state
-    if state.phase == "starting":
-        return "the run is starting: its rounds are not counted yet"
-    if situation.stopping:
-        return "stopping already"
-    if (ended := _ended(state)) is not None:
-        return ended
-    if situation.direction == "down" and _stands(state, "rounds", state.rounds) <= state.round:
+    if situation.direction == "down" and _coming_rounds(state) <= state.round:
         return f"round {state.round} is under way already"
     return None
 
 
-def _stands(state: RunState, knob: str, now: int) -> int:
-    """Give what a setting of the run will stand at in the next round."""
-    waiting = [change.value for change in state.waiting if change.command == knob and isinstance(change.value, int)]
-    return waiting[-1] if waiting else now
-
-
-def _turn_rank(situation: Situation) -> Command:
-    stands = _stands(situation.state, "rank", situation.state.rank)
-    if situation.direction == "up":
-        return Rank(next(rank for rank in RANKS if rank > stands))
-    return Rank(next(rank for rank in reversed(RANKS) if rank < stands))
+def _coming_rounds(state: RunState) -> int:
+    """Give how many rounds the run has with what waits."""
+    waiting = [change.value for change in state.waiting if change.command == Rounds.name]
+    return int(waiting[-1]) if waiting else state.rounds
 
 
 def _turn_rounds(situation: Situation) -> Command:
-    return Rounds(
-        _stands(situation.state, "rounds", situation.state.rounds) + (1 if situation.direction == "up" else -1)
-    )
+    return Rounds(_coming_rounds(situation.state) + (1 if situation.direction == "up" else -1))
 
 
 def _cannot_undo(situation: Situation) -> str | None:
@@ -283,6 +328,18 @@ REGISTRY: tuple[Action, ...] = (
         unless="a round needs 2 (federation.min_organizations) · leaves already",
         refusal=_cannot_drop,
         command=lambda situation: DropOrganization(situation.selected or ""),
+    ),
+    Action(
+        id="own_rank",
+        keys={"left_curly_bracket": "down", "right_curly_bracket": "up"},
+        shown="{ }",
+        label="its rank",
+        does="its own rank a step down, up",
+        group="organizations",
+        when="one is selected",
+        unless="fedit needs equal ranks · fedsvd keeps its rank · 64 is the most here",
+        refusal=_cannot_turn_own_rank,
+        command=_turn_own_rank,
     ),
     Action(
         id="move",

@@ -72,7 +72,8 @@ def _run_words(event: ev.Event, state: RunState, glyphs: Glyphs) -> tuple[str, s
             turned = _knob(event.knob, event.before, event.value, glyphs)
             words = f"{turned} from round {event.round} on"
             if event.knob == "rank":
-                words += f", {numbers.count_short(event.trainable, glyphs)} trainable{lost}"
+                common = " in common" if event.org else ""
+                words += f", {numbers.count_short(event.trainable, glyphs)} trainable{common}{lost}"
             return glyphs.yours, "yours", event.org or "everybody", words
         case ev.CommandAcknowledged():
             words = command_words(event.command, event.value, glyphs, event.before)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fedlora_tui.config import RULES, Config
-from fedlora_tui.engine.sampling import sampled
 
 KEYS: Mapping[str, str] = {
     "rank": "lora.rank",
@@ -43,7 +42,8 @@ def setting(config: Config, change: Change) -> Any:
 def turned(config: Config, change: Change) -> Config:
     """Give the configuration after a change; those of organizations leave it as it is.
 
-    Alpha moves with the rank of all, so that every scale stays. ValueError where the value is not allowed.
+    Alpha moves with the rank of all, so that every scale stays. An organization that is turned to the rank of all has
+    none of its own any more. ValueError where the value is not allowed.
     """
     if change.command not in KEYS:
         return config
@@ -56,12 +56,14 @@ def turned(config: Config, change: Change) -> Config:
 
 
 def _with_rank(config: Config, org: str, rank: int) -> Any:
-    lora = config.lora
+    lora, default = config.lora, config.lora.default_rank
+    own, alpha = lora.own_ranks, lora.alpha
     if org:
-        return replace(lora, rank={"default": lora.default_rank, **lora.own_ranks, org: rank})
-    alpha = lora.alpha * rank / lora.default_rank if rank != lora.default_rank else lora.alpha
-    own = lora.own_ranks
-    return replace(lora, rank={"default": rank, **own} if own else rank, alpha=alpha)
+        own = {name: kept for name, kept in own.items() if name != org}
+        own |= {org: rank} if rank != default else {}
+    elif rank != default:
+        default, alpha = rank, alpha * rank / default
+    return replace(lora, rank={"default": default, **own} if own else default, alpha=alpha)
 
 
 def refused(config: Config, change: Change, present: Collection[str], round: int) -> str | None:
@@ -71,7 +73,7 @@ def refused(config: Config, change: Change, present: Collection[str], round: int
     """
     # Commands are taken in the console's process, which loads no torch before the run's own thread does.
     from fedlora_tui.aggregation import METHODS
-    from fedlora_tui.aggregation.combinations import unequal_ranks_refused, unworkable_config
+    from fedlora_tui.engine.workable import unworkable
 
     rule = replace(RULES[KEYS[change.command]], by_organization=False)
     try:
@@ -87,13 +89,9 @@ def refused(config: Config, change: Change, present: Collection[str], round: int
     if change.command == "steps" and config.federation.local_epochs:
         return "federation.local_epochs counts, not local steps"
     method = METHODS[config.federation.aggregation]
-    if change.command == "rank" and (method.keeps_b_at_home or method.name == "fedsvd"):
+    if change.command == "rank" and method.keeps_rank:
         return f"{method.name} keeps its rank"
     following = METHODS[after.federation.aggregation]
     if change.command == "aggregation" and method.keeps_b_at_home != following.keeps_b_at_home:
         return f"{method.name} and {following.name} keep different things at home: fork the run instead"
-    federation = after.federation
-    replies = sampled(list(present), federation.fraction, federation.min_organizations, federation.seed, round + 1)
-    return unequal_ranks_refused(after.lora.default_rank, after.lora.own_ranks, federation) or unworkable_config(
-        federation, len(replies)
-    )
+    return unworkable(after, present, round + 1)

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedlora_tui.aggregation.combinations import unequal_ranks_refused, unworkable_config
 from fedlora_tui.config import Config, resolved
-from fedlora_tui.engine.sampling import MEASURED_AT_MOST, measured, sampled
+from fedlora_tui.engine.sampling import MEASURED_AT_MOST, measured
+from fedlora_tui.engine.workable import unworkable
 from fedlora_tui.errors import UserError
 from fedlora_tui.lora import base_model
 from fedlora_tui.lora.adapter import Adapter
@@ -164,16 +164,11 @@ def _replicas(base: BaseModel, config: Config, organizations: int) -> tuple[Base
 
 def _check_combination(config: Config, names: tuple[str, ...]) -> None:
     """Refuse ranks of organizations that are not there, and what cannot work together."""
-    federation, lora = config.federation, config.lora
-    strange = sorted(lora.own_ranks.keys() - set(names))
+    strange = sorted(config.lora.own_ranks.keys() - set(names))
     if strange:
         some = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
         raise UserError(f"lora.rank names {strange[0]}, which is no organization here; there are {some}")
-    replies = sampled(names, federation.fraction, federation.min_organizations, federation.seed, 1)
-    reason = unequal_ranks_refused(lora.default_rank, lora.own_ranks, federation) or unworkable_config(
-        federation, len(replies)
-    )
-    if reason is not None:
+    if (reason := unworkable(config, names, 1)) is not None:
         raise UserError(reason)
 
 

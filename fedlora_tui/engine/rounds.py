@@ -22,6 +22,7 @@ from fedlora_tui.engine.sampling import measured, sampled
 from fedlora_tui.engine.steering import Steering
 from fedlora_tui.engine.stream import Stream
 from fedlora_tui.engine.telling import Telling
+from fedlora_tui.engine.workable import rank_terms
 from fedlora_tui.errors import UserError
 from fedlora_tui.federation.client_app import kept_adapter
 from fedlora_tui.federation.global_model import GlobalModel
@@ -232,12 +233,15 @@ class RoundLoop:
 
     def _turn(self, change: Change, round: int) -> None:
         """Turn a knob: from this round on the run is set another way."""
+        if change.org and change.org not in self.organizations:
+            return  # whose rank it is could not join after all
         before = setting(self.config, change)
         self.config = turned(self.config, change)
         self.steering.now_rounds(self.config.federation.rounds)
         lost = self._resize(round) if change.command == "rank" else 0.0
         trainable = self.model.adapter.parameters
-        self.stream.emit(ev.KnobTurned(round, change.command, before, change.to, trainable, change.org, lost))
+        terms = rank_terms(self.config) if change.command == "aggregation" else ()
+        self.stream.emit(ev.KnobTurned(round, change.command, before, change.to, trainable, change.org, lost, *terms))
 
     def _resize(self, round: int) -> float:
         """Bring the global adapter to the rank that is wanted now; give the relative error of that.

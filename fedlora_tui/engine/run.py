@@ -352,7 +352,10 @@ def log_to_files_alone() -> None:
 
 
 def _run_started(prepared: Prepared, folder: Path) -> ev.RunStarted:
+    from fedlora_tui.engine.workable import rank_terms
+
     config, base = prepared.config, prepared.base
+    keeps_rank, unequal_ranks = rank_terms(config)
     return ev.RunStarted(
         run=folder.name,
         model=base.name,
@@ -369,6 +372,8 @@ def _run_started(prepared: Prepared, folder: Path) -> ev.RunStarted:
         target_modules=tuple(target.name for target in base.targets),
         dtype=str(base.dtype).removeprefix("torch."),
         folder=str(folder),
+        keeps_rank=keeps_rank,
+        unequal_ranks=unequal_ranks,
     )
 
 

@@ -61,7 +61,18 @@ class DropOrganization(Command):
 
 
 @dataclass(frozen=True)
-class Rank(Command):
+class Knob(Command):
+    """What the commands have in common that turn a setting of the run to a value from the next round on."""
+
+    to: Any
+
+    @property
+    def value(self) -> Any:
+        return self.to
+
+
+@dataclass(frozen=True)
+class Rank(Knob):
     """Change the rank of the adapter from the next round on, or that of one organization alone."""
 
     name: ClassVar[str] = "rank"
@@ -74,63 +85,43 @@ class Rank(Command):
 
 
 @dataclass(frozen=True)
-class Rounds(Command):
+class Rounds(Knob):
     """Change how many rounds the whole run has."""
 
     name: ClassVar[str] = "rounds"
     to: int
 
-    @property
-    def value(self) -> Any:
-        return self.to
-
 
 @dataclass(frozen=True)
-class Rate(Command):
+class Rate(Knob):
     """Change AdamW's rate from the next round on."""
 
     name: ClassVar[str] = "rate"
     to: float
 
-    @property
-    def value(self) -> Any:
-        return self.to
-
 
 @dataclass(frozen=True)
-class Steps(Command):
+class Steps(Knob):
     """Change the local steps of a round from the next one on."""
 
     name: ClassVar[str] = "steps"
     to: int
 
-    @property
-    def value(self) -> Any:
-        return self.to
-
 
 @dataclass(frozen=True)
-class Fraction(Command):
+class Fraction(Knob):
     """Change which share of the organizations trains in a round."""
 
     name: ClassVar[str] = "fraction"
     to: float
 
-    @property
-    def value(self) -> Any:
-        return self.to
-
 
 @dataclass(frozen=True)
-class Method(Command):
+class Method(Knob):
     """Change how replies become one adapter from the next round on."""
 
     name: ClassVar[str] = "aggregation"
     to: str
-
-    @property
-    def value(self) -> Any:
-        return self.to
 
 
 @dataclass(frozen=True)
@@ -174,7 +165,9 @@ class Stop(Command):
     reason: str = "stopped by the operator"
 
 
-KNOBS: tuple[str, ...] = tuple(kind.name for kind in (Rank, Rounds, Rate, Steps, Fraction, Method))
+KNOBS: tuple[str, ...] = tuple(kind.name for kind in Knob.__subclasses__())
 """The commands that turn a setting of the run from the next round on."""
 
-COMMANDS: Mapping[str, type[Command]] = {kind.name: kind for kind in Command.__subclasses__()}
+COMMANDS: Mapping[str, type[Command]] = {
+    kind.name: kind for kind in (*Command.__subclasses__(), *Knob.__subclasses__()) if kind.name
+}

@@ -43,7 +43,10 @@ class Preparing(Event):
 
 @dataclass(frozen=True)
 class RunStarted(Event):
-    """The run's folder exists and its organizations are known; `config` is the whole resolved configuration."""
+    """The run's folder exists and its organizations are known; `config` is the whole resolved configuration.
+
+    `keeps_rank`: the method's rank cannot be turned. `unequal_ranks`: organizations may have ranks of their own.
+    """
 
     type: ClassVar[str] = "run_started"
     run: str
@@ -62,6 +65,8 @@ class RunStarted(Event):
     dtype: str = "float32"
     folder: str = ""
     resumed_from: int | None = None
+    keeps_rank: bool = False
+    unequal_ranks: bool = True
 
 
 @dataclass(frozen=True)
@@ -163,7 +168,8 @@ class KnobTurned(Event):
     """A setting changed with this round: `knob` is the command's name, `org` whose it is, empty for all.
 
     `lost` is what a lower rank cost: the relative error of the best approximation; 0 where nothing was lost.
-    `trainable` are the numbers of the global adapter from now on.
+    `trainable` are the numbers of the global adapter from now on. `keeps_rank` and `unequal_ranks` are those of
+    `RunStarted`, told where the method changed.
     """
 
     type: ClassVar[str] = "knob_turned"
@@ -174,6 +180,8 @@ class KnobTurned(Event):
     trainable: int
     org: str = ""
     lost: float = 0.0
+    keeps_rank: bool | None = None
+    unequal_ranks: bool | None = None
 
 
 @dataclass(frozen=True)

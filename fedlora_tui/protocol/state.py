@@ -13,6 +13,7 @@ from typing import Any
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.curve import added, condensed, means
 from fedlora_tui.protocol.events import Record
+from fedlora_tui.protocol.ranks import Ranks, ranks_in
 
 LOG_LENGTH = 400
 CURVE_POINTS = 16
@@ -137,7 +138,7 @@ class RunState:
     preparation_since: Mapping[str, float] = field(default_factory=dict)
     started: ev.RunStarted | None = None
     learning_rate: float = 0.0
-    rank: int = 0
+    ranks: Ranks = field(default_factory=Ranks)
     rounds: int = 0
     round: int = 0
     step: int = 0
@@ -156,6 +157,8 @@ class RunState:
     waiting: tuple[Waiting, ...] = ()
     marks: tuple[ev.KnobTurned, ...] = ()
     aggregation: str = ""
+    keeps_rank: bool = False
+    unequal_ranks: bool = True
     trainable: int = 0
     answer: Answer | None = None
     log: tuple[Record, ...] = ()
@@ -166,6 +169,11 @@ class RunState:
     checkpoint: ev.CheckpointWritten | None = None
     checkpoint_t: float | None = None
     export: ev.AdapterExported | None = None
+
+    @property
+    def rank(self) -> int:
+        """The rank of all organizations that have none of their own."""
+        return self.ranks.default
 
     @property
     def over(self) -> bool:
@@ -288,14 +296,17 @@ def _preparing(state: RunState, event: ev.Preparing, t: float) -> RunState:
 
 
 def _run_started(state: RunState, event: ev.RunStarted, t: float) -> RunState:
-    organizations = {name: OrganizationState(name, rank=event.rank) for name in event.orgs}
+    ranks = ranks_in(event.config, event.rank)
+    organizations = {name: OrganizationState(name, rank=ranks.of(name)) for name in event.orgs}
     return replace(
         state,
         started=event,
         rounds=event.rounds,
-        rank=event.rank,
+        ranks=ranks,
         learning_rate=event.learning_rate,
         aggregation=event.aggregation,
+        keeps_rank=event.keeps_rank,
+        unequal_ranks=event.unequal_ranks,
         trainable=event.trainable,
         organizations={**organizations, **{n: o for n, o in state.organizations.items() if n in organizations}},
     )
@@ -458,7 +469,7 @@ def _org_joined(state: RunState, event: ev.OrgJoined, t: float) -> RunState:
         tokens=event.tokens or 0,
         holdout_tokens=event.holdout_tokens or 0,
         skew=event.skew,
-        rank=event.rank or state.rank,
+        rank=event.rank or state.ranks.of(event.org),
     )
 
 
@@ -539,16 +550,13 @@ def _knob_turned(state: RunState, event: ev.KnobTurned, t: float) -> RunState:
     if event.knob == "rounds":
         return replace(state, rounds=event.value)
     if event.knob == "aggregation":
-        return replace(state, aggregation=event.value)
+        keeps, unequal = event.keeps_rank is True, event.unequal_ranks is not False
+        return replace(state, aggregation=event.value, keeps_rank=keeps, unequal_ranks=unequal)
     if event.knob != "rank":
         return state
-    if event.org:
-        return _organization(state, event.org, rank=event.value)
-    organizations = {
-        name: replace(org, rank=event.value) if org.rank == event.before else org
-        for name, org in state.organizations.items()
-    }
-    return replace(state, rank=event.value, organizations=organizations)
+    ranks = state.ranks.turned(event.org, event.value)
+    organizations = _each_organization(state, lambda org: replace(org, rank=ranks.of(org.name)))
+    return replace(state, ranks=ranks, organizations=organizations)
 
 
 def _command_refused(state: RunState, event: ev.CommandRefused, t: float) -> RunState:

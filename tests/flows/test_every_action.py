@@ -75,6 +75,16 @@ async def drop(console: Opened) -> None:
     assert "city-permits    − leaving    48/64" in console.text("table")
 
 
+async def own_rank(console: Opened) -> None:
+    await console.press("j", "right_curly_bracket", "right_curly_bracket", "left_curly_bracket")
+    name = "city-permits"
+    assert console.run.sent == [cmd.Rank(8, name), cmd.Rank(16, name), cmd.Rank(8, name)]
+    assert console.said == "city-permits rank 8, waits for round 8"
+    assert "next round   city-permits rank 8   city-permits rank 16" in console.text("last-rows")
+    await console.press("u")
+    assert console.said == "taken back: city-permits rank 8"
+
+
 async def move(console: Opened) -> None:
     for key, name in (("down", "city-permits"), ("G", "telecom-support"), ("k", "school"), ("g", "bank-disputes")):
         await console.press(key)
@@ -120,6 +130,7 @@ ALLOWED: dict[str, Callable[[Opened], Awaitable[None]]] = {
     "export": export,
     "add": add,
     "drop": drop,
+    "own_rank": own_rank,
     "move": move,
     "panes": panes,
     "help": help_,
@@ -134,6 +145,7 @@ REFUSED = {
     "export": ("e", "no round is finished yet"),
     "add": ("a", "the run is starting: its organizations are not known yet"),
     "drop": ("d", "the run is starting: its organizations are not known yet"),
+    "own_rank": ("right_curly_bracket", "the run is starting: its organizations are not known yet"),
     "move": ("j", "there are no organizations yet"),
     "back": ("escape", "nothing to leave here: q leaves the console"),
 }

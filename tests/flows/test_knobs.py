@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from fedlora_tui.aggregation import METHODS
 from fedlora_tui.engine import checkpoint
 from fedlora_tui.engine.knobs import KEYS
+from fedlora_tui.engine.prepare import Texts
+from fedlora_tui.errors import UserError
 from fedlora_tui.lora.export import product
 from fedlora_tui.protocol import commands as ask
 from fedlora_tui.protocol import events as ev
@@ -23,16 +26,21 @@ def in_round(number):
     return lambda event: isinstance(event, ev.RoundStarted) and event.round == number
 
 
-def turned_in_round(settings, number, *commands, **more):
-    """A run of four rounds in which commands are sent while a round is under way."""
+def turned_in_rounds(settings, turns, **more):
+    """A run of four rounds in which commands are sent while each of some rounds is under way."""
     watched = WatchedRun(configured(settings, **{"federation__rounds": 4, **more}))
 
-    def send():
-        for command in commands:
-            watched.run.send(command)
+    def sending(commands):
+        return lambda: [watched.run.send(command) for command in commands]
 
-    watched.when(in_round(number), send)
+    for number, commands in turns.items():
+        watched.when(in_round(number), sending(commands))
     return watched.go()
+
+
+def turned_in_round(settings, number, *commands, **more):
+    """A run of four rounds in which commands are sent while one of them is under way."""
+    return turned_in_rounds(settings, {number: commands}, **more)
 
 
 def kept(watched, round):
@@ -106,6 +114,7 @@ def test_rank_turns_under_every_method_whose_state_allows_it(settings, method):
 @pytest.mark.parametrize("method", ["fedsa", "fedsvd"])
 def test_some_methods_keep_their_rank(settings, method):
     watched = turned_in_round(settings, 2, ask.Rank(6), federation__aggregation=method)
+    assert watched.run.state.keeps_rank
     assert refusals(watched) == [f"{method} keeps its rank"]
     assert kept(watched, 4).rank == 4
 
@@ -122,6 +131,79 @@ def test_an_organization_turns_its_own_rank(settings):
     refused = turned_in_round(settings, 1, ask.Rank(2, "beta"), ask.Rank(2, "nobody"))
     assert "needs equal ones" in refusals(refused)[0]
     assert refusals(refused)[1] == "nobody: no such organization"
+
+
+def sent_up(watched):
+    """The bytes of each organization's reply in each round, which tell the rank that it trained at."""
+    return {(event.org, event.round): event.bytes_up for event in watched.told(ev.UpdateReceived)}
+
+
+@pytest.mark.parametrize("method", [name for name, method in METHODS.items() if method.unequal_ranks])
+def test_the_global_adapter_rises_and_falls_to_the_highest_rank_there_is(settings, method):
+    turns = {1: [ask.Rank(8, "beta")], 2: [ask.Rank(2, "beta")]}
+    watched = turned_in_rounds(settings, turns, federation__aggregation=method)
+    assert watched.run.state.phase == "done"
+    assert [kept(watched, round).rank for round in range(5)] == [4, 4, 8, 4, 4]
+    assert len({kept(watched, round).scale for round in range(5)}) == 1
+    up = sent_up(watched)
+    assert up["beta", 1] == up["alpha", 1] == up["alpha", 2] == up["alpha", 3]
+    assert up["beta", 3] == up["beta", 4] < up["beta", 1] < up["beta", 2]
+    rose, fell = watched.told(ev.KnobTurned)
+    assert (rose.org, rose.before, rose.value, rose.lost) == ("beta", 4, 8, 0.0)
+    assert (fell.org, fell.before, fell.value) == ("beta", 8, 2)
+    assert fell.trainable == kept(watched, 1).parameters < rose.trainable == kept(watched, 2).parameters
+    # What flora learned stands in the base: its adapter begins each round with nothing to lose.
+    assert (fell.lost == 0) if method == "flora" else (0 < fell.lost < 1)
+
+
+def test_who_has_a_rank_of_its_own_keeps_it_when_that_of_all_is_turned_past_it(settings):
+    turns = {1: [ask.Rank(8, "beta")], 2: [ask.Rank(8), ask.Rank(16)]}
+    watched = turned_in_rounds(settings, turns, federation__aggregation="hetlora")
+    up = sent_up(watched)
+    assert up["beta", 2] == up["beta", 3] == up["beta", 4] < up["alpha", 3]
+    assert {name: org.rank for name, org in watched.run.state.organizations.items()} == {
+        "alpha": 16,
+        "beta": 8,
+        "gamma": 16,
+    }
+    assert kept(watched, 4).rank == 16
+
+
+def test_who_is_turned_to_the_rank_of_all_goes_with_all_from_then_on(settings):
+    turns = {1: [ask.Rank(2, "beta")], 2: [ask.Rank(4, "beta"), ask.Rank(6)]}
+    watched = turned_in_rounds(settings, turns, federation__aggregation="hetlora")
+    up = sent_up(watched)
+    assert up["beta", 2] < up["beta", 1] < up["beta", 3] == up["alpha", 3]
+    assert {org.rank for org in watched.run.state.organizations.values()} == {6}
+
+
+def test_one_that_joins_trains_its_first_round_at_the_rank_it_was_turned_to(settings):
+    turns = {1: [ask.AddOrganization("gamma"), ask.Rank(8, "gamma"), ask.Rank(2, "gamma")]}
+    more = {"federation__organizations": 2, "federation__aggregation": "flexlora"}
+    watched = turned_in_rounds(settings, turns, **more)
+    assert refusals(watched) == []
+    up = sent_up(watched)
+    assert up["gamma", 2] == up["gamma", 3] < up["alpha", 2]
+    assert watched.run.state.organizations["gamma"].rank == 2
+    back = turned_in_rounds(settings, {1: [*turns[1], ask.Undo(), ask.Undo()]}, **more)
+    assert sent_up(back)["gamma", 2] == sent_up(back)["alpha", 2]
+
+
+def test_the_rank_of_one_that_could_not_join_changes_nothing(settings, monkeypatch):
+    read = Texts.read
+
+    def unreadable(self, organization):
+        if organization == "gamma":
+            raise UserError("gamma: too little text")
+        return read(self, organization)
+
+    monkeypatch.setattr(Texts, "read", unreadable)
+    more = {"federation__organizations": 2, "federation__aggregation": "hetlora"}
+    watched = turned_in_round(settings, 1, ask.AddOrganization("gamma"), ask.Rank(8, "gamma"), **more)
+    assert watched.run.state.phase == "done"
+    assert (refusals(watched), watched.told(ev.KnobTurned)) == ([], [])
+    assert kept(watched, 4).rank == 4
+    assert list(watched.run.state.organizations) == ["alpha", "beta"]
 
 
 def test_rounds_grow_and_shrink_and_the_last_round_can_still_add_one(settings):
@@ -150,6 +232,25 @@ def test_the_method_changes_where_the_states_agree(settings):
     assert "keep different things at home" in refusals(refused)[0]
     momentum = turned_in_round(settings, 2, ask.Method("flora"), federation__server_optimizer="fedavgm")
     assert "no server optimizer or rate can go on from them" in refusals(momentum)[0]
+
+
+def test_a_run_tells_what_may_be_done_with_ranks_and_again_when_its_method_changes(settings):
+    watched = turned_in_round(settings, 1, ask.Rate(5e-4), ask.Method("hetlora"))
+    (started,) = watched.told(ev.RunStarted)
+    rate, method = watched.told(ev.KnobTurned)
+    told = [(event.keeps_rank, event.unequal_ranks) for event in (started, rate, method)]
+    assert told == [(False, False), (None, None), (False, True)]
+    assert watched.run.state.unequal_ranks
+    defended = WatchedRun(configured(settings, federation__robust="median", federation__rounds=1)).go()
+    assert not defended.run.state.unequal_ranks
+
+
+def test_what_cannot_work_is_refused_in_the_same_words_before_a_run_and_while_it_goes_on(settings):
+    defended = {"federation__robust": "median", "federation__byzantine": 1}
+    (turned,) = refusals(turned_in_round(settings, 1, ask.Fraction(0.5), **defended))
+    before = WatchedRun(configured(settings, federation__fraction=0.5, **defended)).go()
+    assert "median needs 2f+1 replies: with byzantine = 1 that is 3, there are 2" in turned
+    assert before.run.refusal == turned
 
 
 def test_undo_takes_the_last_one_back_and_later_ones_build_on_what_waits(settings):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -17,7 +18,9 @@ from fedlora_tui.console.actions import (
     markdown_table,
 )
 from fedlora_tui.console.screens.help import LEFT_GROUPS, RIGHT_GROUPS
-from fedlora_tui.protocol.state import RunState
+from fedlora_tui.protocol.commands import Rank
+from fedlora_tui.protocol.ranks import Ranks
+from fedlora_tui.protocol.state import OrganizationState, RunState, Waiting
 
 DRAWN = {
     "compact": (80, " space pause  a add  d drop  , tune  t try  e export  / filter  ? help  q quit"),
@@ -91,3 +94,88 @@ def test_every_action_explains_itself(action: object) -> None:
     assert action.does  # type: ignore[attr-defined]
     assert action.when  # type: ignore[attr-defined]
     assert action.group  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["pause", "rank", "more_rounds", "add", "drop", "own_rank"])
+@pytest.mark.parametrize(
+    ("phase", "stopping", "reason"),
+    [
+        ("finishing", False, "finishing: the last evaluation and checkpoint are under way"),
+        ("done", False, "the run is done"),
+        ("failed", False, "the run has failed"),
+        ("stopped", False, "the run is stopped"),
+        ("running", True, "stopping already"),
+    ],
+)
+def test_a_run_that_takes_no_changes_says_so_to_every_key_that_changes_it(
+    name: str, phase: str, stopping: bool, reason: str
+) -> None:
+    situation = Situation(RunState(phase=phase, rounds=20, round=7), stopping=stopping)
+    assert ACTIONS[name].refusal(situation) == reason
+
+
+def test_the_rank_of_a_method_that_keeps_it_is_not_turned_unless_another_method_waits() -> None:
+    state = RunState(phase="running", rounds=20, round=7, ranks=Ranks(4), aggregation="fedsvd", keeps_rank=True)
+    assert ACTIONS["rank"].refusal(Situation(state, direction="up")) == "fedsvd keeps its rank"
+    following = replace(state, waiting=(Waiting("aggregation", "flora", 8, "fedsvd"),))
+    assert ACTIONS["rank"].refusal(Situation(following, direction="up")) is None
+
+
+def own_rank(direction: str, **known: object) -> str | Rank:
+    """What the keys of beta's own rank say or send, in a run whose organizations stand at 4 unless told otherwise."""
+    organizations = {name: OrganizationState(name) for name in ("alpha", "beta")}
+    state = replace(
+        RunState(phase="running", rounds=20, round=7, aggregation="hetlora", ranks=Ranks(4)),
+        **{"organizations": organizations, **known},
+    )
+    situation = Situation(state, "beta", direction=direction)
+    action = ACTIONS["own_rank"]
+    assert action.command is not None
+    return action.refusal(situation) or action.command(situation)  # type: ignore[return-value]
+
+
+def waits(*values: object) -> tuple[Waiting, ...]:
+    return tuple(Waiting("rank", value, 8) for value in values)
+
+
+@pytest.mark.parametrize(
+    ("known", "down", "up"),
+    [
+        ({}, 2, 8),
+        ({"ranks": Ranks(4, {"beta": 16})}, 8, 32),
+        ({"ranks": Ranks(4, {"beta": 6})}, 4, 8),
+        ({"ranks": Ranks(4, {"alpha": 16})}, 2, 8),
+        ({"waiting": waits(8)}, 4, 16),
+        ({"waiting": waits(8, {"org": "beta", "rank": 2})}, 1, 4),
+        ({"waiting": waits({"org": "beta", "rank": 2}, {"org": "alpha", "rank": 1}, 8)}, 1, 4),
+        ({"waiting": waits({"org": "beta", "rank": 2}, {"org": "beta", "rank": 4}, 8)}, 4, 16),
+    ],
+)
+def test_an_organizations_own_rank_steps_from_where_it_will_stand(known: dict[str, object], down: int, up: int) -> None:
+    assert own_rank("down", **known) == Rank(down, "beta")
+    assert own_rank("up", **known) == Rank(up, "beta")
+
+
+@pytest.mark.parametrize(
+    ("direction", "known", "reason"),
+    [
+        ("up", {"aggregation": "fedit", "unequal_ranks": False}, "fedit needs equal ranks: [ ] turns that of all"),
+        ("up", {"aggregation": "fedsvd", "keeps_rank": True, "unequal_ranks": False}, "fedsvd keeps its rank"),
+        ("up", {"ranks": Ranks(4, {"beta": 64})}, "64 is the most here: :rank and --set take more"),
+        ("down", {"ranks": Ranks(4, {"beta": 1})}, "1 is the least"),
+        ("up", {"organizations": {}}, "no organization is selected"),
+        ("up", {"organizations": {"beta": OrganizationState("beta", "leaving")}}, "beta leaves already"),
+        ("up", {"round": 20}, "round 20 is the last: nothing can wait for a next one"),
+    ],
+)
+def test_an_organizations_own_rank_that_cannot_be_turned_says_why(
+    direction: str, known: dict[str, object], reason: str
+) -> None:
+    assert own_rank(direction, **known) == reason
+
+
+def test_the_own_rank_of_one_that_joins_or_under_a_method_that_waits_is_left_to_the_run() -> None:
+    joining = {"beta": OrganizationState("beta", "joining")}
+    assert own_rank("up", organizations=joining) == Rank(8, "beta")
+    coming = (Waiting("aggregation", "flora", 8, "fedit"),)
+    assert own_rank("up", aggregation="fedit", unequal_ranks=False, waiting=coming) == Rank(8, "beta")

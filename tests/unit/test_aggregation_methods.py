@@ -216,6 +216,7 @@ def test_the_registry_says_of_every_method_what_it_is():
     assert those(lambda m: m.changes_base) == {"flora", "fedex"}
     assert those(lambda m: not m.continues) == {"flora", "flexlora", "fedsvd"}
     assert those(lambda m: m.keeps_b_at_home) == {"fedsa"}
+    assert those(lambda m: m.keeps_rank) == {"fedsa", "fedsvd"}
     assert those(lambda m: m.needs == "sum") == {"fedit", "ffa", "rolora", "fedsa", "fedsvd"}
     assert those(lambda m: m.trains(1) == {"B"}) == {"ffa", "rolora", "fedsvd"}
     assert those(lambda m: m.trains(2) == {"B"}) == {"ffa", "fedsvd"}

@@ -14,6 +14,7 @@ from fedlora_tui.config import (
     EMBEDDED,
     RULES,
     SECTIONS,
+    STARTS_ANEW,
     Config,
     DataConfig,
     FederationConfig,
@@ -73,6 +74,15 @@ def test_the_embedded_base_has_defaults_of_its_own_and_what_is_set_wins(file):
     assert (set_by_hand.federation.batch_size, set_by_hand.data.holdout_tokens) == (3, 99)
     assert set_by_hand.federation.learning_rate == EMBEDDED["federation.learning_rate"]
     assert load(file('[model]\nbase = "gpt2"\n')).federation == FederationConfig()
+
+
+@pytest.mark.parametrize("method", STARTS_ANEW)
+def test_the_embedded_base_has_no_servers_step_of_its_own_where_none_can_go_on_from_the_methods_factors(method):
+    federation = load(None, settings_of(("federation.aggregation", method))).federation
+    plain = FederationConfig(aggregation=method)
+    assert federation.rounds == EMBEDDED["federation.rounds"]
+    for name in (item.name for item in fields(plain) if item.name.startswith("server_")):
+        assert getattr(federation, name) == getattr(plain, name), name
 
 
 def test_a_file_sets_what_it_names_and_leaves_the_rest(file):

@@ -152,3 +152,13 @@ def test_commands_and_their_names():
     assert Pause().value is None
     assert (AddOrganization("x").value, DropOrganization("y").value) == ("x", "y")
     assert Export("best", True, "o").value == {"round": "best", "merged": True, "out": "o", "org": ""}
+
+
+def test_a_knob_answers_with_what_it_is_turned_to_and_an_organizations_own_rank_with_whose_it_is():
+    from fedlora_tui.protocol import commands as ask
+
+    turns = (ask.Rank(8), ask.Rounds(3), ask.Rate(0.5), ask.Steps(2), ask.Fraction(0.25), ask.Method("flora"))
+    assert [(turn.name, turn.value) for turn in turns] == list(
+        zip(ask.KNOBS, (8, 3, 0.5, 2, 0.25, "flora"), strict=True)
+    )
+    assert ask.Rank(2, "beta").value == {"org": "beta", "rank": 2}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+from dataclasses import replace
 from itertools import pairwise
 from typing import get_type_hints
 
@@ -11,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedlora_tui.protocol import events as ev
-from fedlora_tui.protocol.events import KINDS, Record, Unknown
+from fedlora_tui.protocol.events import KINDS, Record, Unknown, from_json, to_json
 from fedlora_tui.protocol.state import LOG_LENGTH, RunState, apply, fold
 
 
@@ -328,3 +330,58 @@ def test_no_events_make_it_raise_and_it_leaves_the_state_it_was_given_alone(sequ
         repeated = apply(repeated, record)
     assert fold(RunState(), records) == repeated
     assert fold(fold(RunState(), records[:5]), records[5:]) == repeated
+
+
+def test_what_may_be_done_with_ranks_is_that_of_the_method(tell):
+    def terms():
+        return tell.state.keeps_rank, tell.state.unequal_ranks
+
+    tell(replace(started(), keeps_rank=False, unequal_ranks=False))
+    tell(ev.KnobTurned(2, "rate", 1e-3, 5e-4, 10))
+    assert terms() == (False, False)
+    tell(ev.KnobTurned(3, "aggregation", "fedit", "hetlora", 10, keeps_rank=False, unequal_ranks=True))
+    assert terms() == (False, True)
+    tell(ev.KnobTurned(4, "aggregation", "hetlora", "fedsvd", 10, keeps_rank=True, unequal_ranks=False))
+    assert terms() == (True, False)
+
+
+def test_a_journal_that_does_not_tell_it_leaves_it_to_the_run_to_refuse(tell):
+    lines = [to_json(Record(1, 1.0, started())), to_json(Record(2, 2.0, ev.KnobTurned(2, "aggregation", "a", "b", 10)))]
+    untold = [json.loads(line) for line in lines]
+    for line in untold:
+        del line["keeps_rank"], line["unequal_ranks"]
+    for state in states_after(from_json(json.dumps(line)) for line in untold):
+        assert (state.keeps_rank, state.unequal_ranks) == (False, True)
+
+
+def states_after(records):
+    """The state after each of the records."""
+    state = RunState()
+    for record in records:
+        state = apply(state, record)
+        yield state
+
+
+def ranks_told(state):
+    return {name: org.rank for name, org in state.organizations.items()}
+
+
+def test_who_has_a_rank_of_its_own_keeps_it_when_that_of_all_is_turned_to_it_and_past_it(tell):
+    tell(replace(started(), config={"lora": {"rank": {"default": 4, "b": 8}}}), ev.OrgJoined("b", 1, 10, 300, 20, 8))
+    for number, (before, after) in enumerate(pairwise((4, 8, 16)), 2):
+        tell(ev.KnobTurned(number, "rank", before, after, 10))
+    assert ranks_told(tell.state) == {"a": 16, "b": 8}
+    assert tell.state.rank == 16
+
+
+def test_who_is_turned_to_the_rank_of_all_goes_with_all_from_then_on(tell):
+    tell(ev.KnobTurned(2, "rank", 4, 2, 10, "b"))
+    assert ranks_told(tell.state) == {"a": 4, "b": 2}
+    tell(ev.KnobTurned(3, "rank", 2, 4, 10, "b"), ev.KnobTurned(4, "rank", 4, 8, 10))
+    assert ranks_told(tell.state) == {"a": 8, "b": 8}
+
+
+def test_the_rank_of_an_organization_that_is_not_here_brings_nobody_here(tell):
+    tell(ev.KnobTurned(2, "rank", 4, 2, 10, "c"))
+    assert ranks_told(tell.state) == {"a": 4, "b": 4}
+    assert tell(ev.OrgState("c", "joining", 2)).ranks.of("c") == 2

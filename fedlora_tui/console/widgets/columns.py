@@ -119,7 +119,7 @@ def _gain(org: OrganizationState, view: View) -> Words:
 
 
 def _rank(org: OrganizationState, view: View) -> Words:
-    return numbers.whole(org.rank or view.state.rank, view.look.glyphs), ""
+    return numbers.whole(org.rank or view.state.ranks.of(org.name), view.look.glyphs), ""
 
 
 def _sum(org: OrganizationState, view: View) -> Words:

@@ -1,0 +1,28 @@
+"""Whether a configuration can work with the organizations that are here, and what its method lets be done with ranks.
+
+It is asked before a run begins, and again for each setting that is turned while it goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from fedlora_tui.aggregation import METHODS
+from fedlora_tui.aggregation.combinations import needs_equal_ranks, unequal_ranks_refused, unworkable_config
+from fedlora_tui.config import Config
+from fedlora_tui.engine.sampling import sampled
+
+
+def unworkable(config: Config, organizations: Collection[str], round: int) -> str | None:
+    """Say why a round of these organizations cannot be made as a configuration asks, and what to do; None: it can."""
+    federation, lora = config.federation, config.lora
+    names, least = list(organizations), federation.min_organizations
+    replies = sampled(names, federation.fraction, least, federation.seed, round)
+    refused = unequal_ranks_refused(lora.default_rank, lora.own_ranks, federation)
+    return refused or unworkable_config(federation, len(replies))
+
+
+def rank_terms(config: Config) -> tuple[bool, bool]:
+    """Tell what events tell of ranks: whether the method keeps its own, and whether organizations' may be unequal."""
+    federation = config.federation
+    return METHODS[federation.aggregation].keeps_rank, needs_equal_ranks(federation) is None
