@@ -253,9 +253,8 @@ class RoundLoop:
         wanted = lora.highest_rank
         if wanted == before.rank:
             return 0.0
-        keep = [target.name for target in self.prepared.base.targets if target.rank is not None]
         seed = generator_seed("rank", self.config.federation.seed, "", round)
-        resized = resize(before, wanted, seed, keep)
+        resized = resize(before, wanted, seed, self.server.spec.own_ranked)
         self.model = self.model.resized(resized.adapter)
         grown = wanted > before.rank
         self.server_memory = widened(self.server_memory, resized.adapter) if grown else ServerMemory()
@@ -394,8 +393,12 @@ class RoundLoop:
         return with_b_of(reply.adapter, at_home)
 
     def _anew(self, round: int) -> Adapter:
-        """Give an adapter like the global one that has learned nothing."""
-        lora, targets = self.config.lora, self.prepared.base.targets
+        """Give an adapter like the global one that has learned nothing.
+
+        Its scales are those that the run began with: alpha has moved with the rank since, but not for modules that have
+        a rank of their own.
+        """
+        lora, targets = self.prepared.config.lora, self.prepared.base.targets
         seed = generator_seed("anew", self.config.federation.seed, "", round)
         return started(targets, lora.default_rank, lora.alpha, seed, self.model.adapter.rank)
 
@@ -408,7 +411,7 @@ class RoundLoop:
         """Give the adapters of organizations that began the round with another than the global one."""
         sent = self.model.adapter
         narrow = {
-            reply.organization: first_rows(sent, reply.adapter.rank)
+            reply.organization: first_rows(sent, reply.adapter.rank, self.server.spec.own_ranked)
             for reply in replies
             if reply.adapter.rank < sent.rank
         }

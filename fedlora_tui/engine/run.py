@@ -227,11 +227,12 @@ class Run:
         from fedlora_tui.federation.client_app import ClientSide
         from fedlora_tui.federation.messages import AdapterSpec
         from fedlora_tui.federation.server_app import Server
-        from fedlora_tui.lora.adapter import own_alphas, shapes
+        from fedlora_tui.lora.adapter import own_alphas, own_ranked, shapes
 
         config, base = prepared.config, prepared.base
         rank, alpha = config.lora.default_rank, config.lora.alpha
-        spec = AdapterSpec(shapes(base.targets, rank), rank, alpha, own_alphas(base.targets))
+        targets = base.targets
+        spec = AdapterSpec(shapes(targets, rank), rank, alpha, own_alphas(targets), own_ranked(targets))
         side = ClientSide(base, spec, prepared.texts.rows, Watching(self._stream, self._steering, len(prepared.bases)))
         laid = self._course.lay(self._place, Entrant(prepared, side))
         self._stream.emit(ev.CohortSized(laid.cohort, len(prepared.bases)))

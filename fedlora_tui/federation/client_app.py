@@ -184,7 +184,7 @@ def _sides(jobs: Sequence[_Job]) -> list[tuple[ClientSide, int]]:
 def _start(job: _Job) -> Adapter:
     """Give what an organization trains: the global adapter, or its own part of it."""
     adapter, rank = job.model.adapter, job.plan.own_rank
-    return first_rows(adapter, rank) if rank else adapter
+    return first_rows(adapter, rank, job.side.spec.own_ranked) if rank else adapter
 
 
 def _alike(jobs: Sequence[_Job]) -> list[list[_Job]]:

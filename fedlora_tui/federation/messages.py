@@ -58,25 +58,30 @@ class Refused(ValueError):
 
 @dataclass(frozen=True)
 class AdapterSpec:
-    """What an adapter on the wire must look like: every tensor's shape by name, rank, alpha, and own alphas."""
+    """What an adapter on the wire must look like: every tensor's shape by name, rank, alpha, and own alphas.
+
+    `own_ranked` are modules of a rank of their own, which may happen to be the adapter's.
+    """
 
     shapes: Mapping[str, tuple[int, int]]
     rank: int
     alpha: float
     alphas: Mapping[str, float] = field(default_factory=dict)
+    own_ranked: frozenset[str] = frozenset()
 
     def at(self, rank: int) -> AdapterSpec:
-        """Give the same at another rank: alpha moves with it, and modules of a rank of their own keep that."""
+        """Give the same at another rank: alpha moves with it, and modules of a rank of their own keep that and theirs."""
         if rank == self.rank:
             return self
-        shapes, alphas = dict(self.shapes), dict(self.alphas)
-        for name, (rows, columns) in self.shapes.items():
-            if name.endswith(A_SUFFIX) and rows == self.rank:
-                module = name.removesuffix(A_SUFFIX)
+        shapes = dict(self.shapes)
+        alphas = {**dict.fromkeys(self.own_ranked, self.alpha), **self.alphas}
+        for name, (_, columns) in self.shapes.items():
+            module = name.removesuffix(A_SUFFIX)
+            if name.endswith(A_SUFFIX) and module not in self.own_ranked:
                 shapes[name], shapes[module + B_SUFFIX] = (rank, columns), (self.shapes[module + B_SUFFIX][0], rank)
                 if module in alphas:
                     alphas[module] = alpha_at(alphas[module], self.rank, rank)
-        return AdapterSpec(shapes, rank, alpha_at(self.alpha, self.rank, rank), alphas)
+        return AdapterSpec(shapes, rank, alpha_at(self.alpha, self.rank, rank), alphas, self.own_ranked)
 
 
 def encode(adapter: Adapter, factors: Collection[str] = BOTH) -> ArrayRecord:

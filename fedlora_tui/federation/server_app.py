@@ -86,7 +86,7 @@ class Server:
 
         def read(name: str, reply: Message) -> TrainReply:
             plan, rank = plans[name], plans[name].own_rank or model.adapter.rank
-            rest = None if plan.sends == BOTH else first_rows(model.adapter, rank)
+            rest = None if plan.sends == BOTH else first_rows(model.adapter, rank, self.spec.own_ranked)
             return read_train_reply(reply, self.spec.at(rank), plan.sends, rest)
 
         round = next(iter(plans.values())).round

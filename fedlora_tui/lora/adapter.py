@@ -129,6 +129,11 @@ def shapes(targets: Sequence[TargetModule], rank: int) -> dict[str, tuple[int, i
     return named
 
 
+def own_ranked(targets: Sequence[TargetModule]) -> frozenset[str]:
+    """Name the modules that have a rank of their own, which no change of the adapter's rank touches."""
+    return frozenset(target.name for target in targets if target.rank is not None)
+
+
 def own_alphas(targets: Sequence[TargetModule]) -> dict[str, float]:
     """Give the alpha of every module that has one of its own, by its name."""
     return {target.name: target.alpha for target in targets if target.alpha is not None}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fedlora_tui.lora.adapter import Adapter, Factors, TargetModule, alpha_at, initial
+from fedlora_tui.lora.adapter import Adapter, Factors, TargetModule, alpha_at, initial, own_ranked
 from fedlora_tui.lora.truncation import Truncated, best_rank, completed, filled
 
 
@@ -54,7 +54,7 @@ def started(targets: Sequence[TargetModule], rank: int, alpha: float, seed: int,
     ValueError where `wanted` is no rank.
     """
     start = initial(targets, rank, alpha, seed)
-    keep = [target.name for target in targets if target.rank is not None]
+    keep = own_ranked(targets)
     return resize(start, wanted, seed, keep).adapter if wanted > rank else first_rows(start, wanted, keep)
 
 

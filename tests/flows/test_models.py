@@ -54,6 +54,34 @@ def test_a_run_with_ranks_by_module_trains_aggregates_and_goes_home_to_peft(tmp_
         assert torch.equal(layer.lora_B["default"].weight, kept.factors[module].b)
 
 
+@pytest.mark.parametrize("own", [2, 3, 5])
+def test_a_turned_rank_and_ranks_of_organizations_leave_a_module_of_its_own_rank_as_it_is(tmp_path, own):
+    """Also where that rank happens to be the adapter's."""
+    settings = {
+        **small_settings(tmp_path),
+        **FAST,
+        "lora.rank": '{ default = 3, "beta" = 4, "gamma" = 1 }',
+        "lora.target_modules": "all-linear",
+        "lora.rank_pattern": f'{{ "attn.c_proj" = {own} }}',
+        "federation.aggregation": "flora",
+        "federation.rounds": 3,
+    }
+    watched = WatchedRun(configured(settings))
+    watched.when(
+        lambda event: isinstance(event, ev.RoundStarted) and event.round == 1, lambda: watched.run.send(ask.Rank(6))
+    )
+    watched.go()
+    assert watched.run.state.phase == "done", watched.run.state.reason
+    assert not watched.told(ev.UpdateRejected)
+    assert all(finished.drift < 1e-6 for finished in watched.told(ev.RoundFinished))
+    for round, rank in ((1, 4), (3, 6)):
+        kept = checkpoint.read(watched.folder, round).adapter
+        ranks = {module.split(".", 3)[-1]: factors.a.shape[0] for module, factors in kept.factors.items()}
+        assert ranks == {"attn.c_attn": rank, "attn.c_proj": own, "mlp.c_fc": rank, "mlp.c_proj": rank}
+        scales = {module.split(".", 3)[-1]: kept.scale_of(module) for module in kept.factors}
+        assert scales == {name: pytest.approx(2.0 if name != "attn.c_proj" else 6.0 / own) for name in ranks}
+
+
 def test_a_pattern_that_matches_nothing_ends_before_a_folder_is_made(tmp_path):
     wrong = {"lora.rank_pattern": '{ "mlp.c_fc" = 2 }'}
     watched = WatchedRun(configured({**small_settings(tmp_path), **wrong})).go()
