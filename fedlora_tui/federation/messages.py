@@ -70,7 +70,7 @@ class AdapterSpec:
     own_ranked: frozenset[str] = frozenset()
 
     def at(self, rank: int) -> AdapterSpec:
-        """Give the same at another rank: alpha moves with it, and modules of a rank of their own keep that and theirs."""
+        """Give the same at another rank: alpha moves with it, and modules of a rank of their own keep both."""
         if rank == self.rank:
             return self
         shapes = dict(self.shapes)
