@@ -176,6 +176,10 @@ def _cannot_export(situation: Situation) -> str | None:
     return None if situation.state.best is not None or _last_round(situation.state) else "no round is finished yet"
 
 
+def _cannot_show_drift(situation: Situation) -> str | None:
+    return None if situation.state.merged else "no round is aggregated yet"
+
+
 def _cannot_move(situation: Situation) -> str | None:
     return None if situation.state.organizations else "there are no organizations yet"
 
@@ -283,6 +287,17 @@ REGISTRY: tuple[Action, ...] = (
         unless="a round needs 2 (federation.min_organizations) · leaves already",
         refusal=_cannot_drop,
         command=lambda situation: DropOrganization(situation.selected or ""),
+    ),
+    Action(
+        id="drift",
+        keys=_keys("b"),
+        shown="b",
+        label="by module",
+        does="drift by module",
+        group="looking",
+        when="a round is aggregated",
+        unless="no round is aggregated yet",
+        refusal=_cannot_show_drift,
     ),
     Action(
         id="move",

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from fedlora_tui.console.actions import ACTIONS
+from fedlora_tui.console.screens.drift import DriftDialog
 from fedlora_tui.console.screens.export import ExportDialog
 from fedlora_tui.console.screens.help import HelpDialog
 from fedlora_tui.console.screens.leave import LeaveDialog
@@ -75,6 +76,14 @@ async def drop(console: Opened) -> None:
     assert "city-permits    − leaving    48/64" in console.text("table")
 
 
+async def drift(console: Opened) -> None:
+    await console.press("b")
+    assert isinstance(console.app.screen, DriftDialog)
+    assert "h.11.attn.c_attn" in console.text("dialog")
+    await console.press("escape")
+    assert console.app.screen is console.app._overview
+
+
 async def move(console: Opened) -> None:
     for key, name in (("down", "city-permits"), ("G", "telecom-support"), ("k", "school"), ("g", "bank-disputes")):
         await console.press(key)
@@ -120,6 +129,7 @@ ALLOWED: dict[str, Callable[[Opened], Awaitable[None]]] = {
     "export": export,
     "add": add,
     "drop": drop,
+    "drift": drift,
     "move": move,
     "panes": panes,
     "help": help_,
@@ -134,6 +144,7 @@ REFUSED = {
     "export": ("e", "no round is finished yet"),
     "add": ("a", "the run is starting: its organizations are not known yet"),
     "drop": ("d", "the run is starting: its organizations are not known yet"),
+    "drift": ("b", "no round is aggregated yet"),
     "move": ("j", "there are no organizations yet"),
     "back": ("escape", "nothing to leave here: q leaves the console"),
 }
