@@ -22,9 +22,18 @@ SECONDS = (9.4, 8.9, 9.0, 9.0, 9.1, 9.0)
 DRIFT = (0.071, 0.060, 0.052, 0.047, 0.043, 0.041)
 COSINE = (0.57, 0.63, 0.66, 0.68, 0.69, 0.70)
 COSINES = {
-    **{"bank-disputes": 0.74, "city-permits": 0.64, "hospital-ward": 0.71, "insurer": 0.73, "law-firm": 0.62},
-    **{"pharmacy-1": 0.79, "pharmacy-2": 0.66, "port-authority": None, "power-grid": 0.69, "retailer": 0.72},
-    **{"school": 0.58, "telecom-support": 0.77},
+    "bank-disputes": 0.74,
+    "city-permits": 0.64,
+    "hospital-ward": 0.71,
+    "insurer": 0.73,
+    "law-firm": 0.62,
+    "pharmacy-1": 0.79,
+    "pharmacy-2": 0.66,
+    "port-authority": None,
+    "power-grid": 0.69,
+    "retailer": 0.72,
+    "school": 0.58,
+    "telecom-support": 0.77,
 }
 """Cosine of each organization's update at the shown moment."""
 

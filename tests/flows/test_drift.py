@@ -95,7 +95,7 @@ async def test_tab_shows_organizations_and_who_pulls_least_with_the_others_comes
         assert names[:2] == ["school", "law-firm"]
         assert names[-2:] == ["pharmacy-1", "port-authority"]
         last = next(line for line in dialog(console) if "port-authority" in line)
-        assert last.rstrip("│ ").split()[-2:] == ["–", "–"]
+        assert last.strip("│ ").split() == ["port-authority", "–", "–"]
         await console.press("tab")
         assert "h.11.attn.c_attn" in console.text("dialog")
 

@@ -75,7 +75,17 @@ class Dialog(ModalScreen[Result], inherit_bindings=False):
 def scrolled(key: str, page: int, total: int) -> int:
     """Give by how many lines a key scrolls: `page` lines are in sight, of `total`; 0 for a key that does not."""
     steps = {
-        **{"up": -1, "k": -1, "down": 1, "j": 1, "pageup": -page, "pagedown": page, "space": page},
-        **{"home": -total, "g": -total, "end": total, "G": total, "upper_g": total},
+        "up": -1,
+        "k": -1,
+        "down": 1,
+        "j": 1,
+        "pageup": -page,
+        "pagedown": page,
+        "space": page,
+        "home": -total,
+        "g": -total,
+        "end": total,
+        "G": total,
+        "upper_g": total,
     }
     return steps.get(key, 0)

@@ -12,7 +12,7 @@ from fedlora_tui.console.drawing.bars import share_bar
 from fedlora_tui.console.drawing.glyphs import Glyphs
 from fedlora_tui.console.drawing.text import cut_middle, left, right
 from fedlora_tui.console.row import Part as Words
-from fedlora_tui.console.screens.dialog import BOX_WIDTH, EDGES, Dialog, scrolled
+from fedlora_tui.console.screens.dialog import EDGES, Dialog, scrolled
 from fedlora_tui.console.view import View
 from fedlora_tui.console.widgets.table import scroll_bar
 from fedlora_tui.protocol.state import Merged, RunState
@@ -134,7 +134,8 @@ class DriftDialog(Dialog[None]):
         lines: list[list[Words]] = [[(left(listing.meaning, width, glyphs), "quiet")], [*heads, "  "]]
         bar = scroll_bar(total, self._rows, top, view)
         for y, (name, values) in enumerate(listing.rows[top : top + self._rows]):
-            done, rest = share_bar((values[0] or 0.0) / listing.scale, bar_width, glyphs)
+            share = values[0]
+            done, rest = ("", " " * bar_width) if share is None else share_bar(share / listing.scale, bar_width, glyphs)
             words: list[Words] = [left(cut_middle(name, name_width, glyphs), name_width + 2, glyphs), done]
             words.append((rest, "quiet"))
             for head, value in zip(listing.heads, values, strict=True):

@@ -16,8 +16,15 @@ from fedlora_tui.console.wording import finished_rounds, turned_words
 from fedlora_tui.protocol.state import RoundSummary, RunState
 
 ENDS = {
-    **{"round": 7, "train": 15, "hold-out": 25, "change": 33, "drift": 40, "cos": 46},
-    **{"↑↓ MiB": 54, "sec": 60, "orgs": 66},
+    "round": 7,
+    "train": 15,
+    "hold-out": 25,
+    "change": 33,
+    "drift": 40,
+    "cos": 46,
+    "↑↓ MiB": 54,
+    "sec": 60,
+    "orgs": 66,
 }
 """The column before which each column of numbers ends."""
 
