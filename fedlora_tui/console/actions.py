@@ -221,6 +221,10 @@ def _cannot_export(situation: Situation) -> str | None:
     return None if situation.state.best is not None or _last_round(situation.state) else "no round is finished yet"
 
 
+def _cannot_show_drift(situation: Situation) -> str | None:
+    return None if situation.state.merged else "no round is aggregated yet"
+
+
 def _cannot_move(situation: Situation) -> str | None:
     return None if situation.state.organizations else "there are no organizations yet"
 
@@ -340,6 +344,17 @@ REGISTRY: tuple[Action, ...] = (
         unless="fedit needs equal ranks · fedsvd keeps its rank · 64 is the most here",
         refusal=_cannot_turn_own_rank,
         command=_turn_own_rank,
+    ),
+    Action(
+        id="drift",
+        keys=_keys("b"),
+        shown="b",
+        label="by module",
+        does="drift by module",
+        group="looking",
+        when="a round is aggregated",
+        unless="no round is aggregated yet",
+        refusal=_cannot_show_drift,
     ),
     Action(
         id="move",

@@ -20,6 +20,7 @@ from fedlora_tui.console.look import Look, look_for
 from fedlora_tui.console.options import ConsoleOptions
 from fedlora_tui.console.pace import Pace
 from fedlora_tui.console.screens.dialog import Dialog
+from fedlora_tui.console.screens.drift import DriftDialog
 from fedlora_tui.console.screens.export import ExportDialog
 from fedlora_tui.console.screens.help import HelpDialog
 from fedlora_tui.console.screens.leave import LeaveDialog
@@ -151,6 +152,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
                 "move": self._move,
                 "panes": self._next_pane,
                 "export": self._export,
+                "drift": self._drift,
                 "help": self._help,
                 "back": self._back,
                 "leave": self._leave,
@@ -177,6 +179,9 @@ class ConsoleApp(App[str], inherit_bindings=False):
 
     def _export(self, argument: str) -> None:
         self.push_screen(ExportDialog(self.view()), self._export_chosen)
+
+    def _drift(self, argument: str) -> None:
+        self.push_screen(DriftDialog(self.view()))
 
     def _export_chosen(self, export: Export | None) -> None:
         if export is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fedlora_tui.protocol.state import OrganizationState, RunState
+from fedlora_tui.protocol.events import KnobTurned
+from fedlora_tui.protocol.organization import OrganizationState
+from fedlora_tui.protocol.state import RunState
 
 Points = list[tuple[float, float]]
 
@@ -25,6 +27,15 @@ def train_points(state: RunState) -> Points:
 def holdout_points(state: RunState) -> Points:
     """Give the hold-out loss of every round that was measured, round 0 being the base alone."""
     return [(float(row.round), row.eval_loss) for row in state.history if row.eval_loss is not None]
+
+
+def knobs_turned(state: RunState) -> list[KnobTurned]:
+    """Give the settings that changed, the last of those that were turned again for the same round, oldest first."""
+    latest: dict[tuple[int, str, str], KnobTurned] = {}
+    for mark in state.marks:
+        latest.pop(place := (mark.round, mark.knob, mark.org), None)
+        latest[place] = mark
+    return list(latest.values())
 
 
 def organization_points(organization: OrganizationState, state: RunState) -> Points:

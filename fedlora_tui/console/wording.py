@@ -14,6 +14,9 @@ from fedlora_tui.protocol.commands import KNOBS
 from fedlora_tui.protocol.events import Record
 from fedlora_tui.protocol.state import RoundSummary, RunState, Waiting
 
+KNOB_NAMES = {"rate": "lr", "aggregation": "method"}
+"""What a knob is called where its own name would be long."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -129,10 +132,26 @@ def _knob(knob: str, before: object, value: object, glyphs: Glyphs) -> str:
     whose = ""
     if isinstance(value, Mapping):
         whose, value = f"{value.get('org')} ", value.get(knob)
-    name = {"rate": "lr", "aggregation": "method"}.get(knob, knob)
+    name, now = KNOB_NAMES.get(knob, knob), _setting(knob, value, glyphs)
     if before is None:
-        return f"{whose}{name} {value}"
-    return f"{whose}{name} {before} {glyphs.right} {value}"
+        return f"{whose}{name} {now}"
+    return f"{whose}{name} {_setting(knob, before, glyphs)} {glyphs.right} {now}"
+
+
+def _setting(knob: str, value: object, glyphs: Glyphs) -> str:
+    return numbers.learning_rate(value, glyphs) if knob == "rate" and isinstance(value, float) else str(value)
+
+
+def mark_words(turned: ev.KnobTurned, glyphs: Glyphs) -> str:
+    """Write a setting at its mark on a curve: `lr 5e-4`, and `beta rank 2` where it is one organization's."""
+    words = _knob(turned.knob, None, turned.value, glyphs)
+    return f"{turned.org} {words}" if turned.org else words
+
+
+def turned_words(turned: ev.KnobTurned, glyphs: Glyphs) -> str:
+    """Write a setting that changed: `round 4 lr 1e-3 → 5e-4`."""
+    words = _knob(turned.knob, turned.before, turned.value, glyphs)
+    return f"round {turned.round} {turned.org} {words}" if turned.org else f"round {turned.round} {words}"
 
 
 def command_words(command: str, value: object, glyphs: Glyphs, before: object = None) -> str:

@@ -6,6 +6,7 @@ kind that is not known changes nothing but `seq`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.curve import added, condensed, means
 from fedlora_tui.protocol.events import Record
+from fedlora_tui.protocol.organization import OrganizationRound, OrganizationState
 from fedlora_tui.protocol.ranks import Ranks, ranks_in
 
 LOG_LENGTH = 400
@@ -21,6 +23,9 @@ CURVE_POINTS = 16
 
 TREND_PARTS = 4
 """Into how many parts a round falls in the trend of one organization."""
+
+MERGED_LENGTH = 200
+"""Of how many rounds, the newest, the drift of every module is kept."""
 
 AT_WORK = ("training", "testing")
 NOT_LOGGED = (
@@ -37,73 +42,33 @@ OVER = ("done", "failed", "stopped")
 
 
 @dataclass(frozen=True)
-class OrganizationRound:
-    """One finished round of one organization; losses in nats a token, None where there was none.
-
-    `curve` is its train loss over equal parts of the round, for trends.
-    """
-
-    round: int
-    train_loss: float | None = None
-    holdout: float | None = None
-    curve: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class OrganizationState:
-    """One organization as the table shows it.
-
-    `loss` is the mean of its train loss over the round's steps so far, weighted by tokens; `holdout` is of the last
-    adapter that it measured, `base_holdout` of the base alone.
-    """
-
-    name: str
-    state: str = "waiting"
-    step: int = 0
-    steps: int = 0
-    loss_sum: float = 0.0
-    loss_tokens: int = 0
-    holdout: float | None = None
-    base_holdout: float | None = None
-    bytes_up: int = 0
-    bytes_down: int = 0
-    documents: int = 0
-    tokens: int = 0
-    holdout_tokens: int = 0
-    skew: float | None = None
-    rank: int = 0
-    faults: int = 0
-    note: str = ""
-    history: tuple[OrganizationRound, ...] = ()
-    round_curve: tuple[tuple[float, int], ...] = ()
-
-    @property
-    def loss(self) -> float | None:
-        """Train loss of this round so far, None before its first step."""
-        return self.loss_sum / self.loss_tokens if self.loss_tokens else None
-
-    @property
-    def gain(self) -> float | None:
-        """Base minus now on its own hold-out, in nats a token; higher is better."""
-        if self.holdout is None or self.base_holdout is None:
-            return None
-        return self.base_holdout - self.holdout
-
-
-@dataclass(frozen=True)
 class RoundSummary:
-    """One finished round of the whole run; round 0 is the base alone."""
+    """One finished round of the whole run; round 0 is the base alone. `cosine` is the mean of its updates'."""
 
     round: int
     train_loss: float | None
     eval_loss: float | None
     drift: float | None = None
+    cosine: float | None = None
     seconds: float | None = None
     bytes_up: int = 0
     bytes_down: int = 0
     tokens: int = 0
     orgs: int = 0
     t: float = 0.0
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What the replies of one round came to: its drift, that of each module, and the mean of its updates' cosines.
+
+    A number is None where the server could not see the replies, or where there was nothing to compare with.
+    """
+
+    round: int
+    drift: float | None = None
+    drifts: Mapping[str, float | None] = field(default_factory=dict)
+    cosine: float | None = None
 
 
 @dataclass(frozen=True)
@@ -150,6 +115,7 @@ class RunState:
     left_up: int = 0
     left_down: int = 0
     history: tuple[RoundSummary, ...] = ()
+    merged: tuple[Merged, ...] = ()
     base_sum: float = 0.0
     base_tokens: int = 0
     curve: tuple[tuple[float, ...], ...] = ()
@@ -410,7 +376,36 @@ def _update_received(state: RunState, event: ev.UpdateReceived, t: float) -> Run
 
 def _update_rejected(state: RunState, event: ev.UpdateRejected, t: float) -> RunState:
     org = state.organizations.get(event.org) or OrganizationState(event.org)
-    return _organization(state, event.org, state="fault", faults=org.faults + 1, note=event.reason)
+    return _organization(
+        state, event.org, state="fault", faults=org.faults + 1, note=event.reason, norm=None, cosine=None
+    )
+
+
+def _round_aggregated(state: RunState, event: ev.RoundAggregated, t: float) -> RunState:
+    norms, cosines = _known(event.norms), _known(event.cosines)
+    moved = {
+        name: _moved(state.organizations[name], event.round, norms.get(name), cosines.get(name))
+        for name in {**norms, **cosines}
+        if name in state.organizations
+    }
+    pointing = [cosine for cosine in cosines.values() if cosine is not None]
+    mean = sum(pointing) / len(pointing) if pointing else None
+    # A run that goes on from a checkpoint goes through some rounds once more.
+    earlier = tuple(merged for merged in state.merged if merged.round < event.round)[-(MERGED_LENGTH - 1) :]
+    merged = Merged(event.round, event.drift, _known(event.drifts), mean)
+    return replace(state, organizations={**state.organizations, **moved}, merged=(*earlier, merged))
+
+
+def _moved(org: OrganizationState, round: int, norm: float | None, cosine: float | None) -> OrganizationState:
+    history = org.history
+    if history and history[-1].round == round:
+        history = (*history[:-1], replace(history[-1], norm=norm, cosine=cosine))
+    return replace(org, norm=norm, cosine=cosine, history=history)
+
+
+def _known(numbers: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Give numbers as the journal has them: None for what is not finite."""
+    return {name: x if x is not None and math.isfinite(x) else None for name, x in numbers.items()}
 
 
 def _org_evaluated(state: RunState, event: ev.OrgEvaluated, t: float) -> RunState:
@@ -501,6 +496,7 @@ def _round_finished(state: RunState, event: ev.RoundFinished, t: float) -> RunSt
         train_loss=event.train_loss,
         eval_loss=event.eval_loss,
         drift=event.drift,
+        cosine=next((merged.cosine for merged in state.merged[-1:] if merged.round == event.round), None),
         seconds=event.seconds,
         bytes_up=event.bytes_up,
         bytes_down=event.bytes_down,
@@ -574,6 +570,7 @@ _CHANGES: Mapping[type[ev.Event], Callable[[RunState, Any, float], RunState]] = 
     ev.RunStopped: _run_ended_early,
     ev.RunFailed: _run_ended_early,
     ev.RoundStarted: _round_started,
+    ev.RoundAggregated: _round_aggregated,
     ev.RoundFinished: _round_finished,
     ev.TrainStep: _train_step,
     ev.UpdateReceived: _update_received,

@@ -20,6 +20,26 @@ EVAL = (3.412, 3.231, 3.118, 3.046, 2.989, 2.943, 2.905)
 TRAIN = (3.266, 3.099, 3.016, 2.951, 2.904, 2.868, 2.846)
 SECONDS = (9.4, 8.9, 9.0, 9.0, 9.1, 9.0)
 DRIFT = (0.071, 0.060, 0.052, 0.047, 0.043, 0.041)
+COSINE = (0.57, 0.63, 0.66, 0.68, 0.69, 0.70)
+COSINES = {
+    "bank-disputes": 0.74,
+    "city-permits": 0.64,
+    "hospital-ward": 0.71,
+    "insurer": 0.73,
+    "law-firm": 0.62,
+    "pharmacy-1": 0.79,
+    "pharmacy-2": 0.66,
+    "port-authority": None,
+    "power-grid": 0.69,
+    "retailer": 0.72,
+    "school": 0.58,
+    "telecom-support": 0.77,
+}
+"""Cosine of each organization's update at the shown moment."""
+
+KNOBS = {4: ("rate", 1e-3, 5e-4)}
+"""What was turned before the shown moment, by round: knob, before, value."""
+
 ADAPTER_BYTES = 147_456 * 4
 ORGANIZATIONS = {
     "bank-disputes": (2.655, 2.730, 0.558, 124, 0.22),
@@ -73,6 +93,7 @@ class ScriptedRun:
         refusal: str | None = None,
         organizations: Sequence[str] = tuple(ORGANIZATIONS),
         deaf: bool = False,
+        modules: int = 12,
     ) -> None:
         self._clock, self._t, self._speed = clock, began, speed
         self._rounds, self._steps, self._gpu = rounds, steps, gpu
@@ -92,6 +113,7 @@ class ScriptedRun:
         self._round = self._step = 0
         self._finished = 0
         self._added = 9
+        self._modules = modules
         self._script = self._play()
 
     def start(self) -> None:
@@ -229,13 +251,18 @@ class ScriptedRun:
             device="cuda:0" if self._gpu else "cpu",
             config={"federation": {"min_organizations": 2}},
             rounds=self._rounds,
-            learning_rate=5e-4,
+            learning_rate=1e-3,
             folder="runs/1122-1402",
         )
 
     def _boundary(self) -> Script:
+        if self._round in KNOBS:
+            knob, before, value = KNOBS[self._round]
+            yield ev.KnobTurned(self._round, knob, before, value, 147_456)
         for what, name in self._waiting:
-            if what == "add":
+            if what in cmd.KNOBS:
+                yield ev.KnobTurned(self._round, what, None, name, 147_456)
+            elif what == "add":
                 self._organizations.append(name)
                 yield ev.OrgJoined(name, self._round, 640, NEWCOMER[3] * 1000, 6_400, 4, NEWCOMER[4])
             elif name in self._organizations:
@@ -250,7 +277,7 @@ class ScriptedRun:
 
     def _train(self) -> Script:
         names = tuple(self._organizations)
-        yield ev.RoundStarted(self._round, self._rounds, names, self._steps, 5e-4)
+        yield ev.RoundStarted(self._round, self._rounds, names, self._steps, 1e-3 if self._round < 4 else 5e-4)
         each = 8.64 / self._steps
         for step in range(1, self._steps + 1):
             self._step = step
@@ -274,15 +301,32 @@ class ScriptedRun:
     def _finish_round(self) -> Script:
         number = self._round
         seconds = SECONDS[number - 1] if number <= len(SECONDS) else 9.0
+        yield self._aggregated(number)
         yield from self._evaluate(number, max(0.1, seconds - 8.64))
         yield ev.CheckpointWritten(number, f"checkpoints/round-{number:04d}", int(1.9 * 2**20), 0.038)
         sent = ADAPTER_BYTES * len(self._organizations)
-        drift = DRIFT[number - 1] if number <= len(DRIFT) else 0.04
+        drift = _last(DRIFT, number)
         self._finished = number
         yield ev.RoundFinished(
             *(number, self._rounds, self._train_loss(), self._eval_loss(), sent, sent, seconds, 1_572_864, drift),
             tuple(self._organizations),
         )
+
+    def _aggregated(self, number: int) -> ev.RoundAggregated:
+        """Even layers lose the same, odd ones the more the later they come."""
+        drift, names = _last(DRIFT, number), self._organizations
+        drifts = {
+            f"transformer.h.{layer}.attn.c_attn": drift * (0.55 + (layer % 2) * layer / self._modules)
+            for layer in range(self._modules)
+        }
+        cosines = {
+            name: None if own is None else own + _last(COSINE, number) - COSINE[-1]
+            for name in names
+            for own in (COSINES.get(name, 0.6),)
+        }
+        norms = {name: None if cosine is None else cosine / (1.2 + 0.1 * number) for name, cosine in cosines.items()}
+        weights = dict.fromkeys(names, 1 / len(names))
+        return ev.RoundAggregated(number, tuple(names), weights, drift, 0.01, (), (), drifts, norms, cosines)
 
     def _evaluate(self, number: int, seconds: float) -> Script:
         for name in self._organizations:
@@ -309,6 +353,11 @@ class ScriptedRun:
     def _holdout_loss(self, name: str, number: int) -> float:
         _, now, gain, *_ = ORGANIZATIONS.get(name, NEWCOMER)
         return now + gain * (_at(EVAL, number) - EVAL[6]) / (EVAL[0] - EVAL[6])
+
+
+def _last(values: Sequence[float], number: int) -> float:
+    """Give the value of a round, the last one for all behind it."""
+    return values[min(number, len(values)) - 1]
 
 
 def _at(values: Sequence[float], place: float) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from fedlora_tui.console.actions import ACTIONS
+from fedlora_tui.console.screens.drift import DriftDialog
 from fedlora_tui.console.screens.export import ExportDialog
 from fedlora_tui.console.screens.help import HelpDialog
 from fedlora_tui.console.screens.leave import LeaveDialog
@@ -85,6 +86,14 @@ async def own_rank(console: Opened) -> None:
     assert console.said == "taken back: city-permits rank 8"
 
 
+async def drift(console: Opened) -> None:
+    await console.press("b")
+    assert isinstance(console.app.screen, DriftDialog)
+    assert "h.11.attn.c_attn" in console.text("dialog")
+    await console.press("escape")
+    assert console.app.screen is console.app._overview
+
+
 async def move(console: Opened) -> None:
     for key, name in (("down", "city-permits"), ("G", "telecom-support"), ("k", "school"), ("g", "bank-disputes")):
         await console.press(key)
@@ -131,6 +140,7 @@ ALLOWED: dict[str, Callable[[Opened], Awaitable[None]]] = {
     "add": add,
     "drop": drop,
     "own_rank": own_rank,
+    "drift": drift,
     "move": move,
     "panes": panes,
     "help": help_,
@@ -146,6 +156,7 @@ REFUSED = {
     "add": ("a", "the run is starting: its organizations are not known yet"),
     "drop": ("d", "the run is starting: its organizations are not known yet"),
     "own_rank": ("right_curly_bracket", "the run is starting: its organizations are not known yet"),
+    "drift": ("b", "no round is aggregated yet"),
     "move": ("j", "there are no organizations yet"),
     "back": ("escape", "nothing to leave here: q leaves the console"),
 }

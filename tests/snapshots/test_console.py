@@ -1,4 +1,4 @@
-"""Pictures of the console at its two drawn sizes, in each state of a run and with each dialog."""
+"""Pictures of the console at its drawn sizes, in each state of a run and with each dialog."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from textual.pilot import Pilot
 from tests.flows.opened import console_on
 from tests.flows.scripted_run import BEGAN_AT, SHOWN_AT, HandClock, ScriptedRun
 
-SIZES = {"compact": (80, 24), "normal": (120, 40)}
+SIZES = {"compact": (80, 24), "normal": (120, 40), "wide": (200, 60)}
 SCENES: dict[str, dict[str, Any]] = {
     "starting": {"at": BEGAN_AT + 3.5, "prepare_seconds": 1.2},
     "running": {"keys": ["down", "down", "a"]},
@@ -20,11 +20,19 @@ SCENES: dict[str, dict[str, Any]] = {
     "help": {"keys": ["question_mark"]},
     "export": {"keys": ["e", "tab"]},
     "leave": {"keys": ["q"]},
+    "drift": {"keys": ["b", "left"]},
 }
+WIDE = ("running", "drift")
+"""Scenes that are drawn on a wide terminal, too."""
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("scene", SCENES)
+@pytest.mark.parametrize(
+    ("scene", "size"),
+    [
+        *((scene, size) for scene in SCENES for size in ("compact", "normal")),
+        *((scene, "wide") for scene in WIDE),
+    ],
+)
 def test_scene(snap_compare: Any, scene: str, size: str) -> None:
     script = dict(SCENES[scene])
     clock = HandClock(script.pop("at", SHOWN_AT))

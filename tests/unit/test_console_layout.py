@@ -68,6 +68,7 @@ def test_columns_stand_where_they_are_drawn() -> None:
     assert starts["trend"] == (53, 70)
     assert starts["hold-out"][1] == 80
     assert starts["gain"][1] == 88
+    assert starts["cos"][1] == 95
     assert starts["rank"][1] == 101
     assert starts["↑↓ MiB"][1] == 109
     assert starts["faults"][1] == 117

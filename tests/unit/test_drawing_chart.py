@@ -105,6 +105,49 @@ def test_knobs_show_their_names_without_hiding_the_curve():
     assert sum(line.count("●") for line in lines) == len(HOLDOUT)
 
 
+def test_what_was_turned_with_one_round_stands_below_each_other_at_one_line():
+    lines = plain(LossChart(rounds=20, knobs=((3, "lr 5e-4"), (3, "rank 8"), (3, "steps 32"))))
+    assert [line[MARGIN + 10 :].rstrip() for line in lines[:4]] == ["┊ lr 5e-4", "┊ rank 8", "┊ steps 32", "┊"]
+
+
+def test_a_name_at_the_plots_end_stands_left_of_its_line():
+    lines = plain(LossChart(rounds=20, knobs=((19, "lr 5e-4"),)))
+    assert lines[0].rstrip().endswith(" lr 5e-4 ┊")
+    assert lines[1].rstrip().endswith("  ┊")
+
+
+def test_a_name_without_room_falls_away_and_its_line_stays():
+    lines = plain(LossChart(rounds=20, knobs=[(3, f"rank {2**k}") for k in range(10)]), height=5)
+    assert [line.count("┊") for line in lines[:-1]] == [1, 1, 1, 1]
+    assert [f"rank {2**k}" in "".join(lines) for k in range(10)] == [True] * 4 + [False] * 6
+    assert "a name of" not in "".join(plain(LossChart(rounds=20, knobs=((10, "a name of" * 20),)), width=17))
+
+
+@given(
+    knobs=st.lists(st.tuples(st.integers(0, 20), st.sampled_from(["lr 5e-4", "rank 16", "flora"])), max_size=12),
+    width=st.integers(20, 90),
+    height=st.integers(4, 20),
+)
+def test_marks_that_lie_close_never_write_over_each_other(knobs, width, height):
+    lines = plain(LossChart(rounds=20, knobs=knobs), width, height)
+    rows = [line[MARGIN:] for line in lines[:-1]]
+    for x, _ in knobs:
+        column = round(x / 20 * (width - MARGIN - 1))
+        assert any(row[column] == "┊" for row in rows)
+    for row in rows:
+        left = row.replace("┊", " ")
+        for name in ("lr 5e-4", "rank 16", "flora"):
+            left = left.replace(name, "")
+        assert not left.strip(), row
+
+
+def test_marks_in_ascii_lie_below_the_curve_and_their_names_beside_it():
+    lines = plain(replace(CHART, knobs=((3, "lr 5e-4"), (4, "rank 8"))), glyphs=ASCII)
+    assert ": lr 5e-4" in lines[0]
+    assert ": rank 8" in lines[1]
+    assert all(line.isascii() for line in lines)
+
+
 def test_three_series_at_most():
     others = tuple(tuple((r, loss + shift) for r, loss in HOLDOUT) for shift in (0.2, -0.2, 0.4))
     drawn = "".join(plain(LossChart(holdout=HOLDOUT, others=others, rounds=20), height=24))

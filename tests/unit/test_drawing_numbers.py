@@ -32,6 +32,7 @@ FORMS = (
     numbers.ratio,
     numbers.hundredths,
     numbers.drift,
+    numbers.norm,
     numbers.epsilon,
     numbers.learning_rate,
 )
@@ -185,6 +186,9 @@ def test_fixed_decimals():
     assert numbers.hundredths(-0.123) == "−0.12"
     assert numbers.hundredths(-0.001) == "0.00"
     assert numbers.drift(0.041) == "0.041"
+    norms = [0, 0.41, 0.0412, 0.00996, 0.000412, 12.34, 104.2, 12345, 9.996, 0.0999]
+    written = ["0.00", "0.41", "0.041", "0.010", "4.1e-4", "12.3", "104", "1.2e4", "10.0", "0.10"]
+    assert [numbers.norm(x) for x in norms] == written
     assert numbers.epsilon(3.21) == "3.21"
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.events import KINDS, Record, Unknown, from_json, to_json
-from fedlora_tui.protocol.state import LOG_LENGTH, RunState, apply, fold
+from fedlora_tui.protocol.state import LOG_LENGTH, MERGED_LENGTH, RunState, apply, fold
 
 
 class Telling:
@@ -188,6 +188,48 @@ def test_a_refused_update_is_a_fault_that_stays_until_the_next_round(tell):
     assert tell(ev.RoundStarted(2, 5, ("a", "b"), 2)).organizations["a"].state == "waiting"
 
 
+def aggregated(number, norms=None, cosines=None, drifts=None, drift=0.01):
+    return ev.RoundAggregated(number, ("a", "b"), {}, drift, 0.1, (), (), drifts or {}, norms or {}, cosines or {})
+
+
+def test_what_the_replies_of_a_round_came_to_is_kept_by_round_module_and_organization(tell):
+    tell(ev.RoundStarted(1, 5, ("a", "b"), 1), ev.UpdateReceived("a", 1, 5, 5, 10, 2.5))
+    tell(ev.UpdateReceived("b", 1, 5, 5, 10, 2.5))
+    state = tell(aggregated(1, {"a": 1.5, "b": 0.5}, {"a": 0.9, "b": -0.3}, {"q": 0.02, "v": 0.0}, 0.015))
+    (merged,) = state.merged
+    assert (merged.round, merged.drift, dict(merged.drifts)) == (1, 0.015, {"q": 0.02, "v": 0.0})
+    assert merged.cosine == pytest.approx(0.3)
+    assert (state.organizations["a"].norm, state.organizations["a"].cosine) == (1.5, 0.9)
+    state = tell(ev.OrgEvaluated("b", 1, 2.0, 20), ev.RoundFinished(1, 5, 2.5, 2.0, 0, 0, 1.0, 1, 0.015, ("a", "b")))
+    assert state.history[-1].cosine == pytest.approx(0.3)
+    row = state.organizations["b"].history[-1]
+    assert (row.round, row.norm, row.cosine, row.holdout) == (1, 0.5, -0.3, 2.0)
+
+
+def test_an_update_that_was_not_seen_has_no_norm_and_no_cosine_and_moves_no_mean(tell):
+    numbers = {"a": 0.5, "b": None}
+    assert tell(aggregated(1, numbers, numbers, {"q": None})).merged[-1].cosine == 0.5
+    assert tell.state.organizations["b"].cosine is None
+    nothing = dict.fromkeys("ab", float("nan"))
+    state = tell(aggregated(2, nothing, nothing, {"q": float("nan")}))
+    assert (state.merged[-1].cosine, state.merged[-1].drifts["q"], state.organizations["a"].norm) == (None, None, None)
+
+
+def test_the_cosine_is_that_of_the_last_update_and_none_once_a_reply_is_refused(tell):
+    tell(aggregated(1, {"a": 1.0, "b": 1.0}, {"a": 0.5, "b": 0.6}), aggregated(2, {"a": 1.0}, {"a": 0.7}))
+    assert [org.cosine for org in tell.state.organizations.values()] == [0.7, 0.6]
+    assert tell(ev.UpdateRejected("b", 3, "nan")).organizations["b"].cosine is None
+
+
+def test_a_round_that_is_gone_through_once_more_is_kept_once_and_old_ones_are_let_go(tell):
+    tell(aggregated(1), aggregated(2), aggregated(3))
+    tell(aggregated(2, drift=0.5))
+    assert [(merged.round, merged.drift) for merged in tell.state.merged] == [(1, 0.01), (2, 0.5)]
+    tell(*(aggregated(number) for number in range(3, MERGED_LENGTH + 30)))
+    rounds = [merged.round for merged in tell.state.merged]
+    assert rounds == list(range(30, MERGED_LENGTH + 30))
+
+
 def test_answers_to_commands_are_kept(tell):
     state = tell(ev.CommandRefused("drop", "a", "a round needs 2"))
     assert state.answer.event.reason == "a round needs 2"
@@ -285,6 +327,8 @@ def value_of(field, hint):
         return st.sampled_from(["add", "drop", "undo", "pause"])
     if hint is bool:
         return st.booleans()
+    if field in ("drifts", "norms", "cosines"):
+        return st.dictionaries(names, st.none() | st.floats(), max_size=3)
     if "Mapping" in text:
         return st.just({})
     if "float" in text:

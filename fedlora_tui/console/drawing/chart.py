@@ -28,6 +28,9 @@ MARGIN = LABEL_WIDTH + 2
 
 _TICK_ROWS = 2
 _LARGEST = 1e9
+_LEAST_OF_A_LINE, _LEAST_OF_A_NAME = 2, 8
+"""Rows of a knob's line that no other's name may take; cells under which a name is not cut but left out."""
+
 _UPPER_LEFT, _UPPER_RIGHT, _LOWER_LEFT, _LOWER_RIGHT = 1, 2, 4, 8
 _BITS = ((_UPPER_LEFT, _UPPER_RIGHT), (_LOWER_LEFT, _LOWER_RIGHT))
 # Mantissas of a tick's step, each with what the topmost tick is a multiple of: labels keep few digits and little room
@@ -84,7 +87,8 @@ def draw(chart: LossChart, width: int, height: int, styles: Mapping[str, str], g
     losses += [loss for series in marks for x, loss in series if _within(chart, x) and _drawable(loss)]
     axis = loss_axis(losses, rows)
     canvas = _Canvas([[" "] * plot_width for _ in range(rows)], [[""] * plot_width for _ in range(rows)])
-    knobs = sorted((_cell(chart, x, plot_width), name) for x, name in chart.knobs if _within(chart, x))
+    knobs = [(_cell(chart, x, plot_width), name) for x, name in chart.knobs if _within(chart, x)]
+    knobs.sort(key=lambda knob: knob[0])
     for column, _ in knobs:
         for row in range(rows):
             canvas.put(row, column, glyphs.knob, "yours")
@@ -228,20 +232,56 @@ def _draw_marks(canvas: _Canvas, chart: LossChart, marks: list[Points], axis: Lo
 
 
 def _draw_names(canvas: _Canvas, knobs: list[tuple[int, str]], glyphs: Glyphs) -> None:
-    """Put each knob's name right of its line, in the first row where it hides nothing but other knobs' lines."""
+    """Put each knob's name beside its line, in the first row where it hides nothing but a part of others' lines.
+
+    Names of one line stand below each other; a name without room falls away.
+    """
     width = len(canvas.chars[0])
-    free = {" ", glyphs.knob}
+    seen = {column: sum(chars[column] == glyphs.knob for chars in canvas.chars) for column, _ in knobs}
     for column, name in knobs:
-        label = " " + cut_end(name, width - column - 2, glyphs)
-        # A wide character would need two cells where the canvas has one.
-        if len(label) < 2 or not label.isprintable() or cell_len(label) != len(label):
+        start, label = _beside(column, name, width, glyphs)
+        end = start + len(label)
+        row = _free_row(canvas, column, start, end, seen, glyphs) if label else None
+        if row is not None:
+            for other in _hidden(canvas.chars[row], start, end, seen, glyphs):
+                seen[other] -= 1
+            canvas.chars[row][start:end] = label
+            canvas.roles[row][start:end] = ["yours"] * len(label)
+
+
+def _beside(column: int, name: str, width: int, glyphs: Glyphs) -> tuple[int, str]:
+    """Give where a name begins and how it is written: right of its line, at the plot's end left of it, else cut."""
+    room = width - column - 2
+    # A wide character would need two cells where the canvas has one.
+    if not name or not name.isprintable() or cell_len(name) != len(name):
+        return 0, ""
+    if room < len(name) < column:
+        return column - 1 - len(name), name + " "
+    if room < min(len(name), _LEAST_OF_A_NAME):
+        return 0, ""
+    return column + 1, " " + cut_end(name, room, glyphs)
+
+
+def _free_row(
+    canvas: _Canvas, column: int, start: int, end: int, seen: Mapping[int, int], glyphs: Glyphs
+) -> int | None:
+    """Give the first row in which a name may stand from `start` to `end` and its line at `column` is seen.
+
+    `seen` are the rows in which each line is seen yet.
+    """
+    free = {" ", glyphs.knob}
+    first = start if start > column else max(0, start - 1)
+    for row, chars in enumerate(canvas.chars):
+        if chars[column] != glyphs.knob or not free.issuperset(chars[first : end + 1]):
             continue
-        start, end = column + 1, column + 1 + len(label)
-        for chars, roles in zip(canvas.chars, canvas.roles, strict=True):
-            if chars[column] == glyphs.knob and free.issuperset(chars[start : end + 1]):
-                chars[start:end] = label
-                roles[start:end] = ["yours"] * len(label)
-                break
+        if all(seen[other] > _LEAST_OF_A_LINE for other in _hidden(chars, start, end, seen, glyphs)):
+            return row
+    return None
+
+
+def _hidden(chars: Sequence[str], start: int, end: int, columns: Iterable[int], glyphs: Glyphs) -> list[int]:
+    """Give the lines that a name from `start` to `end` would hide in a row."""
+    return [column for column in columns if start <= column < end and chars[column] == glyphs.knob]
 
 
 def _margin_text(axis: LossAxis, row: int, glyphs: Glyphs) -> str:

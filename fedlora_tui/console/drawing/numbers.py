@@ -196,6 +196,18 @@ def drift(x: float | None, glyphs: Glyphs = UNICODE) -> str:
     return fixed(x, 3, glyphs)
 
 
+def norm(x: float | None, glyphs: Glyphs = UNICODE) -> str:
+    """The length of an update as `0.41`, `12.3`, `104`; a small one keeps two digits: `0.041`, `4.1e-4`."""
+    if x is None or not math.isfinite(x):
+        return _no_number(x, glyphs)
+    size = abs(x)
+    if size >= 9999.5 or 0 < size < 0.000995:
+        return power(float(f"{x:.1e}"), glyphs)
+    if 0 < size < 0.0995:
+        return _minus(f"{x:.{1 - math.floor(math.log10(float(f'{size:.1e}')))}f}", glyphs)
+    return _minus(f"{x:.{2 if size < 9.995 else 1 if size < 99.95 else 0}f}", glyphs)
+
+
 def epsilon(x: float | None, glyphs: Glyphs = UNICODE) -> str:
     """A privacy budget as `3.21`."""
     return fixed(x, 2, glyphs)

@@ -16,6 +16,8 @@ from fedlora_tui.console.view import View
 from fedlora_tui.console.widgets.lines import Lines
 
 BOX_WIDTH = 76
+EDGES = 5
+"""Columns of a box that hold no words: its two edges and the space inside them."""
 
 Result = TypeVar("Result")
 
@@ -42,12 +44,16 @@ class Dialog(ModalScreen[Result], inherit_bindings=False):
     def paint(self, view: View) -> None:
         """Draw anew, for the run behind it goes on."""
         self._view = view
-        width = min(BOX_WIDTH, view.layout.width)
+        width = self.box_width(view)
         content = self.in_sight(self.content(view), max(1, view.layout.height - 2))
         lines = box(width, view.look.glyphs, self.TITLE_WORDS, content, right=self.RIGHT_WORDS)
         for dialog in self.query("#dialog").results(Lines):
             dialog.styles.width, dialog.styles.height = width, len(lines)
             dialog.show(lines)
+
+    def box_width(self, view: View) -> int:
+        """Give the columns of the box with its edges."""
+        return min(BOX_WIDTH, view.layout.width)
 
     def repaint(self) -> None:
         """Draw anew after a key."""
@@ -64,3 +70,22 @@ class Dialog(ModalScreen[Result], inherit_bindings=False):
     def in_sight(self, content: list[list[Words]], rows: int) -> Sequence[list[Words]]:
         """Give the lines that there is room for."""
         return content[:rows]
+
+
+def scrolled(key: str, page: int, total: int) -> int:
+    """Give by how many lines a key scrolls: `page` lines are in sight, of `total`; 0 for a key that does not."""
+    steps = {
+        "up": -1,
+        "k": -1,
+        "down": 1,
+        "j": 1,
+        "pageup": -page,
+        "pagedown": page,
+        "space": page,
+        "home": -total,
+        "g": -total,
+        "end": total,
+        "G": total,
+        "upper_g": total,
+    }
+    return steps.get(key, 0)

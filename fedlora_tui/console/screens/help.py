@@ -10,10 +10,10 @@ from textual import events
 from fedlora_tui.console.actions import Action, by_group
 from fedlora_tui.console.drawing.glyphs import Glyphs
 from fedlora_tui.console.row import Part as Words
-from fedlora_tui.console.screens.dialog import BOX_WIDTH, Dialog
+from fedlora_tui.console.screens.dialog import BOX_WIDTH, Dialog, scrolled
 from fedlora_tui.console.view import View
 
-LEFT_GROUPS, RIGHT_GROUPS = ("the run", "organizations"), ("here",)
+LEFT_GROUPS, RIGHT_GROUPS = ("the run", "organizations"), ("looking", "here")
 KEY_WIDTH, RIGHT_KEY_WIDTH, RIGHT_COLUMN = 8, 13, 36
 MARKS = (
     ("training", "testing", "done", "waiting", "joining", "leaving"),
@@ -23,6 +23,7 @@ WORDS = (
     ("loss", "nats per token; lower is better"),
     ("gain", "base minus now on its own hold-out; higher is better"),
     ("trend", "its train loss over the whole run, one scale for the column"),
+    ("cos", "its last update against the common one, 1 = same direction"),
     ("drift", "share of the ideal update that the method lost this round"),
     ("↑↓", "what the adapters sent weighed; text sent must read 0 B"),
 )
@@ -63,24 +64,10 @@ class HelpDialog(Dialog[None]):
 
     def press(self, event: events.Key) -> None:
         """Scroll, or close."""
-        steps = {
-            "up": -1,
-            "k": -1,
-            "down": 1,
-            "j": 1,
-            "pageup": -self._rows,
-            "pagedown": self._rows,
-            "space": self._rows,
-        }
         if event.key in ("escape", "q", "question_mark", "f1", "enter"):
             self.dismiss(None)
             return
-        if event.key in steps:
-            self._top += steps[event.key]
-        elif event.key in ("home", "g"):
-            self._top = 0
-        elif event.key in ("end", "G", "upper_g"):
-            self._top = self._total
+        self._top += scrolled(event.key, self._rows, self._total)
         self.repaint()
 
     def on_mouse_scroll_down(self) -> None:

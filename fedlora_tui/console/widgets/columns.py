@@ -9,7 +9,7 @@ from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.drawing.glyphs import Glyphs
 from fedlora_tui.console.drawing.text import cut_end, cut_middle, right
 from fedlora_tui.console.view import View
-from fedlora_tui.protocol.state import OrganizationState
+from fedlora_tui.protocol.organization import OrganizationState
 
 Words = tuple[str, str]
 
@@ -118,6 +118,10 @@ def _gain(org: OrganizationState, view: View) -> Words:
     return numbers.signed(gain, view.look.glyphs), "care" if gain is not None and gain < 0 else "held"
 
 
+def _cosine(org: OrganizationState, view: View) -> Words:
+    return numbers.hundredths(org.cosine, view.look.glyphs), ""
+
+
 def _rank(org: OrganizationState, view: View) -> Words:
     return numbers.whole(org.rank or view.state.ranks.of(org.name), view.look.glyphs), ""
 
@@ -154,7 +158,7 @@ COLUMNS = (
     Column("trend", 11, 17, 24, lambda org, view: ("", "train"), numeric=False),
     Column("hold-out", 8, 8, 8, _holdout),
     Column("gain", 6, 6, 6, _gain),
-    Column("cos", 0, 5, 5),
+    Column("cos", 0, 5, 5, _cosine),
     Column("rank", 0, 4, 4, _rank),
     Column("↑↓ MiB", 6, 6, 0, _sum),
     Column("↑ MiB", 0, 0, 6, _up),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from fedlora_tui.console.curves import holdout_points, train_points
+from fedlora_tui.console.curves import holdout_points, knobs_turned, train_points
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.drawing.chart import LossChart, draw
 from fedlora_tui.console.row import rule
 from fedlora_tui.console.view import View
 from fedlora_tui.console.widgets.part import Part
+from fedlora_tui.console.wording import mark_words
 
 
 class Loss(Part):
@@ -33,6 +34,11 @@ class Loss(Part):
             f" hold-out {numbers.loss(state.eval_loss, glyphs)}",
             focused=view.focused == "loss",
         )
-        chart = LossChart(train=train_points(state), holdout=holdout_points(state), rounds=max(state.rounds, 1))
+        chart = LossChart(
+            train=train_points(state),
+            holdout=holdout_points(state),
+            knobs=[(mark.round - 1, mark_words(mark, glyphs)) for mark in knobs_turned(state)],
+            rounds=max(state.rounds, 1),
+        )
         names = {name: name for name in view.look.roles}
         return [title, *draw(chart, layout.chart_width, layout.chart, names, glyphs)]

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from rich.text import Text
 
+from fedlora_tui.console.curves import knobs_turned
 from fedlora_tui.console.drawing import numbers
+from fedlora_tui.console.drawing.trend import trend
+from fedlora_tui.console.layout import CHART_WIDE
 from fedlora_tui.console.row import Row, rule
 from fedlora_tui.console.view import View
 from fedlora_tui.console.widgets.part import Part
+from fedlora_tui.console.wording import finished_rounds, turned_words
 from fedlora_tui.protocol.state import RoundSummary, RunState
 
-ENDS = {"round": 7, "train": 15, "hold-out": 25, "change": 33, "drift": 40, "↑↓ MiB": 54, "sec": 60, "orgs": 66}
+ENDS = {
+    "round": 7,
+    "train": 15,
+    "hold-out": 25,
+    "change": 33,
+    "drift": 40,
+    "cos": 46,
+    "↑↓ MiB": 54,
+    "sec": 60,
+    "orgs": 66,
+}
 """The column before which each column of numbers ends."""
+
+TREND_WIDTH = 12
+BELOW_WIDE = 2
+"""Lines that stay free below the summary of a high chart."""
 
 
 class Rounds(Part):
@@ -30,7 +49,7 @@ class Rounds(Part):
         for name, end in ENDS.items():
             head.to(end, (name.replace("↑↓ ", "") if glyphs.ascii else name, "quiet"))
         below = _summary(view)
-        history = view.state.history[::-1][: view.layout.chart - 2 - len(below)]
+        history = view.state.history[::-1][: view.layout.chart - 1 - len(below)]
         lines = [_line(row, view) for row in history]
         blank = [Text("")] * (view.layout.chart - 1 - len(lines) - len(below))
         return [title, head.text(), *lines, *blank, *below]
@@ -46,6 +65,7 @@ def _line(summary: RoundSummary, view: View) -> Text:
         "hold-out": (numbers.loss(summary.eval_loss, glyphs), "held"),
         "change": (numbers.signed(change, glyphs), "care" if change is not None and change > 0 else "held"),
         "drift": (numbers.drift(summary.drift, glyphs), ""),
+        "cos": (numbers.hundredths(summary.cosine, glyphs), ""),
         "↑↓ MiB": (numbers.mebibytes(summary.bytes_up + summary.bytes_down, glyphs), ""),
         "sec": (numbers.seconds(summary.seconds, glyphs), ""),
         "orgs": (numbers.whole(summary.orgs, glyphs), ""),
@@ -57,7 +77,53 @@ def _line(summary: RoundSummary, view: View) -> Text:
 
 
 def _summary(view: View) -> list[Text]:
-    """Say which round is the best and which checkpoint is the last."""
+    """Say how drift and cosines went, which round is the best, what was changed, which checkpoint is the last."""
+    best, saved = _best_and_saved(view)
+    if view.layout.chart < CHART_WIDE:
+        return [Text(""), best, saved]
+    rounds = finished_rounds(view.state)
+    drift = _trend(view, "drift", [row.drift for row in rounds], 3, "of the ideal update lost")
+    cosine = _trend(view, "cos", [row.cosine for row in rounds], 2, "organizations pull together")
+    return [Text(""), drift, cosine, Text(""), best, _knobs(view), saved, *[Text("")] * BELOW_WIDE]
+
+
+def _trend(view: View, name: str, values: list[float | None], decimals: int, meaning: str) -> Text:
+    """Draw how a number of the rounds went, and say what it began and stands at; a dash where it was never known."""
+    glyphs = view.look.glyphs
+    row = Row(view.layout.rounds_width, glyphs).at(2, (name, "quiet"))
+    known = [value for value in values if value is not None]
+    if not known:
+        return row.at(9, (glyphs.dash, "quiet")).text()
+    low, high = min(known), max(known)
+    # A point for every cell, so that a round fills its own share of the width.
+    parts = -(-TREND_WIDTH // len(values))
+    points = [
+        (number + (part + 1) / parts, value)
+        for number, value in enumerate(values)
+        if value is not None
+        for part in range(parts)
+    ]
+    row.at(9, trend(points, TREND_WIDTH, len(values), low, high, glyphs))
+    first, last = (numbers.fixed(value, decimals, glyphs) for value in (known[0], known[-1]))
+    return row.at(11 + TREND_WIDTH, f"{first} {glyphs.right} {last} ", (meaning, "quiet")).text()
+
+
+def _knobs(view: View) -> Text:
+    """Name the settings that changed, the newest first, as many as fit whole."""
+    glyphs, width = view.look.glyphs, view.layout.rounds_width
+    row = Row(width, glyphs).at(2, ("knobs", "quiet"))
+    marks = knobs_turned(view.state)[::-1]
+    if not marks:
+        return row.at(9, (glyphs.dash, "quiet")).text()
+    for place, mark in enumerate(marks):
+        column, words = 9 if not place else row.end + 3, turned_words(mark, glyphs)
+        if place and column + 2 + cell_len(words) > width:
+            break
+        row.at(column, (glyphs.knob, "yours"), f" {words}")
+    return row.text()
+
+
+def _best_and_saved(view: View) -> list[Text]:
     state, glyphs = view.state, view.look.glyphs
     best = saved = glyphs.dash
     if state.best is not None:

@@ -1,0 +1,64 @@
+"""One organization as a run's state keeps it: what it does now, and each round that it has behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class OrganizationRound:
+    """One finished round of one organization; losses in nats a token, None where there was none.
+
+    `curve` is its train loss over equal parts of the round, for trends; `norm` and `cosine` are of its update.
+    """
+
+    round: int
+    train_loss: float | None = None
+    holdout: float | None = None
+    curve: tuple[float, ...] = ()
+    norm: float | None = None
+    cosine: float | None = None
+
+
+@dataclass(frozen=True)
+class OrganizationState:
+    """One organization as the table shows it.
+
+    `loss` is the mean of its train loss over the round's steps so far, weighted by tokens; `holdout` is of the last
+    adapter that it measured, `base_holdout` of the base alone. `norm` is the length of its last update and `cosine` how
+    far that pointed the way of the mean one, 1 the same way; None where none was taken or it could not be seen.
+    """
+
+    name: str
+    state: str = "waiting"
+    step: int = 0
+    steps: int = 0
+    loss_sum: float = 0.0
+    loss_tokens: int = 0
+    holdout: float | None = None
+    base_holdout: float | None = None
+    norm: float | None = None
+    cosine: float | None = None
+    bytes_up: int = 0
+    bytes_down: int = 0
+    documents: int = 0
+    tokens: int = 0
+    holdout_tokens: int = 0
+    skew: float | None = None
+    rank: int = 0
+    faults: int = 0
+    note: str = ""
+    history: tuple[OrganizationRound, ...] = ()
+    round_curve: tuple[tuple[float, int], ...] = ()
+
+    @property
+    def loss(self) -> float | None:
+        """Train loss of this round so far, None before its first step."""
+        return self.loss_sum / self.loss_tokens if self.loss_tokens else None
+
+    @property
+    def gain(self) -> float | None:
+        """Base minus now on its own hold-out, in nats a token; higher is better."""
+        if self.holdout is None or self.base_holdout is None:
+            return None
+        return self.base_holdout - self.holdout
