@@ -48,7 +48,7 @@ class Course:
         self.gate = Gate()
         self._labels, runs = labels, len(labels)
         self._preparing = threading.Lock()
-        self._first: Prepared | None = None
+        self._prepared: list[Prepared] = []
         self._passes: Answering
         self._starting: Meeting[str | None, str | None] = Meeting(runs, self._first_refusal)
         self._laying: Meeting[Entrant, Laid] = Meeting(runs, self._lay)
@@ -59,8 +59,8 @@ class Course:
         from fedlora_tui.engine.prepare import prepare
 
         with self._preparing:
-            prepared = prepare(config, roster, say, self._first)
-            self._first = self._first or prepared
+            prepared = prepare(config, roster, say, self._prepared)
+            self._prepared.append(prepared)
         return prepared
 
     def start(self, place: int, refusal: str | None) -> str | None:
@@ -87,6 +87,8 @@ class Course:
         from fedlora_tui.federation.local_grid import LocalGrid, lanes_over
         from fedlora_tui.federation.passes import Passes, Shared
 
+        # What a run alone holds is let go of when it ends.
+        self._prepared.clear()
         sides = {run_id(place): entrant.side for place, entrant in entrants.items()}
         cohort = _cohort([entrant.prepared for entrant in entrants.values()])
         bases = next(iter(entrants.values())).prepared.bases

@@ -7,7 +7,7 @@ process ends with exit status 2 and nothing is left behind.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -73,6 +73,22 @@ class Texts:
         self._counts[organization] = Counts(text.documents, rows.train_tokens, rows.holdout_tokens, told)
         return self._counts[organization]
 
+    def take_over(self, other: Texts) -> None:
+        """Take what another run of the same text, read in the same way, has read so far; rows are held once."""
+        if other._reading != self._reading or self._rows:
+            return
+        self._rows |= other._rows
+        self._counts |= other._counts
+        self._unigrams |= other._unigrams
+        self._pooled.update(other._pooled)
+
+    @property
+    def _reading(self) -> tuple[object, ...]:
+        """What decides how a text is read; the base is the same for all runs of a race."""
+        federation = self._config.federation
+        named = (federation.seed, federation.batch_size, federation.organizations)
+        return (self._config.data, self._config.model.max_length, *named)
+
     def known(self, organization: str) -> bool:
         """Tell whether an organization's text was read."""
         return organization in self._rows
@@ -128,19 +144,22 @@ class Prepared:
         return tuple({base.device: base for base in reversed(self.bases)}.values())[::-1]
 
 
-def prepare(config: Config, roster: Roster, say: Say, beside: Prepared | None = None) -> Prepared:
+def prepare(config: Config, roster: Roster, say: Say, beside: Sequence[Prepared] = ()) -> Prepared:
     """Load the base and read the organizations, telling each stage as it begins and ends. Raises UserError.
 
-    `beside` is a run that this one goes beside, over the same base.
+    `beside` are runs that this one goes beside, over the same base.
     """
     names = roster.names
     _check_combination(config, names)
-    base = _load_base(config, say) if beside is None else _shared_base(beside, say)
+    base = _shared_base(beside[0], say) if beside else _load_base(config, say)
     texts = Texts(roster.source, base, config)
+    for other in beside:
+        texts.take_over(other.texts)
     first = _read_first(names, config)
     for index, name in enumerate(first):
         say(Preparing("organizations", "working", "reading", index, len(first), "organizations"))
-        texts.read(name)
+        if not texts.known(name):
+            texts.read(name)
     tokens = sum(texts.counts(name).tokens for name in first)
     read = "" if len(first) == len(names) else f"{len(first)} read, "
     say(
@@ -151,7 +170,7 @@ def prepare(config: Config, roster: Roster, say: Say, beside: Prepared | None = 
     lora, seed = config.lora, config.federation.seed
     adapter = started(base.targets, lora.default_rank, lora.alpha, seed, lora.highest_rank)
     warnings = tuple(_warnings(texts, first))
-    replicas = _replicas(base, config, len(names)) if beside is None else beside.replicas
+    replicas = beside[0].replicas if beside else _replicas(base, config, len(names))
     return Prepared(resolved(config, len(names)), base, texts, names, adapter, warnings, replicas)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fedlora_tui.config import Setting, load
-from fedlora_tui.engine import checkpoint, journal
+from fedlora_tui.engine import checkpoint, journal, prepare
 from fedlora_tui.engine.race import MOST_RUNS, Entry, Race, entries
 from fedlora_tui.engine.run import Manner, Run
 from fedlora_tui.errors import UserError
@@ -146,6 +146,21 @@ def test_a_race_loads_one_base_and_trains_all_runs_in_the_same_passes(settings, 
     WatchedRace(given(settings, "lora.rank=1,2,4", federation__cohort=9)).go()
     assert len(loaded) == 1
     assert cohorts == [[1, 1, 1, 2, 2, 2, 4, 4, 4]] * 2
+
+
+def test_a_text_that_is_the_same_for_all_runs_is_read_once(settings, monkeypatch):
+    read, counted = [], prepare.split
+
+    def splitting(organization, *more):
+        read.append(organization)
+        return counted(organization, *more)
+
+    monkeypatch.setattr(prepare, "split", splitting)
+    WatchedRace(given(settings, "lora.rank=1,2,4")).go()
+    assert sorted(read) == ["alpha", "beta", "gamma"]
+    read.clear()
+    WatchedRace(given(settings, "federation.seed=1,2", "lora.rank=1,2")).go()
+    assert sorted(read) == sorted(["alpha", "beta", "gamma"] * 2)
 
 
 def test_all_runs_pause_and_go_on_together_and_take_the_same_changes(settings):
