@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
+from fedlora_tui.benchmarks.ending import ended_by_signals
 from fedlora_tui.benchmarks.report import Cell, Report
 from fedlora_tui.config import Config
 from fedlora_tui.console.drawing.bars import share_bar
@@ -44,7 +45,7 @@ def run_bench(name: str, asked: Asked, as_json: bool) -> int:
         raise UserError(f"bench {name}: no such benchmark; known are {', '.join(BENCHES)}")
     log_to_files_alone()
     narration = Console(stderr=True)
-    with narration.status(f"bench {name}", spinner="line") as status:
+    with ended_by_signals(), narration.status(f"bench {name}", spinner="line") as status:
 
         def say(text: str) -> None:
             status.update(text)

@@ -257,7 +257,9 @@ class Followed:
 
 @contextmanager
 def _console(file: Path, runs: Path) -> Iterator[tuple[PseudoTerminal, Followed]]:
-    with pseudo_terminal("fedlora-tui", ["-m", "fedlora_tui", *_arguments(file, runs)]) as terminal:
+    # What a console that had to be ended leaves lying goes with the rest of the benchmark's files.
+    temporary = {"TMPDIR": str(file.parent)}
+    with pseudo_terminal("fedlora-tui", ["-m", "fedlora_tui", *_arguments(file, runs)], temporary) as terminal:
         yield terminal, Followed(runs)
 
 

@@ -13,9 +13,10 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from fedlora_tui.benchmarks.process import end_process
 from fedlora_tui.benchmarks.thread_times import console_seconds, thread_times
@@ -55,7 +56,7 @@ class Worked:
 class PseudoTerminal:
     """A program of this Python on a terminal: what it wrote so far, and the processor time that it took."""
 
-    def __init__(self, name: str, arguments: Sequence[str]) -> None:
+    def __init__(self, name: str, arguments: Sequence[str], settings: Mapping[str, str]) -> None:
         self.name = name
         self.written: list[Written] = []
         self.worked: list[Worked] = []
@@ -63,14 +64,14 @@ class PseudoTerminal:
         self._look_at = 0.0
         self._controller, terminal = pty.openpty()
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", HEIGHT, WIDTH, 0, 0))
-        environment = {key: value for key, value in os.environ.items() if key not in LEFT_OUT} | SETTINGS
+        environment = {key: value for key, value in os.environ.items() if key not in LEFT_OUT}
         try:
             self._process = subprocess.Popen(
                 [sys.executable, *arguments],
                 stdin=terminal,
                 stdout=terminal,
                 stderr=terminal,
-                env=environment,
+                env=environment | SETTINGS | dict(settings),
                 start_new_session=True,
             )
         except BaseException:
@@ -158,9 +159,14 @@ class PseudoTerminal:
 
 
 @contextmanager
-def pseudo_terminal(name: str, arguments: Sequence[str]) -> Iterator[PseudoTerminal]:
-    """Run Python with some arguments on a terminal; whatever happens, the program does not outlive the block."""
-    terminal = PseudoTerminal(name, arguments)
+def pseudo_terminal(
+    name: str, arguments: Sequence[str], settings: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[PseudoTerminal]:
+    """Run Python with some arguments on a terminal; whatever happens, the program does not outlive the block.
+
+    `settings` are further variables of its environment.
+    """
+    terminal = PseudoTerminal(name, arguments, settings)
     try:
         yield terminal
     finally:

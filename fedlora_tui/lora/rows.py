@@ -213,9 +213,26 @@ def encoded(tokenizer: Any, documents: Sequence[Document]) -> Iterator[Row]:
 
 def _tokens(tokenizer: Any, texts: list[str], literal: bool = False) -> list[list[int]]:
     """Tokenize; where texts are `literal`, one that spells a special token (the end of text) does not become it."""
+    if _only_calls_its_backend(tokenizer):
+        # What transformers does, without the masks and offsets that it makes of every text beside its tokens.
+        backend = tokenizer.backend_tokenizer
+        backend.no_truncation()
+        backend.no_padding()
+        backend.encode_special_tokens = literal or tokenizer.split_special_tokens
+        return [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
     how = {"split_special_tokens": True} if literal else {}
     given: list[list[int]] = tokenizer(texts, add_special_tokens=False, verbose=False, **how)["input_ids"]
     return given
+
+
+def _only_calls_its_backend(tokenizer: Any) -> bool:
+    """Tell whether a tokenizer is one of transformers' that hands texts to `tokenizers` as they are."""
+    from transformers import PreTrainedTokenizerFast
+
+    kind, plain = type(tokenizer), PreTrainedTokenizerFast
+    return isinstance(tokenizer, plain) and all(
+        getattr(kind, name) is getattr(plain, name) for name in ("__call__", "_encode_plus")
+    )
 
 
 def pieces(row: Row, max_length: int) -> Iterator[Row]:

@@ -28,12 +28,12 @@ def below(rng: random.Random, bound: int) -> int:
 
 def between(rng: random.Random, low: int, high: int) -> int:
     """A whole number from `low` to `high`, both included."""
-    return low + below(rng, high - low + 1)
+    return low + int(rng.random() * (high - low + 1))
 
 
 def pick(rng: random.Random, items: Sequence[T]) -> T:
     """One of the items, each as likely."""
-    return items[below(rng, len(items))]
+    return items[int(rng.random() * len(items))]
 
 
 def shuffled(rng: random.Random, items: Iterable[T]) -> list[T]:

@@ -19,8 +19,11 @@ T = TypeVar("T")
 PERSONAL = frozenset({"person", "staff", "phone", "address", "account"})
 """The slots whose values stand for personal data; `Record.personal` carries what they were filled with."""
 
-Part: TypeAlias = "str | Callable[[Pen], str]"
-"""A piece of a compiled sentence: fixed text, or what writes itself when a pen comes by."""
+Phrase: TypeAlias = "Callable[[Pen], str]"
+"""What writes itself when a pen comes by."""
+
+Part: TypeAlias = "str | Phrase"
+"""A piece of a sentence that is being compiled; text that is always the same, or what is not."""
 
 MOST_MIDDLES = 4
 MONTHS = (
@@ -83,8 +86,9 @@ class Voice:
     def __init__(self, trade: Trade, organization: str, seed: int) -> None:
         self.trade = trade
         self._home = (seed, organization)
-        self._sentences: dict[str, tuple[Part, ...]] = {}
-        self._words: dict[str, Preference[tuple[Part, ...]]] = {}
+        self._sentences: dict[str, Phrase] = {}
+        self._words: dict[str, Preference[Phrase]] = {}
+        self._phrases: dict[tuple[Part, ...], Phrase] = {}
         self.house = found_house(seeded("house", *self._home))
         forms = [
             FormInUse(
@@ -102,19 +106,20 @@ class Voice:
         """The items in the organization's own order of liking; of some lists it uses the first few only."""
         return Preference(shuffled(seeded("order", *self._home, key), items)[: self.trade.own.get(key)])
 
-    def sentence(self, template: str) -> tuple[Part, ...]:
+    def sentence(self, template: str) -> Phrase:
         """The template, compiled."""
         if template not in self._sentences:
             self._sentences[template] = self._compiled(parse(template))
         return self._sentences[template]
 
-    def _compiled(self, nodes: Nodes) -> tuple[Part, ...]:
-        return tuple(node if isinstance(node, str) else self._part(node) for node in nodes)
+    def _compiled(self, nodes: Nodes) -> Phrase:
+        """The nodes as one phrase; equal ones give the same phrase, so that a document can tell what it has already."""
+        parts = tuple(node if isinstance(node, str) else self._part(node) for node in nodes)
+        return self._phrases.setdefault(parts, _phrase(parts))
 
-    def _part(self, node: Slot | Choice) -> Callable[[Pen], str]:
+    def _part(self, node: Slot | Choice) -> Phrase:
         if isinstance(node, Choice):
-            options = self.preference(node.key, [self._compiled(option) for option in node.options])
-            return lambda pen: pen.fill(options.drawn(pen.random))
+            return _choice(self.preference(node.key, [self._compiled(option) for option in node.options]))
         kind, _, argument = self.trade.cast.get(node.name, f"{node.name} {node.argument}").partition(" ")
         value = self._value(kind, argument)
         if node.name in self.trade.cast:
@@ -123,17 +128,39 @@ class Voice:
             value = PARTS[node.part](value)
         return _marked(value) if kind in PERSONAL else value
 
-    def _value(self, kind: str, argument: str) -> Callable[[Pen], str]:
+    def _value(self, kind: str, argument: str) -> Phrase:
         if kind in self.trade.words:
-            return lambda pen: pen.fill(pen.fresh(kind, self._word_list(kind)))
+            return lambda pen: pen.fresh(self._word_list(kind))
         if kind[0].isdigit():
             return _number(kind)
         return BUILT_IN[kind](self, argument)
 
-    def _word_list(self, kind: str) -> Preference[tuple[Part, ...]]:
-        if kind not in self._words:
-            self._words[kind] = self.preference(kind, [self._compiled(parse(w)) for w in self.trade.words[kind]])
-        return self._words[kind]
+    def _word_list(self, kind: str) -> Preference[Phrase]:
+        found = self._words.get(kind)
+        if found is None:
+            found = self.preference(kind, [self._compiled(parse(word)) for word in self.trade.words[kind]])
+            self._words[kind] = found
+        return found
+
+
+def _phrase(parts: tuple[Part, ...]) -> Phrase:
+    """The parts one after another; all text passes here, so what is usual has a way of its own."""
+    values = tuple(part for part in parts if not isinstance(part, str))
+    if not values:
+        text = "".join(part for part in parts if isinstance(part, str))
+        return lambda pen: text
+    pattern = "".join(part.replace("%", "%%") if isinstance(part, str) else "%s" for part in parts)
+    if len(values) == 1:
+        only = values[0]
+        return only if pattern == "%s" else lambda pen: pattern % only(pen)
+    if len(values) == 2:
+        one, other = values
+        return lambda pen: pattern % (one(pen), other(pen))
+    return lambda pen: pattern % tuple([value(pen) for value in values])
+
+
+def _choice(options: Preference[Phrase]) -> Phrase:
+    return lambda pen: options.drawn(pen.random)(pen)
 
 
 class Preference(Generic[T]):
@@ -142,10 +169,11 @@ class Preference(Generic[T]):
     def __init__(self, items: Sequence[T]) -> None:
         self.items = items
         self._sums = list(accumulate(12 + 120 // (rank + 2) for rank in range(len(items))))
+        self._sum = self._sums[-1] if items else 0
 
     def drawn(self, random: Callable[[], float]) -> T:
         """One of the items."""
-        return self.items[bisect_right(self._sums, int(random() * self._sums[-1]))]
+        return self.items[bisect_right(self._sums, int(random() * self._sum))]
 
 
 @dataclass(frozen=True)
@@ -168,30 +196,26 @@ class Pen:
         self.random = rng.random
         self.kept: dict[str, str] = {}
         self.personal: dict[str, None] = {}
-        self._used: set[tuple[Part, ...]] = set()
+        self._used: set[Phrase] = set()
 
     def sentence(self, template: str) -> str:
         """The template with every slot filled and every choice made."""
-        text = self.fill(self.voice.sentence(template))
+        text = self.voice.sentence(template)(self)
         if " a " in text or text.startswith("A "):
             text = A_BEFORE_VOWEL.sub(r"\g<0>n", text)
         return text[0].upper() + text[1:]
 
-    def fill(self, parts: tuple[Part, ...]) -> str:
-        """The parts, written."""
-        return "".join([part if isinstance(part, str) else part(self) for part in parts])
-
-    def fresh(self, kind: str, words: Preference[tuple[Part, ...]]) -> tuple[Part, ...]:
+    def fresh(self, words: Preference[Phrase]) -> str:
         """A word of the list, one that the document does not have yet if four draws find it."""
         for _ in range(4):
             word = words.drawn(self.random)
             if word not in self._used:
                 break
         self._used.add(word)
-        return word
+        return word(self)
 
 
-def _kept(name: str, value: Callable[[Pen], str]) -> Callable[[Pen], str]:
+def _kept(name: str, value: Phrase) -> Phrase:
     """The slot's first value in the document, each time."""
 
     def keep(pen: Pen) -> str:
@@ -202,14 +226,14 @@ def _kept(name: str, value: Callable[[Pen], str]) -> Callable[[Pen], str]:
     return keep
 
 
-PARTS: dict[str, Callable[[Callable[[Pen], str]], Callable[[Pen], str]]] = {
+PARTS: dict[str, Callable[[Phrase], Phrase]] = {
     "first": lambda value: lambda pen: value(pen).split()[0],
     "last": lambda value: lambda pen: value(pen).split()[-1],
     "upper": lambda value: lambda pen: value(pen).upper(),
 }
 
 
-def _marked(value: Callable[[Pen], str]) -> Callable[[Pen], str]:
+def _marked(value: Phrase) -> Phrase:
     """The value, remembered as personal in the form in which it is written."""
 
     def mark(pen: Pen) -> str:
@@ -220,18 +244,18 @@ def _marked(value: Callable[[Pen], str]) -> Callable[[Pen], str]:
     return mark
 
 
-def _number(span: str) -> Callable[[Pen], str]:
+def _number(span: str) -> Phrase:
     low, _, high = span.partition("-")
     least, count = int(low), int(high) - int(low) + 1
     return lambda pen: str(least + int(pen.random() * count))
 
 
-def _date(voice: Voice, _: str) -> Callable[[Pen], str]:
+def _date(voice: Voice, _: str) -> Phrase:
     form = voice.house.date.format
     return lambda pen: form(day=between(pen.rng, 1, 28), month=pick(pen.rng, MONTHS), weekday=pick(pen.rng, WEEKDAYS))
 
 
-def _time(voice: Voice, argument: str) -> Callable[[Pen], str]:
+def _time(voice: Voice, argument: str) -> Phrase:
     low, _, high = (argument or "8-18").partition("-")
     least, most = int(low), int(high)
     form = voice.house.time.format
@@ -243,7 +267,7 @@ def _time(voice: Voice, argument: str) -> Callable[[Pen], str]:
     return write_time
 
 
-def _money(voice: Voice, argument: str) -> Callable[[Pen], str]:
+def _money(voice: Voice, argument: str) -> Phrase:
     low, _, high = argument.partition("-")
     least, most = int(low), int(high)
     form = voice.house.money.format
@@ -261,27 +285,27 @@ def _digits(pen: Pen, count: int) -> str:
     return str(int(pen.random() * 10**count)).zfill(count)
 
 
-def _account(_: Voice, argument: str) -> Callable[[Pen], str]:
+def _account(_: Voice, argument: str) -> Phrase:
     count = int(argument or 8)
     return lambda pen: _digits(pen, count)
 
 
-def _own(owned: str) -> Callable[[Voice, str], Callable[[Pen], str]]:
+def _own(owned: str) -> Callable[[Voice, str], Phrase]:
     """A built-in slot for one of the things that a house owns."""
 
-    def of_house(voice: Voice, _: str) -> Callable[[Pen], str]:
+    def of_house(voice: Voice, _: str) -> Phrase:
         things: Preference[str] = voice.preference(f"house {owned}", getattr(voice.house, owned))
         return lambda pen: things.drawn(pen.random)
 
     return of_house
 
 
-def _plain(value: Callable[[Pen], str]) -> Callable[[Voice, str], Callable[[Pen], str]]:
+def _plain(value: Phrase) -> Callable[[Voice, str], Phrase]:
     """A built-in slot that is the same for every organization."""
     return lambda voice, argument: value
 
 
-BUILT_IN: dict[str, Callable[[Voice, str], Callable[[Pen], str]]] = {
+BUILT_IN: dict[str, Callable[[Voice, str], Phrase]] = {
     "person": _plain(lambda pen: names.person(pen.rng)),
     "staff": _own("staff"),
     "town": _own("towns"),

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from fedlora_tui.lora.rows import Shape, tokenize
+from fedlora_tui.lora.rows import Shape, _tokens, tokenize
 from fedlora_tui.organizations.text import Document
 
 FOLDER = Path(__file__).parents[2] / "fedlora_tui" / "assets" / "embedded"
@@ -126,3 +126,22 @@ def test_a_document_that_spells_the_end_of_text_does_not_end_there(tokenizer: An
     assert row.tokens.count(tokenizer.eos_token_id) == 1
     assert row.tokens[-1] == tokenizer.eos_token_id
     assert tokenizer.decode(row.tokens[:-1]) == text
+
+
+@pytest.mark.parametrize("literal", [False, True])
+def test_tokens_are_those_that_transformers_gives(tokenizer: Any, literal: bool) -> None:
+    texts = [*SENTENCES, "", "\n\n  a\tb ", "naïve café \U0001f642", "a <|endoftext|><|endoftext|> b"]
+    # What another use of the tokenizer left behind, as a chat template does, is not taken over.
+    tokenizer(texts, truncation=True, max_length=2, padding=True)
+    found = _tokens(tokenizer, texts, literal)
+    assert found == tokenizer(texts, add_special_tokens=False, split_special_tokens=literal)["input_ids"]
+    assert found[:-1] == [tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids for text in texts[:-1]]
+    assert tokenizer.eos_token_id in found[-1] or literal
+
+
+def test_a_tokenizer_with_a_way_of_its_own_keeps_it(tokenizer: Any) -> None:
+    class Own(type(tokenizer)):  # type: ignore[misc]
+        def __call__(self, texts: list[str], **how: Any) -> dict[str, list[list[int]]]:
+            return {"input_ids": [[7] for _ in texts]}
+
+    assert _tokens(Own.from_pretrained(FOLDER, local_files_only=True), list(SENTENCES[:2])) == [[7], [7]]
