@@ -38,7 +38,7 @@ def test_scene(snap_compare: Any, scene: str, size: str) -> None:
     clock = HandClock(script.pop("at", SHOWN_AT))
     keys, then = script.pop("keys", []), script.pop("then", None)
     run = ScriptedRun(clock, **script)
-    app = console_on(run, clock)
+    app = console_on(run, clock=clock)
 
     async def play(pilot: Pilot[str]) -> None:
         while app.session.state.seq == 0:
@@ -56,7 +56,7 @@ def test_scene(snap_compare: Any, scene: str, size: str) -> None:
 
 def test_no_gpu(snap_compare: Any) -> None:
     clock = HandClock()
-    app = console_on(ScriptedRun(clock, gpu=False), clock)
+    app = console_on(ScriptedRun(clock, gpu=False), clock=clock)
 
     async def play(pilot: Pilot[str]) -> None:
         while app.session.state.seq == 0:
