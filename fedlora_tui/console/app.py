@@ -272,7 +272,9 @@ class ConsoleApp(App[str], inherit_bindings=False):
 
     def on_overview_needs_paint(self) -> None:
         """Paint in the new size, or with the new focus."""
-        self.paint()
+        # At the end screens are taken away one by one, and the last one is resumed when there is nothing to draw on.
+        if self.screen_stack:
+            self.paint()
 
     def on_key(self, event: events.Key) -> None:
         """Hand a key to the dialog that is open, and answer one that does nothing.

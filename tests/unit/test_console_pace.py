@@ -55,3 +55,22 @@ def test_the_pace_is_halved_over_ssh() -> None:
     assert options.seconds_between_paints({}) == 0.25
     assert options.seconds_between_paints({"SSH_CONNECTION": "10.0.0.1 1 10.0.0.2 22"}) == 0.5
     assert ConsoleOptions(refresh_hz=10).seconds_between_paints({"SSH_CONNECTION": "x"}) == 0.1
+
+
+def test_a_round_that_ends_in_any_run_of_a_race_is_painted_at_once() -> None:
+    pace = Pace(0.25)
+    pace.painted((RUNNING, RUNNING), 100.0)
+    ended = replace(RUNNING, history=(RoundSummary(1, 2.0, 2.1),))
+    assert pace.due((RUNNING, ended), 100.01) == "all"
+    assert pace.due((RUNNING, ended), 100.02) is None
+
+
+def test_a_race_is_at_rest_when_all_its_runs_are() -> None:
+    done = replace(RUNNING, phase="done")
+    pace = Pace(0.25)
+    pace.painted((done, RUNNING), 100.0)
+    later = 100.0 + SETTLE_SECONDS + 1
+    assert pace.due((done, RUNNING), later) == "all"
+    assert pace.due((done, done), later + 0.1) == "all"
+    pace.due((done, done), later + 1.2)
+    assert [pace.due((done, done), later + 0.1 + SETTLE_SECONDS + k) for k in range(1, 9)] == [None] * 8
