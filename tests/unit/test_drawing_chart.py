@@ -82,6 +82,13 @@ def test_little_room_is_wasted(low, rows):
     assert used > rows / 5 or axis.row * 2 <= 0.1
 
 
+@pytest.mark.parametrize("rows", [8, 17, 26, 44])
+def test_a_tall_chart_uses_its_rows_and_a_level_curve_stays_level(rows):
+    used = (3.412 - 2.753) / loss_axis([3.412, 2.753], rows).row
+    assert used > rows * 0.45
+    assert (3.412 - 3.402) / loss_axis([3.412, 3.402], rows).row < rows / 8
+
+
 def test_the_axis_keeps_still_while_losses_fall():
     axes = [loss_axis([3.412, 3.412 - k / 1000], 8) for k in range(600)]
     assert len(set(axes)) <= 3

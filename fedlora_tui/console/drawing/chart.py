@@ -120,8 +120,8 @@ def loss_axis(losses: Iterable[float], rows: int) -> LossAxis:
     if not losses:
         return LossAxis(math.nan, 1.0, 0)
     high, low = max(losses), min(losses)
-    # Losses that hardly differ would otherwise fill the chart with their noise.
-    least = max(abs(high) / 40, 1e-6)
+    # Losses that hardly differ would otherwise fill the chart with their noise: it spans a tenth of a loss at least.
+    least = max(abs(high) / max(40, 5 * rows), 1e-6)
     if rows < 2:
         return LossAxis(high, max(2 * (high - low), least), 2)
     exponent = math.floor(math.log10(least))
