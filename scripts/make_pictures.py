@@ -84,7 +84,7 @@ async def picture(records: Sequence[Record], size: tuple[int, int]) -> str:
     """Give the console on these records as SVG."""
     options = ConsoleOptions(bell=False)
     last = records[-1].t
-    app = ConsoleApp(Recorded(records), options, clock=lambda: last, look=look_for(options, TERMINAL, "utf-8"))
+    app = ConsoleApp([Recorded(records)], options, clock=lambda: last, look=look_for(options, TERMINAL, "utf-8"))
     async with app.run_test(size=size) as pilot:
         await pilot.pause(0.3)
         app.session.poll()

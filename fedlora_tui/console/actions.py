@@ -32,13 +32,16 @@ RANKS = (1, 2, 4, 8, 16, 32, 64)
 class Situation:
     """What decides whether an action can act: the run, the selected organization, and whether a stop was asked for.
 
-    `direction` is which of an action's keys was pressed, where it has one for each way.
+    `direction` is which of an action's keys was pressed, where it has one for each way. `runs` counts the runs of a
+    race, `comparing` is True while they are shown side by side.
     """
 
     state: RunState
     selected: str | None = None
     stopping: bool = False
     direction: str = ""
+    runs: int = 1
+    comparing: bool = False
 
 
 def _always(situation: Situation) -> str | None:
@@ -226,7 +229,17 @@ def _cannot_show_drift(situation: Situation) -> str | None:
 
 
 def _cannot_move(situation: Situation) -> str | None:
-    return None if situation.state.organizations else "there are no organizations yet"
+    return None if situation.comparing or situation.state.organizations else "there are no organizations yet"
+
+
+def _cannot_compare(situation: Situation) -> str | None:
+    return None if situation.runs > 1 else "this is the only run"
+
+
+def _cannot_show_run(situation: Situation) -> str | None:
+    if situation.comparing:
+        return None
+    return _cannot_compare(situation) or "enter shows a run where all are compared: c"
 
 
 def _cannot_leave(situation: Situation) -> str | None:
@@ -380,6 +393,39 @@ REGISTRY: tuple[Action, ...] = (
         refusal=_cannot_move,
     ),
     Action(
+        id="compare",
+        keys=_keys("c"),
+        shown="c",
+        label="compare",
+        does="compare the runs",
+        group="here",
+        when="a race of several runs",
+        unless="this is the only run",
+        refusal=_cannot_compare,
+    ),
+    Action(
+        id="show_run",
+        keys=_keys("enter"),
+        shown="enter",
+        label="show",
+        does="show the chosen run",
+        group="here",
+        when="runs are compared",
+        unless="this is the only run",
+        refusal=_cannot_show_run,
+    ),
+    Action(
+        id="flip",
+        keys={"less_than_sign": "previous", "greater_than_sign": "next"},
+        shown="< >",
+        label="run",
+        does="run before, after",
+        group="here",
+        when="a race of several runs",
+        unless="this is the only run",
+        refusal=_cannot_compare,
+    ),
+    Action(
         id="panes",
         keys={"tab": "next", "shift+tab": "previous"},
         shown="tab",
@@ -435,8 +481,12 @@ PLACES: Mapping[str, tuple[str, ...]] = {
         *("pause", "add", "drop", "tune", "rank", "more_rounds", "try", "export", "open", "rounds_table", "compare"),
         *("fork", "faults", "undo", "filter", "sort", "x_axis", "runs", "command", "help", "leave"),
     ),
+    "comparing": ("show_run", "pause", "export", "mark", "x_axis", "sort", "copy", "help", "back"),
 }
-"""The order of the footer by width. An id without an action keeps its place blank: nothing moves when it comes."""
+"""The order of the footer by width, and where runs are compared at any width.
+
+An id without an action keeps its place blank: nothing moves when it comes.
+"""
 
 RESERVED: Mapping[str, int] = {
     "tune": 6,
@@ -444,17 +494,18 @@ RESERVED: Mapping[str, int] = {
     "filter": 8,
     "open": 10,
     "rounds_table": 8,
-    "compare": 9,
     "fork": 6,
     "faults": 8,
     "sort": 6,
     "x_axis": 6,
     "runs": 6,
     "command": 9,
+    "mark": 13,
+    "copy": 6,
 }
 """The width of such a blank place."""
 
-STAYING = ("help", "leave")
+STAYING = ("help", "leave", "back")
 """The footer's keys that never fall away."""
 
 

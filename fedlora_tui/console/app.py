@@ -1,9 +1,9 @@
-"""The application: it drains the run, paints what is due, and hands keys to the registry's actions."""
+"""The application: it drains the runs, paints what is due, and hands keys to the registry's actions."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -14,11 +14,12 @@ from textual.screen import Screen
 from textual.theme import Theme
 
 from fedlora_tui.console.actions import ACTIONS, KEYS
-from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.drawing.roles import DARK_BACKGROUND, LIGHT_BACKGROUND
 from fedlora_tui.console.look import Look, look_for
 from fedlora_tui.console.options import ConsoleOptions
 from fedlora_tui.console.pace import Pace
+from fedlora_tui.console.runs import Runs
+from fedlora_tui.console.screens.compare import Compare
 from fedlora_tui.console.screens.dialog import Dialog
 from fedlora_tui.console.screens.drift import DriftDialog
 from fedlora_tui.console.screens.export import ExportDialog
@@ -26,7 +27,9 @@ from fedlora_tui.console.screens.help import HelpDialog
 from fedlora_tui.console.screens.leave import LeaveDialog
 from fedlora_tui.console.screens.overview import Overview
 from fedlora_tui.console.session import Session
+from fedlora_tui.console.standing import title
 from fedlora_tui.console.view import View
+from fedlora_tui.console.widgets.run_table import RunTable
 from fedlora_tui.console.widgets.table import OrganizationTable
 from fedlora_tui.protocol.commands import Export, Finish, Stop
 from fedlora_tui.protocol.handle import RunHandle
@@ -43,7 +46,7 @@ FIRST_FRAME_SECONDS = 0.05
 
 
 class ConsoleApp(App[str], inherit_bindings=False):
-    """The console on one run; its return value says how it was left: over, finish, stop, abandoned or refused."""
+    """The console on a run or a race; its value says how it was left: over, finish, stop, abandoned or refused."""
 
     ENABLE_COMMAND_PALETTE = False
     ALLOW_SELECT = False
@@ -55,7 +58,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
 
     def __init__(
         self,
-        handle: RunHandle,
+        handles: Sequence[RunHandle],
         options: ConsoleOptions | None = None,
         *,
         clock: Callable[[], float] = time.time,
@@ -65,13 +68,20 @@ class ConsoleApp(App[str], inherit_bindings=False):
         self.look = look or look_for(self._options)
         super().__init__(ansi_color=self.look.colours <= FEW_COLOURS)
         self.title = "fedlora-tui"
-        self.session = Session(handle, self.look.glyphs, clock)
+        self.runs = Runs(handles, self.look.glyphs, clock)
         self._clock = clock
         self._pace = Pace(self._options.seconds_between_paints())
         self._overview = Overview(self.look)
+        self._comparison: Compare | None = None
+        self._compared_from = 0
         self._interrupted_at = -1e9
         self._title_shown = ""
-        self._rung_for = ""
+        self._rung_for: frozenset[str] = frozenset()
+
+    @property
+    def session(self) -> Session:
+        """The session of the run in front."""
+        return self.runs.front
 
     def on_mount(self) -> None:
         """Show the overview, and let the run begin once its first frame is on the terminal."""
@@ -83,65 +93,69 @@ class ConsoleApp(App[str], inherit_bindings=False):
         self.call_after_refresh(lambda: self.set_timer(FIRST_FRAME_SECONDS, self._begin))
 
     def _begin(self) -> None:
-        self.session.handle.start()
+        self.runs.start()
         self.set_interval(DRAIN_SECONDS, self._tick)
         self._tick()
 
     def _tick(self) -> None:
-        """Take in what the run said, and paint what is due."""
-        answered = self.session.poll()
-        if self.session.ended and isinstance(self.screen, LeaveDialog):
+        """Take in what the runs said, and paint what is due."""
+        answered = self.runs.poll()
+        if self.runs.ended and isinstance(self.screen, LeaveDialog):
             # It speaks of a run that goes on, and offers what no longer can be done.
             self.screen.dismiss(None)
-        if self.session.handle.refusal is not None:
+        if self.runs.refusal is not None:
             self.exit("refused")
-        elif self.session.leaving and self.session.ended:
-            self.exit(self.session.leaving)
+        elif self.runs.leaving and self.runs.ended:
+            self.exit(self.runs.leaving)
         else:
-            due = self._pace.due(self.session.state, time.monotonic())
+            due = self._pace.due(self.runs.states, time.monotonic())
             if answered or due:
                 self.paint(slow=answered or due == "all")
 
     def _await_answer(self) -> None:
         """Look often for the answer to a command, so that it is on the screen at once."""
-        if self.session.poll():
+        if self.runs.poll():
             self.paint()
         if self.session.asking:
             self.set_timer(ANSWER_POLL_SECONDS, self._await_answer)
 
     def paint(self, *, slow: bool = True) -> None:
-        """Draw the overview and the dialog over it, and what stands outside the screen."""
+        """Draw the overview or the comparison, the dialog over it, and what stands outside the screen."""
         view = self.view(slow=slow)
-        self._overview.paint(view)
+        (self._comparison or self._overview).paint(view)
         if isinstance(self.screen, Dialog) and self.screen.is_mounted:
             self.screen.paint(view)
         if slow:
-            self._pace.painted(self.session.state, time.monotonic())
+            self._pace.painted(self.runs.states, time.monotonic())
             self._show_title(view)
             self._ring()
 
     def view(self, *, slow: bool = True) -> View:
         """Gather what the parts of the screen draw from."""
-        session = self.session
+        session, comparison = self.session, self._comparison
+        layout = self._overview.layout_for(session.state.phase)
         return View(
             state=session.state,
             now=self._clock(),
             look=self.look,
-            layout=self._overview.layout_for(session.state.phase),
+            layout=layout if comparison is None else comparison.layout_for(len(self.runs.sessions)),
             order=session.order,
             selected=session.selected,
             said=session.said,
             focused=self._overview.focused_pane,
             run=self._options.run,
             model=self._options.model,
-            leaving=session.leaving,
+            leaving=self.runs.leaving,
             slow=slow,
+            runs=self.runs.shown,
+            place=self.runs.place,
+            comparing=comparison is not None,
         )
 
     def action_act(self, name: str, argument: str = "") -> None:
         """Let an action of the registry act, or say why it cannot."""
         action = ACTIONS[name]
-        reason = action.refusal(replace(self.session.situation, direction=argument))
+        reason = action.refusal(replace(self.view().situation, direction=argument))
         if reason is not None and argument != "interrupt":
             self.session.refuse(reason)
         elif action.command is not None:
@@ -151,6 +165,9 @@ class ConsoleApp(App[str], inherit_bindings=False):
             {
                 "move": self._move,
                 "panes": self._next_pane,
+                "compare": self._compare,
+                "show_run": self._show_run,
+                "flip": self._flip,
                 "export": self._export,
                 "drift": self._drift,
                 "help": self._help,
@@ -160,16 +177,51 @@ class ConsoleApp(App[str], inherit_bindings=False):
         self.paint()
 
     def _move(self, direction: str) -> None:
-        self.session.move(direction, max(1, self._overview.layout_for(self.session.state.phase).table))
+        page = max(1, self.view().layout.table)
+        if self._comparison is None:
+            self.session.move(direction, page)
+        else:
+            self.runs.move(direction, page)
+
+    def _compare(self, argument: str) -> None:
+        """Lay the runs side by side; the same key goes back as esc does."""
+        if self._comparison is not None:
+            self._back(argument)
+        else:
+            self._compared_from = self.runs.place
+            self._comparison = Compare(self.look)
+            self.push_screen(self._comparison)
+
+    def _show_run(self, argument: str) -> None:
+        self._end_comparison()
+        self._say_which()
+
+    def _end_comparison(self) -> None:
+        self._comparison = None
+        self.pop_screen()
+
+    def _flip(self, direction: str) -> None:
+        self.runs.show(self.runs.place + (1 if direction == "next" else -1))
+        if self._comparison is None:
+            self._say_which()
+
+    def _say_which(self) -> None:
+        words = f"{self.session.label} is shown, {self.runs.place + 1} of {len(self.runs.sessions)}"
+        self.session.say(self.look.glyphs.answered, "held", words)
 
     def _next_pane(self, direction: str) -> None:
-        if direction == "previous":
+        if self._comparison is not None:
+            self.session.refuse("the runs are the only rows here")
+        elif direction == "previous":
             self._overview.focus_previous()
         else:
             self._overview.focus_next()
 
     def _back(self, argument: str) -> None:
-        if self._overview.focused_pane not in ("", "table"):
+        if self._comparison is not None:
+            self.runs.show(self._compared_from)
+            self._end_comparison()
+        elif self._overview.focused_pane not in ("", "table"):
             self._overview.query_one("#table").focus()
         else:
             self.session.refuse("nothing to leave here: q leaves the console")
@@ -194,9 +246,9 @@ class ConsoleApp(App[str], inherit_bindings=False):
         now = time.monotonic()
         twice = argument == "interrupt" and now - self._interrupted_at < TWICE_SECONDS
         self._interrupted_at = now if argument == "interrupt" and not twice else -1e9
-        if self.session.ended:
+        if self.runs.ended:
             self.exit("over")
-        elif self.session.leaving == "stop":
+        elif self.runs.leaving == "stop":
             if twice:
                 self.exit("abandoned")
             else:
@@ -213,14 +265,16 @@ class ConsoleApp(App[str], inherit_bindings=False):
             self.pop_screen()
 
     def _leave_chosen(self, choice: Finish | Stop | None) -> None:
-        if choice is not None and not self.session.ended:
-            self.session.leave_by(choice)
+        if choice is not None and not self.runs.ended:
+            self.runs.leave_by(choice)
             self._await_answer()
         self.paint()
 
     def on_overview_needs_paint(self) -> None:
         """Paint in the new size, or with the new focus."""
-        self.paint()
+        # At the end screens are taken away one by one, and the last one is resumed when there is nothing to draw on.
+        if self.screen_stack:
+            self.paint()
 
     def on_key(self, event: events.Key) -> None:
         """Hand a key to the dialog that is open, and answer one that does nothing.
@@ -243,24 +297,27 @@ class ConsoleApp(App[str], inherit_bindings=False):
             self.session.select(message.index)
         self.paint()
 
+    def on_run_table_pointed(self, message: RunTable.Pointed) -> None:
+        """Put the run in front that was pointed at."""
+        if message.index is None:
+            self.runs.move(message.direction, 1)
+        elif message.index < len(self.runs.sessions):
+            self.runs.show(message.index)
+        self.paint()
+
     def _show_title(self, view: View) -> None:
-        """Write the terminal's title: state, round, loss."""
-        state, glyphs = view.state, self.look.glyphs
-        title = f"{glyphs.run_state(state.phase)} fedlora"
-        if state.rounds:
-            rounds = numbers.of(state.round, state.rounds, glyphs)
-            title = f"{glyphs.run_state(state.phase)} {rounds} {numbers.loss(state.eval_loss, glyphs)} fedlora"
-        if title != self._title_shown and self._driver is not None and not self.is_headless:
-            self._title_shown = title
-            self._driver.write(f"\x1b]0;{title}\x07")
+        """Write the terminal's title."""
+        words = title(view)
+        if words != self._title_shown and self._driver is not None and not self.is_headless:
+            self._title_shown = words
+            self._driver.write(f"\x1b]0;{words}\x07")
 
     def _ring(self) -> None:
-        """Ring once when the run is done, has failed or has paused by itself."""
-        state = self.session.state
-        rings = state.phase in ("done", "failed") or (state.phase == "paused" and bool(state.reason))
-        if rings and self._rung_for != state.phase and self._options.bell:
+        """Ring once when all runs are over, one has failed or they have paused by themselves."""
+        calls = self.runs.calls
+        if calls - self._rung_for and self._options.bell:
             self.bell()
-        self._rung_for = state.phase if rings else ""
+        self._rung_for = calls
 
     def get_default_screen(self) -> Screen[None]:
         """Give the overview: everything else lies over it."""

@@ -1,9 +1,10 @@
-"""The front door of the console: from a run's handle to how it was left, and what is said afterwards."""
+"""The front door of the console: from the handles of runs to how they were left, and what is said afterwards."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,21 +19,21 @@ ANSI_COLOURS = 16
 
 @dataclass(frozen=True)
 class ConsoleResult:
-    """How the console was left and how the run stood then.
+    """How the console was left and how the runs stood then, in the order of their handles.
 
-    `left` is `over` (the run had ended), `finish` or `stop` (it was ended from here), `abandoned` (left without waiting
-    for a run that did not stop), or `refused` (it could not begin: `refusal` is the line that says why). `failure` is
-    a line about the console itself, when it broke down and left the run `abandoned`.
+    `left` is `over` (all had ended), `finish` or `stop` (they were ended from here), `abandoned` (left without waiting
+    for a run that did not stop), or `refused` (one could not begin: `refusal` is the line that says why). `failure` is
+    a line about the console itself, when it broke down and left the runs `abandoned`.
     """
 
-    state: RunState
+    states: tuple[RunState, ...]
     left: str
     refusal: str | None = None
     failure: str | None = None
 
 
-def run_console(handle: RunHandle, options: ConsoleOptions, log_file: Path) -> ConsoleResult:
-    """Show a run until its operator leaves; what libraries print meanwhile goes to `log_file`.
+def run_console(handles: Sequence[RunHandle], options: ConsoleOptions, log_file: Path) -> ConsoleResult:
+    """Show a run, or those of a race, until the operator leaves; what libraries print goes to `log_file`.
 
     Call it from the main thread with a terminal. The terminal is given back as it was, whatever happens.
     """
@@ -45,12 +46,12 @@ def run_console(handle: RunHandle, options: ConsoleOptions, log_file: Path) -> C
         # Textual reads its settings when it is imported, and draws on the descriptors that it finds then.
         from fedlora_tui.console.app import ConsoleApp
 
-        app = ConsoleApp(handle, options)
+        app = ConsoleApp(handles, options)
         sys.__stderr__.write("\x1b[22;0t")  # type: ignore[union-attr]
         try:
             left = app.run() or "abandoned"
         finally:
             sys.__stderr__.write("\x1b[23;0t")  # type: ignore[union-attr]
-    app.session.poll()
+    app.runs.poll()
     failure = None if app._exception is None else f"the console failed ({app._exception!r}): see {log_file.name}"
-    return ConsoleResult(app.session.state, left, handle.refusal, failure)
+    return ConsoleResult(app.runs.states, left, app.runs.refusal, failure)

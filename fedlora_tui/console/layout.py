@@ -12,13 +12,16 @@ CHART_NORMAL, CHART_WIDE = 9, 18
 """Lines of the loss chart below its rule, with its axis."""
 
 TABLE_LEAST = 5
+CHART_LEAST, CHART_KEPT = 6, 8
+"""Lines of the chart of all runs, with its axis, under which it is left out; and those to which the table yields."""
 
 
 @dataclass(frozen=True)
 class Layout:
     """The rows that each part gets, 0 where a part is left out, and the width of the pane on the right.
 
-    `chart`, `table` and `log` count the lines below their rule or head; `columns` is the word for the width.
+    `chart`, `table` and `log` count the lines below their rule or head; `columns` is the word for the width. `at_round`
+    is there where runs are compared: the line of all losses at one round.
     """
 
     width: int
@@ -32,6 +35,7 @@ class Layout:
     table: int = 0
     log: int = 0
     box: int = 0
+    at_round: int = 0
     too_small: bool = False
 
     @property
@@ -48,12 +52,34 @@ class Layout:
 
 def arrange(width: int, height: int, *, box: int = 0) -> Layout:
     """Divide a terminal; `box` is the height of a notice that takes the log's place, 0 for none."""
-    columns = "wide" if width >= WIDE_WIDTH else "normal" if width >= NORMAL_WIDTH else "compact"
-    if width < LEAST_WIDTH or height < LEAST_HEIGHT:
+    columns = _columns(width)
+    if _too_small(width, height):
         return Layout(width, height, columns, too_small=True)
     if height >= NORMAL_HEIGHT:
         return _tall(width, height, columns, box)
     return _low(width, height, columns, box)
+
+
+def arrange_comparison(width: int, height: int, runs: int) -> Layout:
+    """Divide a terminal between the chart of so many runs and the table of them; the chart takes what is free."""
+    if _too_small(width, height):
+        return Layout(width, height, _columns(width), too_small=True)
+    free = height - 2 - 2 - LAST_ROWS
+    at_round = int(free > TABLE_LEAST)
+    free -= at_round
+    chart = free - 1 - min(runs, max(TABLE_LEAST, free - 1 - CHART_KEPT))
+    if chart < CHART_LEAST:
+        chart = 0
+    table = free - (1 + chart if chart else 0)
+    return Layout(width, height, _columns(width), chart=chart, table=table, at_round=at_round)
+
+
+def _columns(width: int) -> str:
+    return "wide" if width >= WIDE_WIDTH else "normal" if width >= NORMAL_WIDTH else "compact"
+
+
+def _too_small(width: int, height: int) -> bool:
+    return width < LEAST_WIDTH or height < LEAST_HEIGHT
 
 
 def _tall(width: int, height: int, columns: str, box: int) -> Layout:

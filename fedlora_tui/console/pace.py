@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import zip_longest
 
 from fedlora_tui.protocol.state import RunState
 
@@ -15,37 +16,47 @@ AT_REST = ("paused", "done", "failed", "stopped")
 
 @dataclass
 class Pace:
-    """Remembers what was painted when, and tells what is due; times are of a clock that never goes back."""
+    """Remembers what was painted when, and tells what is due; times are of a clock that never goes back.
+
+    It is asked with the states of all runs that are shown, always in the same order.
+    """
 
     seconds: float
-    _painted: RunState = field(default_factory=RunState)
+    _painted: tuple[RunState, ...] = ()
     _fast_at: float = -1e9
     _slow_at: float = -1e9
     _rest_since: float = 0.0
 
-    def due(self, state: RunState, now: float) -> str | None:
+    def due(self, states: tuple[RunState, ...], now: float) -> str | None:
         """Tell what to paint: `all`, `fast` (steps and states only) or nothing.
 
         A clock that ticks is a reason to paint only while something runs; at rest, measurements alone are none.
         """
-        if is_urgent(self._painted, state):
-            return self._take(state, now, slow=True)
-        if state.phase in AT_REST and now - self._rest_since > SETTLE_SECONDS:
-            return self._take(state, now, slow=True) if _log_grew(self._painted, state) else None
+        pairs = self._pairs(states)
+        if any(is_urgent(before, after) for before, after in pairs):
+            return self._take(states, now, slow=True)
+        if all(state.phase in AT_REST for state in states) and now - self._rest_since > SETTLE_SECONDS:
+            grew = any(_log_grew(before, after) for before, after in pairs)
+            return self._take(states, now, slow=True) if grew else None
         if now - self._slow_at >= SLOW_SECONDS - 0.01:
-            return self._take(state, now, slow=True)
-        if state is not self._painted and now - self._fast_at >= self.seconds - 0.01:
-            return self._take(state, now, slow=False)
+            return self._take(states, now, slow=True)
+        moved = any(before is not after for before, after in pairs)
+        if moved and now - self._fast_at >= self.seconds - 0.01:
+            return self._take(states, now, slow=False)
         return None
 
-    def painted(self, state: RunState, now: float) -> None:
+    def painted(self, states: tuple[RunState, ...], now: float) -> None:
         """Note that everything was painted for another reason: a key, a new size."""
-        self._take(state, now, slow=True)
+        self._take(states, now, slow=True)
 
-    def _take(self, state: RunState, now: float, *, slow: bool) -> str:
-        if state.phase != self._painted.phase:
+    def _pairs(self, states: tuple[RunState, ...]) -> list[tuple[RunState, RunState]]:
+        """Give each run as it was painted and as it is now."""
+        return list(zip_longest(self._painted, states, fillvalue=RunState()))
+
+    def _take(self, states: tuple[RunState, ...], now: float, *, slow: bool) -> str:
+        if any(before.phase != after.phase for before, after in self._pairs(states)):
             self._rest_since = now
-        self._painted = state
+        self._painted = states
         self._fast_at = now
         if slow:
             self._slow_at = now

@@ -23,6 +23,7 @@ class Session:
 
     def __init__(self, handle: RunHandle, glyphs: Glyphs, clock: Callable[[], float]) -> None:
         self.handle = handle
+        self.label: str = getattr(handle, "label", "")
         self.state = RunState()
         self.said: Said | None = None
         self.order: tuple[str, ...] = ()

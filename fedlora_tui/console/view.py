@@ -22,10 +22,19 @@ class Said:
 
 
 @dataclass(frozen=True)
+class OneRun:
+    """One of the runs that the console has: what tells it from the others (empty where it is alone), how it stands."""
+
+    label: str
+    state: RunState
+
+
+@dataclass(frozen=True)
 class View:
     """The run and what the console adds to it; `slow` is False when only steps and states are to be drawn anew.
 
-    `leaving` is empty, `finish` or `stop`.
+    `leaving` is empty, `finish` or `stop`. `runs` are all runs of a race, `place` is that of the run in front, whose
+    state is `state`; `comparing` is True while all of them are shown side by side.
     """
 
     state: RunState
@@ -40,8 +49,32 @@ class View:
     model: str = ""
     leaving: str = ""
     slow: bool = True
+    runs: tuple[OneRun, ...] = ()
+    place: int = 0
+    comparing: bool = False
 
     @property
     def situation(self) -> Situation:
         """What the registry of actions judges by."""
-        return Situation(self.state, self.selected, self.leaving == "stop")
+        selected = None if self.comparing else self.selected
+        return Situation(self.state, selected, self.leaving == "stop", runs=len(self.runs), comparing=self.comparing)
+
+    @property
+    def racing(self) -> bool:
+        """True where the run in front has others beside it."""
+        return len(self.runs) > 1
+
+    @property
+    def label(self) -> str:
+        """What tells the run in front from the others, empty where it is alone."""
+        return self.runs[self.place].label if self.runs else ""
+
+    @property
+    def others(self) -> list[OneRun]:
+        """The runs beside the one in front."""
+        return [run for place, run in enumerate(self.runs) if place != self.place]
+
+    @property
+    def going(self) -> RunState:
+        """How the run in front stands, or where that is over, the first one that still goes on."""
+        return next((run.state for run in self.runs if self.state.over and not run.state.over), self.state)

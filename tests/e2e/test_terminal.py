@@ -103,6 +103,24 @@ def test_the_selection_and_the_run_survive_a_resize(screen: Terminal, tmp_path: 
     screen.wait_for(lambda shown: "› hospital-ward" in shown and "3 machine" in shown)
 
 
+def test_a_race_is_compared_and_its_table_stands_on_the_ordinary_screen(screen: Terminal, tmp_path: Path) -> None:
+    runs = start(screen, tmp_path, "--race", "lora.rank=2,4", "--rounds", "2")
+    screen.wait_for("rank 2 · 1 of 2")
+    screen.press("c")
+    shown = screen.wait_for("compare   2 runs")
+    assert "rank 2" in shown
+    assert "rank 4" in shown
+    screen.wait_for(lambda now: "2 · 2 done" in now and "at round 2" in now)
+    screen.press("j", "Enter")
+    screen.wait_for("rank 4 is shown, 2 of 2")
+    screen.press("q")
+    shown = screen.wait_for("left-with-0")
+    assert re.search(r"setting +hold-out +gain", shown)
+    assert len(re.findall(r"^(?:✓ )? *rank [24] +\d\.\d+", shown, flags=re.M)) == 2
+    assert shown.count("is done: round 2/2") == 2
+    assert [[*read(folder)][-1].event.type for folder in runs.iterdir()] == ["run_finished"] * 2
+
+
 def test_bad_data_gives_the_terminal_back_with_one_line(screen: Terminal, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,25 +14,26 @@ from fedlora_tui.console.app import ConsoleApp
 from fedlora_tui.console.look import look_for
 from fedlora_tui.console.options import ConsoleOptions
 from fedlora_tui.console.widgets.lines import Lines
-from tests.flows.scripted_run import SHOWN_AT, HandClock, ScriptedRun
+from tests.flows.scripted_run import SHOWN_AT, HandClock, ScriptedRace, ScriptedRun
 
 UTF8 = {"LANG": "C.UTF-8", "TERM": "xterm-256color"}
 
 
-def console_on(run: ScriptedRun, clock: HandClock, **options: Any) -> ConsoleApp:
+def console_on(*runs: ScriptedRun, clock: HandClock, **options: Any) -> ConsoleApp:
     """Make a console that looks the same on every machine."""
     chosen = ConsoleOptions(**{"model": "gpt2", "bell": False, **options})
-    return ConsoleApp(run, chosen, clock=clock, look=look_for(chosen, UTF8, "utf-8"))
+    return ConsoleApp(runs, chosen, clock=clock, look=look_for(chosen, UTF8, "utf-8"))
 
 
 @dataclass
 class Opened:
-    """A console under a pilot, with its run and its clock."""
+    """A console under a pilot, with its run (of a race the first one), its clock and all runs of the race."""
 
     app: ConsoleApp
     pilot: Pilot[str]
     run: ScriptedRun
     clock: HandClock
+    racers: tuple[ScriptedRun, ...] = ()
 
     async def press(self, *keys: str) -> None:
         """Press keys and let what they ask for arrive."""
@@ -44,7 +45,7 @@ class Opened:
         """Move the clock's hand and let the console take in what happened."""
         self.clock.now = t
         await self.until(lambda: not self.run.started or self.app.session.state.t >= t - 1 or self.run.over)
-        self.app.session.poll()
+        self.app.runs.poll()
         self.app.paint()
         await self.pilot.pause()
 
@@ -63,24 +64,26 @@ class Opened:
 
     def text(self, part: str) -> str:
         """What a part of the screen shows."""
-        return self.app.screen.query_one(f"#{part}", Lines).text if part == "dialog" else self._overview(part)
-
-    def _overview(self, part: str) -> str:
-        return self.app._overview.query_one(f"#{part}", Lines).text
+        lower = self.app._comparison or self.app._overview
+        return (self.app.screen if part == "dialog" else lower).query_one(f"#{part}", Lines).text
 
 
 @asynccontextmanager
 async def opened(
-    size: tuple[int, int] = (80, 24), at: float = SHOWN_AT, options: dict[str, Any] | None = None, **script: Any
+    size: tuple[int, int] = (80, 24),
+    at: float = SHOWN_AT,
+    options: dict[str, Any] | None = None,
+    race: Mapping[str, float | dict[str, Any]] | None = None,
+    **script: Any,
 ) -> AsyncIterator[Opened]:
-    """Open the console on a scripted run, at the moment of the drawn screens unless told otherwise."""
+    """Open the console on a scripted run or a race, at the moment of the drawn screens unless told otherwise."""
     clock = HandClock(at)
-    run = ScriptedRun(clock, **script)
-    app = console_on(run, clock, **(options or {}))
+    racers = ScriptedRace(clock, race, **script).racers if race else [ScriptedRun(clock, **script)]
+    app = console_on(*racers, clock=clock, **(options or {}))
     async with app.run_test(size=size) as pilot:
-        console = Opened(app, pilot, run, clock)
-        await console.until(lambda: run.started and (app.session.state.seq > 0 or not app.is_running))
-        app.session.poll()
+        console = Opened(app, pilot, racers[0], clock, tuple(racers))
+        await console.until(lambda: racers[0].started and (app.session.state.seq > 0 or not app.is_running))
+        app.runs.poll()
         app.paint()
         await pilot.pause(0.05)
         yield console

@@ -1,12 +1,14 @@
 """A run that plays an invented script by a clock and answers commands as an engine would: 12 organizations, 20 rounds.
 
-`ScriptedRun` is a `RunHandle`. With a `HandClock` it stands still until the test moves the hand; with `time.time` it
-plays live: `python tests/flows/scripted_run.py` opens the console on it.
+`ScriptedRun` is a `RunHandle`, and `ScriptedRace` has several that begin and are steered together. With a `HandClock`
+they stand still until the test moves the hand; with `time.time` they play live: `python tests/flows/scripted_run.py`
+opens the console on one, with `--race` on four.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from fedlora_tui.protocol import commands as cmd
 from fedlora_tui.protocol import events as ev
@@ -94,11 +96,14 @@ class ScriptedRun:
         organizations: Sequence[str] = tuple(ORGANIZATIONS),
         deaf: bool = False,
         modules: int = 12,
+        run: str = "1122-1402",
+        learns: float = 1.0,
     ) -> None:
         self._clock, self._t, self._speed = clock, began, speed
         self._rounds, self._steps, self._gpu = rounds, steps, gpu
         self._prepare_seconds, self._fail_at, self._starve_at = prepare_seconds, fail_at, starve_at
         self._refuses, self._deaf = refusal, deaf
+        self._run, self._learns = run, learns
         self.refusal: str | None = None
         self.over = False
         self.started = False
@@ -190,7 +195,7 @@ class ScriptedRun:
                 self._tell(undone, now)
             case cmd.Export(round=which, merged=merged):
                 number = int(which) if which.isdigit() else self._finished
-                path = f"runs/1122-1402/exports/round-{number:04d}" + ("-merged" if merged else "")
+                path = f"runs/{self._run}/exports/round-{number:04d}" + ("-merged" if merged else "")
                 self._tell(ev.AdapterExported(number, path, merged, ADAPTER_BYTES), now)
             case cmd.Finish():
                 self._finishing = True
@@ -240,7 +245,7 @@ class ScriptedRun:
 
     def _run_started(self) -> ev.RunStarted:
         return ev.RunStarted(
-            run="1122-1402",
+            run=self._run,
             model="gpt2",
             params=124_439_808,
             trainable=147_456,
@@ -252,7 +257,7 @@ class ScriptedRun:
             config={"federation": {"min_organizations": 2}},
             rounds=self._rounds,
             learning_rate=1e-3,
-            folder="runs/1122-1402",
+            folder=f"runs/{self._run}",
         )
 
     def _boundary(self) -> Script:
@@ -344,7 +349,7 @@ class ScriptedRun:
         return _at(TRAIN, self._round - 1)
 
     def _eval_loss(self) -> float:
-        return _at(EVAL, self._round)
+        return EVAL[0] - self._learns * (EVAL[0] - _at(EVAL, self._round))
 
     def _organization_loss(self, name: str, rounds: float) -> float:
         now = ORGANIZATIONS.get(name, NEWCOMER)[0]
@@ -352,7 +357,36 @@ class ScriptedRun:
 
     def _holdout_loss(self, name: str, number: int) -> float:
         _, now, gain, *_ = ORGANIZATIONS.get(name, NEWCOMER)
-        return now + gain * (_at(EVAL, number) - EVAL[6]) / (EVAL[0] - EVAL[6])
+        return now + gain - self._learns * gain * (EVAL[0] - _at(EVAL, number)) / (EVAL[0] - EVAL[6])
+
+
+class ScriptedRacer(ScriptedRun):
+    """One run of a scripted race."""
+
+    def __init__(self, race: ScriptedRace, label: str, clock: Callable[[], float], **script: Any) -> None:
+        super().__init__(clock, **script)
+        self.label = label
+        self._race = race
+
+    def start(self) -> None:
+        for racer in self._race.racers:
+            ScriptedRun.start(racer)
+
+    def send(self, command: cmd.Command) -> None:
+        for racer in [self] if isinstance(command, cmd.Export) else self._race.racers:
+            if not racer.over:
+                ScriptedRun.send(racer, command)
+
+
+class ScriptedRace:
+    """Runs by their labels, each with how much of the drawn run's progress it makes, or with a script of its own."""
+
+    def __init__(self, clock: Callable[[], float], runs: Mapping[str, float | dict[str, Any]], **script: Any) -> None:
+        self.racers: list[ScriptedRacer] = []
+        for label, own in runs.items():
+            changes = {"learns": own} if isinstance(own, float) else own
+            name = f"1122-1402-k7m-{label.replace(', ', '-').replace(' ', '-')}"
+            self.racers.append(ScriptedRacer(self, label, clock, **{"run": name, **script, **changes}))
 
 
 def _last(values: Sequence[float], number: int) -> float:
@@ -377,9 +411,14 @@ if __name__ == "__main__":
 
     from fedlora_tui.console.entry import run_console
     from fedlora_tui.console.options import ConsoleOptions
-    from fedlora_tui.farewell import farewell
+    from fedlora_tui.farewell import farewells
 
-    live = ScriptedRun(time.time, began=time.time(), prepare_seconds=0.7, speed=3.0, gpu="--cpu" not in sys.argv)
+    gpu = "--cpu" not in sys.argv
+    script: dict[str, Any] = {"began": time.time(), "prepare_seconds": 0.7, "speed": 3.0, "gpu": gpu}
+    settings = {"rank 2": 0.7, "rank 4": 1.0, "rank 8": 1.2, "rank 16": 1.3}
+    race = "--race" in sys.argv
+    live = ScriptedRace(time.time, settings, **script).racers if race else [ScriptedRun(time.time, **script)]
     result = run_console(live, ConsoleOptions(model="gpt2"), Path(tempfile.mkdtemp()) / "engine.log")
     print(f"left: {result.left}", file=sys.stderr)
-    print(farewell(result.state), end="", file=sys.stderr)
+    labels = settings if race else [""]
+    print(farewells(list(zip(labels, result.states, strict=True))), end="", file=sys.stderr)

@@ -102,6 +102,28 @@ async def move(console: Opened) -> None:
     assert console.app.session.selected == "telecom-support"
 
 
+async def compare(console: Opened) -> None:
+    await console.press("c")
+    assert console.text("run-line").endswith("compare   2 runs")
+    await console.press("c")
+    assert console.app.screen is console.app._overview
+
+
+async def show_run(console: Opened) -> None:
+    await console.press("enter")
+    assert console.said == "enter shows a run where all are compared: c"
+    await console.press("c", "j", "enter")
+    assert console.app.screen is console.app._overview
+    assert console.said == "rank 4 is shown, 2 of 2"
+
+
+async def flip(console: Opened) -> None:
+    for key, place in ((">", 1), (">", 0), ("<", 1)):
+        await console.press({">": "greater_than_sign", "<": "less_than_sign"}[key])
+        assert console.app.session is console.app.runs.sessions[place]
+        assert console.said == f"{console.app.session.label} is shown, {place + 1} of 2"
+
+
 async def panes(console: Opened) -> None:
     await console.press("tab")
     assert console.text("log").startswith("━ 4 log")
@@ -142,6 +164,9 @@ ALLOWED: dict[str, Callable[[Opened], Awaitable[None]]] = {
     "own_rank": own_rank,
     "drift": drift,
     "move": move,
+    "compare": compare,
+    "show_run": show_run,
+    "flip": flip,
     "panes": panes,
     "help": help_,
     "back": back,
@@ -158,8 +183,13 @@ REFUSED = {
     "own_rank": ("right_curly_bracket", "the run is starting: its organizations are not known yet"),
     "drift": ("b", "no round is aggregated yet"),
     "move": ("j", "there are no organizations yet"),
+    "compare": ("c", "this is the only run"),
+    "show_run": ("enter", "this is the only run"),
+    "flip": ("greater_than_sign", "this is the only run"),
     "back": ("escape", "nothing to leave here: q leaves the console"),
 }
+OF_A_RACE = ("compare", "show_run", "flip")
+RACE = {"rank 2": 0.7, "rank 4": 1.0}
 NEVER_REFUSED = ("panes", "help")
 REFUSED_ELSEWHERE = ("leave",)
 
@@ -171,7 +201,7 @@ def test_every_action_is_tried() -> None:
 
 @pytest.mark.parametrize("name", ALLOWED)
 async def test_action_acts(name: str) -> None:
-    async with opened() as console:
+    async with opened(race=RACE if name in OF_A_RACE else None) as console:
         await ALLOWED[name](console)
 
 

@@ -141,7 +141,7 @@ async def test_the_console_draws_a_download_with_its_bytes_while_it_goes_on(
     config = configured(small_settings(tmp_path), model__base="me/tiny", federation__rounds=1)
     run = Run(config, Manner(patient=True))
     options = ConsoleOptions(model="me/tiny", bell=False)
-    app = ConsoleApp(run, options, look=look_for(options, UTF8, "utf-8"))
+    app = ConsoleApp([run], options, look=look_for(options, UTF8, "utf-8"))
 
     async def shown(pattern: str) -> re.Match[str]:
         for _ in range(6000):

@@ -1,4 +1,4 @@
-"""Pictures of the console at its drawn sizes, in each state of a run and with each dialog."""
+"""Pictures of the console at its drawn sizes, in each state of a run, with each dialog, and on a race."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from textual.pilot import Pilot
 
 from tests.flows.opened import console_on
-from tests.flows.scripted_run import BEGAN_AT, SHOWN_AT, HandClock, ScriptedRun
+from tests.flows.scripted_run import BEGAN_AT, SHOWN_AT, HandClock, ScriptedRace, ScriptedRun
 
 SIZES = {"compact": (80, 24), "normal": (120, 40), "wide": (200, 60)}
 SCENES: dict[str, dict[str, Any]] = {
@@ -26,6 +26,20 @@ WIDE = ("running", "drift")
 """Scenes that are drawn on a wide terminal, too."""
 
 
+FOUR: dict[str, Any] = {"rank 2": 0.7, "rank 4": 1.0, "rank 8": 1.2, "rank 16": {"learns": 1.3, "fail_at": (7, 20)}}
+SIXTEEN: dict[str, Any] = {
+    f"rank {rank}, learning rate {rate}": 0.3 + 0.06 * place
+    for place, (rank, rate) in enumerate(
+        (rank, rate) for rank in (2, 4, 8, 16) for rate in ("1e-4", "3e-4", "1e-3", "3e-3")
+    )
+}
+RACES: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "compare": (FOUR, ["c", "j"]),
+    "compare-sixteen": (SIXTEEN, ["c", "G", "k"]),
+    "race": (FOUR, ["greater_than_sign"]),
+}
+
+
 @pytest.mark.parametrize(
     ("scene", "size"),
     [
@@ -38,7 +52,7 @@ def test_scene(snap_compare: Any, scene: str, size: str) -> None:
     clock = HandClock(script.pop("at", SHOWN_AT))
     keys, then = script.pop("keys", []), script.pop("then", None)
     run = ScriptedRun(clock, **script)
-    app = console_on(run, clock)
+    app = console_on(run, clock=clock)
 
     async def play(pilot: Pilot[str]) -> None:
         while app.session.state.seq == 0:
@@ -56,7 +70,7 @@ def test_scene(snap_compare: Any, scene: str, size: str) -> None:
 
 def test_no_gpu(snap_compare: Any) -> None:
     clock = HandClock()
-    app = console_on(ScriptedRun(clock, gpu=False), clock)
+    app = console_on(ScriptedRun(clock, gpu=False), clock=clock)
 
     async def play(pilot: Pilot[str]) -> None:
         while app.session.state.seq == 0:
@@ -65,3 +79,21 @@ def test_no_gpu(snap_compare: Any) -> None:
         await pilot.pause(0.1)
 
     assert snap_compare(app, terminal_size=(120, 40), run_before=play)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("scene", RACES)
+def test_race(snap_compare: Any, scene: str, size: str) -> None:
+    clock = HandClock()
+    runs, keys = RACES[scene]
+    app = console_on(*ScriptedRace(clock, runs).racers, clock=clock)
+
+    async def play(pilot: Pilot[str]) -> None:
+        while any(state.seq == 0 for state in app.runs.states):
+            await pilot.pause(0.02)
+        await pilot.press(*keys)
+        await pilot.pause(0.2)
+        app.paint()
+        await pilot.pause(0.1)
+
+    assert snap_compare(app, terminal_size=SIZES[size], run_before=play)

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlora_tui.console.layout import LAST_ROWS, TABLE_LEAST, Layout, arrange
+from fedlora_tui.console.layout import LAST_ROWS, TABLE_LEAST, Layout, arrange, arrange_comparison
 from fedlora_tui.console.widgets.columns import placed_columns
 from fedlora_tui.console.widgets.failed import BOX_HEIGHT
+from fedlora_tui.console.widgets.run_table import LABEL_LEAST, LEAD, columns_for
 
 
 def rows(layout: Layout) -> int:
@@ -47,6 +48,32 @@ def test_width_and_height_are_judged_apart() -> None:
 @pytest.mark.parametrize("size", [(39, 40), (120, 9)])
 def test_too_small(size: tuple[int, int]) -> None:
     assert arrange(*size).too_small
+    assert arrange_comparison(*size, runs=3).too_small
+
+
+@given(st.integers(40, 260), st.integers(10, 100), st.integers(2, 16))
+def test_a_comparison_fills_the_terminal(width: int, height: int, runs: int) -> None:
+    layout = arrange_comparison(width, height, runs)
+    chart = layout.chart + 1 if layout.chart else 0
+    assert 2 + chart + 2 + layout.table + layout.at_round + LAST_ROWS == height
+    assert layout.table >= min(runs, 3)
+    assert layout.table == runs or layout.chart <= 8
+
+
+@pytest.mark.parametrize(("runs", "chart", "table"), [(3, 12, 3), (4, 11, 4), (16, 8, 7)])
+def test_the_drawn_comparison(runs: int, chart: int, table: int) -> None:
+    layout = arrange_comparison(80, 24, runs)
+    assert (layout.chart, layout.table, layout.at_round) == (chart, table, 1)
+
+
+@given(st.sampled_from(["compact", "normal", "wide"]), st.integers(40, 260), st.integers(4, 60))
+def test_columns_of_runs_fit_and_labels_go_before_ids(size: str, width: int, longest: int) -> None:
+    columns = columns_for(size, width, longest)
+    taken = sum(columns.gap + column.width for column in columns.numbers)
+    assert LEAD + (columns.run + columns.gap if columns.run else 0) + columns.label + taken == width - 2
+    assert {"hold-out", "gain"} <= {column.head for column in columns.numbers}
+    assert columns.label >= LABEL_LEAST or width < 45
+    assert not columns.run or columns.label >= longest
 
 
 @given(st.sampled_from(["compact", "normal", "wide"]), st.integers(40, 260))

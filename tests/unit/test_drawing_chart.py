@@ -24,7 +24,8 @@ CHARTS = st.builds(
     knobs=st.lists(st.tuples(st.floats(), st.text(max_size=12)), max_size=4),
     rounds=st.integers(0, 10000),
     first=st.integers(0, 50),
-    others=st.lists(POINTS, max_size=3).map(tuple),
+    others=st.lists(POINTS, max_size=20).map(tuple),
+    ceiling=st.floats(),
 )
 
 
@@ -79,6 +80,13 @@ def test_little_room_is_wasted(low, rows):
     axis = loss_axis([3.412, low], rows)
     used = (3.412 - low) / axis.row
     assert used > rows / 5 or axis.row * 2 <= 0.1
+
+
+@pytest.mark.parametrize("rows", [8, 17, 26, 44])
+def test_a_tall_chart_uses_its_rows_and_a_level_curve_stays_level(rows):
+    used = (3.412 - 2.753) / loss_axis([3.412, 2.753], rows).row
+    assert used > rows * 0.45
+    assert (3.412 - 3.402) / loss_axis([3.412, 3.402], rows).row < rows / 8
 
 
 def test_the_axis_keeps_still_while_losses_fall():
@@ -148,13 +156,41 @@ def test_marks_in_ascii_lie_below_the_curve_and_their_names_beside_it():
     assert all(line.isascii() for line in lines)
 
 
-def test_three_series_at_most():
-    others = tuple(tuple((r, loss + shift) for r, loss in HOLDOUT) for shift in (0.2, -0.2, 0.4))
-    drawn = "".join(plain(LossChart(holdout=HOLDOUT, others=others, rounds=20), height=24))
-    assert [drawn.count(sign) for sign in "●○◆"] == [7, 7, 7]
-    drawn = "".join(plain(LossChart(TRAIN, HOLDOUT, (), 20, 0, others), height=24))
-    assert "○" in drawn
-    assert "◆" not in drawn
+@pytest.mark.parametrize("glyphs", [UNICODE, ASCII])
+def test_sixteen_series_are_told_apart_by_their_signs(glyphs):
+    others = tuple(tuple((r, loss + 0.2 * k) for r, loss in HOLDOUT) for k in range(1, 16))
+    canvas = [
+        line[MARGIN:] for line in plain(LossChart(holdout=HOLDOUT, others=others, rounds=20), 90, 100, glyphs)[:-1]
+    ]
+    signs = [glyphs.series(place) for place in range(16)]
+    assert len(set(signs)) == 16
+    assert [sum(line.count(sign) for line in canvas) for sign in signs] == [7] * 16
+
+
+def test_other_series_are_quiet_and_lie_behind_the_line_and_the_marks():
+    on_the_line = tuple((x, loss) for x, loss in TRAIN if not x % 1)
+    lines = draw(LossChart(TRAIN, HOLDOUT, (), 20, others=(on_the_line, HOLDOUT)), 77, 9, DARK)
+    assert [line.plain for line in lines] == plain(LossChart(TRAIN, HOLDOUT, (), 20))
+    apart = tuple((x, loss - 0.5) for x, loss in HOLDOUT)
+    styles = {
+        line.plain[span.start : span.end].strip(): span.style
+        for line in draw(LossChart(holdout=HOLDOUT, others=(apart,), rounds=20), 77, 9, DARK)
+        for span in line.spans
+    }
+    assert (styles["●"], styles["○"]) == (DARK["held"], DARK["quiet"])
+
+
+def test_signs_are_those_that_were_asked_for():
+    drawn = "".join(plain(LossChart(holdout=HOLDOUT, others=(((9, 3.3),),), rounds=20, signs=("5", "●"))))
+    assert drawn.count("●") == 1
+    assert "o" not in drawn
+
+
+def test_a_series_that_diverges_leaves_the_axis_to_the_others():
+    wild = ((0, 3.412), (1, 3.5), (2, 90.0))
+    lines = plain(LossChart(holdout=HOLDOUT, others=(wild,), rounds=20, ceiling=3.9))
+    assert lines[0].startswith("  3.5 ┤")
+    assert sum(line.count("○") for line in lines) == 1
 
 
 def test_styles_come_by_role():

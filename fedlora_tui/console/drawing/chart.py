@@ -1,7 +1,7 @@
 """The loss chart: the curve grows to the right over the planned run, so it is itself the progress.
 
-The train loss is a line in quarter blocks, two by two sub-cells a character; the hold-out loss one sign a round; a
-changed knob a dotted line with its name.
+The train loss is a line in quarter blocks, two by two sub-cells a character; the hold-out loss one sign a round, and
+further series lie behind both, each with a sign of its own; a changed knob a dotted line with its name.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class LossChart:
     """What the chart shows: points are (x, loss), x in finished rounds, so a step within round 7 is at 6.4.
 
     `rounds` is the planned end of the x-axis, `first` its start; what lies outside them is not drawn. A knob that acts
-    from round 4 on stands at 3. `others` are further series of marks, one a round; three series at most are drawn.
+    from round 4 on stands at 3. `others` are further series of marks, one a round, quiet and behind the rest; what of
+    them is above `ceiling` is left out. `signs` are those of the hold-out loss and of the others, else the terminal's.
     """
 
     train: Points = ()
@@ -52,6 +53,8 @@ class LossChart:
     rounds: float = 1
     first: float = 0
     others: tuple[Points, ...] = ()
+    signs: tuple[str, ...] = ()
+    ceiling: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -80,11 +83,11 @@ def draw(chart: LossChart, width: int, height: int, styles: Mapping[str, str], g
     if plot_width < 2 or rows < 1:
         return [Text(" " * width) for _ in range(height)]
     line = _line(chart, plot_width)
-    marks = [series for series in (chart.holdout, *chart.others) if series][: 2 if chart.train else 3]
+    own, others = _marks(chart, glyphs)
     # The newest mean still moves with every step, and the axis would move with it.
     drawn = line[:-1] if len(line) > 4 else line
     losses = [loss for _, loss in drawn]
-    losses += [loss for series in marks for x, loss in series if _within(chart, x) and _drawable(loss)]
+    losses += [loss for _, points in (own, *others) for _, loss in points]
     axis = loss_axis(losses, rows)
     canvas = _Canvas([[" "] * plot_width for _ in range(rows)], [[""] * plot_width for _ in range(rows)])
     knobs = [(_cell(chart, x, plot_width), name) for x, name in chart.knobs if _within(chart, x)]
@@ -92,8 +95,11 @@ def draw(chart: LossChart, width: int, height: int, styles: Mapping[str, str], g
     for column, _ in knobs:
         for row in range(rows):
             canvas.put(row, column, glyphs.knob, "yours")
+    # What lies further back is drawn first; of the others, the first ones are nearest.
+    for sign, points in reversed(others):
+        _draw_marks(canvas, chart, points, axis, sign, "quiet")
     _draw_line(canvas, line, axis, glyphs)
-    _draw_marks(canvas, chart, marks, axis, glyphs)
+    _draw_marks(canvas, chart, own[1], axis, own[0], "held")
     _draw_names(canvas, knobs, glyphs)
     lines = [_margin_text(axis, row, glyphs) for row in range(rows)]
     texts = [
@@ -114,8 +120,8 @@ def loss_axis(losses: Iterable[float], rows: int) -> LossAxis:
     if not losses:
         return LossAxis(math.nan, 1.0, 0)
     high, low = max(losses), min(losses)
-    # Losses that hardly differ would otherwise fill the chart with their noise.
-    least = max(abs(high) / 40, 1e-6)
+    # Losses that hardly differ would otherwise fill the chart with their noise: it spans a tenth of a loss at least.
+    least = max(abs(high) / max(40, 5 * rows), 1e-6)
     if rows < 2:
         return LossAxis(high, max(2 * (high - low), least), 2)
     exponent = math.floor(math.log10(least))
@@ -219,16 +225,22 @@ def _joined(line: list[tuple[int, float]]) -> list[tuple[int, float]]:
     return joined
 
 
-def _draw_marks(canvas: _Canvas, chart: LossChart, marks: list[Points], axis: LossAxis, glyphs: Glyphs) -> None:
+def _marks(chart: LossChart, glyphs: Glyphs) -> tuple[tuple[str, Points], list[tuple[str, Points]]]:
+    """Give the hold-out loss and the other series, each with its sign and those of its points that can be drawn."""
+    series = (chart.holdout, *chart.others)
+    signs = chart.signs or tuple(glyphs.series(place) for place in range(len(series)))
+    drawn = [
+        (sign, [(x, loss) for x, loss in points if _within(chart, x) and _drawable(loss)])
+        for sign, points in zip(signs, series, strict=True)
+    ]
+    return drawn[0], [(sign, [(x, y) for x, y in points if y <= chart.ceiling]) for sign, points in drawn[1:]]
+
+
+def _draw_marks(canvas: _Canvas, chart: LossChart, points: Points, axis: LossAxis, sign: str, role: str) -> None:
     rows, width = len(canvas.chars), len(canvas.chars[0])
-    # The first series is the one that the reader looks for, so it lies on top of the others.
-    for number, series in reversed(list(enumerate(marks))):
-        own = number == 0 and bool(chart.holdout)
-        char = glyphs.holdout if own else glyphs.others[(number - bool(chart.holdout)) % len(glyphs.others)]
-        for x, loss in series:
-            if _within(chart, x) and _drawable(loss):
-                row = min(max(math.floor((axis.top - loss) / axis.row + 0.5), 0), rows - 1)
-                canvas.put(row, _cell(chart, x, width), char, "held" if own else "ink")
+    for x, loss in points:
+        row = min(max(math.floor((axis.top - loss) / axis.row + 0.5), 0), rows - 1)
+        canvas.put(row, _cell(chart, x, width), sign, role)
 
 
 def _draw_names(canvas: _Canvas, knobs: list[tuple[int, str]], glyphs: Glyphs) -> None:

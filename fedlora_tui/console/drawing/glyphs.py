@@ -60,6 +60,11 @@ class Glyphs:
     delta: str
     degree: str
 
+    def series(self, place: int) -> str:
+        """Sign of one of several series of marks, by its place from 0; behind the last one they begin again."""
+        signs = (self.holdout, *self.others)
+        return signs[place % len(signs)]
+
     def run_state(self, state: str) -> str:
         """Sign of a run's state, `?` for one that it does not know."""
         return self.run.get(state, _UNKNOWN)
@@ -107,7 +112,7 @@ UNICODE = Glyphs(
     trend="▁▂▃▄▅▆▇█",
     quarters=" ▘▝▀▖▌▞▛▗▚▐▜▄▙▟█",
     holdout="●",
-    others=("○", "◆"),
+    others=tuple("○◆◇56789abcdefg"),
     curve_key="▞",
     knob="┊",
     axis="│",
@@ -179,7 +184,7 @@ ASCII = Glyphs(
     trend="_.-=^",
     quarters=" ...............",
     holdout="o",
-    others=("x", "*"),
+    others=tuple("x*+56789abcdefg"),
     curve_key=".",
     knob=":",
     axis="|",

@@ -1,1 +1,1 @@
-"""What can fill the terminal or lie over it: the overview and the dialogs."""
+"""What can fill the terminal or lie over it: the overview, the comparison of runs, and the dialogs."""

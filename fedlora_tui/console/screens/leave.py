@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from textual import events
@@ -27,7 +28,8 @@ class LeaveDialog(Dialog[Choice]):
         self._complaint = ""
 
     def content(self, view: View) -> list[list[Words]]:
-        """Say how the run stands, then the choices."""
+        """Say how the run stands, or one of those that go on, then the choices."""
+        view = replace(view, state=view.going)
         after = "stop after this round, then leave"
         if (left := _round_left(view)) is not None:
             after = f"stop after this round ({numbers.duration(left, view.look.glyphs)}), then leave"
@@ -36,7 +38,7 @@ class LeaveDialog(Dialog[Choice]):
         return [
             [],
             [_standing(view)],
-            [],
+            [(_for_all(view), "quiet")] if view.racing else [],
             self._choice(view, 0, "f", "finish", after, able=not self._cannot_finish(view)),
             self._choice(view, 1, "s", "stop", "stop after this step" + kept),
             [(f"  {self._complaint}", "care")] if self._complaint else [],
@@ -58,7 +60,7 @@ class LeaveDialog(Dialog[Choice]):
             self.repaint()
 
     def _take(self, choice: str) -> None:
-        if choice == "finish" and (reason := self._cannot_finish(self._view)):
+        if choice == "finish" and (reason := self._cannot_finish(replace(self._view, state=self._view.going))):
             self._complaint = reason
         else:
             self.dismiss(Finish() if choice == "finish" else Stop() if choice == "stop" else None)
@@ -81,6 +83,11 @@ class LeaveDialog(Dialog[Choice]):
             (f"{name:<{10 if letter else 9}}", "yours_bold" if here else "" if able else "quiet"),
             (words, "" if able else "quiet"),
         ]
+
+
+def _for_all(view: View) -> str:
+    going = sum(not run.state.over for run in view.runs)
+    return f"{going} of {len(view.runs)} runs go on, and end together."
 
 
 def _standing(view: View) -> str:

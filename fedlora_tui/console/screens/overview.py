@@ -91,6 +91,10 @@ class Overview(Screen[None], inherit_bindings=False):
         """Ask for a paint in the new size."""
         self.post_message(self.NeedsPaint())
 
+    def on_screen_resume(self) -> None:
+        """Ask for a paint: what lay over it may have hidden a new size, or another run."""
+        self.post_message(self.NeedsPaint())
+
     def on_descendant_focus(self) -> None:
         """Ask for a paint: the focused pane's rule is heavy."""
         self.post_message(self.NeedsPaint())

@@ -7,14 +7,19 @@ from rich.text import Text
 from fedlora_tui.console.curves import holdout_points, knobs_turned, train_points
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.drawing.chart import LossChart, draw
+from fedlora_tui.console.row import Part as Words
 from fedlora_tui.console.row import rule
+from fedlora_tui.console.standing import ceiling
 from fedlora_tui.console.view import View
 from fedlora_tui.console.widgets.part import Part
 from fedlora_tui.console.wording import mark_words
 
+WIDTH_FOR_ALL = 64
+"""From how many columns on the key of the curves names the other runs of a race too."""
+
 
 class Loss(Part):
-    """The pane of the losses."""
+    """The pane of the losses; the hold-out losses of a race's other runs lie quietly behind."""
 
     SLOW = True
     can_focus = True
@@ -24,6 +29,8 @@ class Loss(Part):
         layout, state, glyphs = view.layout, view.state, view.look.glyphs
         if not layout.chart:
             return []
+        others = [holdout_points(run.state) for run in view.others]
+        key: tuple[Words, ...] = ("   ", (f"{glyphs.others[0]} other runs", "quiet")) if others else ()
         title = rule(
             layout.chart_width,
             glyphs,
@@ -32,6 +39,7 @@ class Loss(Part):
             f" train {numbers.loss(state.train_loss, glyphs)}   ",
             (glyphs.holdout, "held"),
             f" hold-out {numbers.loss(state.eval_loss, glyphs)}",
+            *(key if layout.chart_width > WIDTH_FOR_ALL else ()),
             focused=view.focused == "loss",
         )
         chart = LossChart(
@@ -39,6 +47,9 @@ class Loss(Part):
             holdout=holdout_points(state),
             knobs=[(mark.round - 1, mark_words(mark, glyphs)) for mark in knobs_turned(state)],
             rounds=max(state.rounds, 1),
+            others=tuple(others),
+            signs=(glyphs.holdout, *[glyphs.others[0]] * len(others)),
+            ceiling=ceiling(view.runs),
         )
         names = {name: name for name in view.look.roles}
         return [title, *draw(chart, layout.chart_width, layout.chart, names, glyphs)]

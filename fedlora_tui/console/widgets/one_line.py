@@ -17,6 +17,8 @@ class OneLine(Part):
         """Give the one line."""
         state, glyphs = view.state, view.look.glyphs
         words = f"{glyphs.run_state(state.phase)} {state.phase}"
+        if view.label:
+            words += f" {view.label}"
         if state.rounds:
             words += f" round {numbers.of(state.round, state.rounds, glyphs)}"
             words += f" hold-out {numbers.loss(state.eval_loss, glyphs)}"

@@ -99,12 +99,17 @@ def _put_right(row: Row, view: View) -> None:
     Room is kept for what most states go on with, so that nothing moves when one follows another.
     """
     state, glyphs = view.state, view.look.glyphs
-    name = state.started.run if state.started else view.run
+    if view.comparing:
+        row.to(view.layout.width - 1, f"{glyphs.choice_left} compare   {len(view.runs)} runs")
+        return
+    name, *shorter = _names(view)
     still = state.phase in AT_REST
     clock: Words = (numbers.clock(view.now, glyphs), "quiet" if still else "")
     gap = "  " if view.layout.columns == "compact" else "   "
-    short = cut_middle(name, 12, glyphs)
-    plain: list[list[Words]] = [[name, clock], [short, clock], [name], [short]]
+    plain: list[list[Words]] = [[words, *behind] for words in (name, *shorter) for behind in ([clock], [])]
+    if not view.racing:
+        # The clock gives way after the middle of a run's id, whose ends tell it.
+        plain.sort(key=len, reverse=True)
     full: list[list[Words]] = []
     if state.started is not None and view.layout.columns != "compact":
         full = [[name, (words, "quiet"), clock] for words in _configurations(state.started, view)]
@@ -114,6 +119,17 @@ def _put_right(row: Row, view: View) -> None:
         if taken + 2 + width_of(*words) <= view.layout.width - 1:
             row.to(view.layout.width - 1, *words)
             return
+
+
+def _names(view: View) -> list[str]:
+    """Give the run's id, or in a race what tells this run from the others, longest first."""
+    glyphs = view.look.glyphs
+    if view.racing:
+        which = f"{view.place + 1} of {len(view.runs)}"
+        widths = [len(view.label), *(width for width in (24, 12) if width < len(view.label))]
+        return [*(f"{cut_middle(view.label, x, glyphs)} {glyphs.separator} {which}" for x in widths), which]
+    name = view.state.started.run if view.state.started else view.run
+    return [name, cut_middle(name, 12, glyphs)]
 
 
 def _spaced(parts: list[Words], gap: str) -> list[Words]:

@@ -1,0 +1,246 @@
+"""The table of the runs of a race: one row each in the order of the race, the cursor on the run in front."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rich.text import Text
+from textual import events
+from textual.message import Message
+
+from fedlora_tui.console.drawing import numbers
+from fedlora_tui.console.drawing.text import cut_middle, right
+from fedlora_tui.console.pace import AT_REST
+from fedlora_tui.console.row import Part as Words
+from fedlora_tui.console.row import Row, rule, width_of
+from fedlora_tui.console.standing import common_round, loss_at, lowest
+from fedlora_tui.console.view import OneRun, View
+from fedlora_tui.console.widgets.part import Part
+from fedlora_tui.console.widgets.run_line import STATE_STYLES
+from fedlora_tui.console.widgets.table import HEAD_ROWS, scroll_bar
+
+LEAD = 4
+"""The columns of the cursor and of the run's sign."""
+
+RUN_WIDTHS = {"compact": 9, "normal": 20, "wide": 28}
+LABEL_LEAST = 16
+ENDING = 11
+"""The columns that stand free behind a label for the word how its run ended."""
+
+PHASES = (*("starting", "running", "pausing", "paused", "finishing", "done", "stopped", "failed"),)
+"""The order in which the head counts them."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of numbers: its head, its width, and what a cell says."""
+
+    head: str
+    width: int
+    cell: Callable[[OneRun, View], tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a width: that of the run's id, 0 where it has no place, of its label, and those of numbers."""
+
+    run: int
+    label: int
+    gap: int
+    numbers: tuple[Column, ...]
+
+
+def _round(run: OneRun, view: View) -> tuple[str, str]:
+    state = run.state
+    return numbers.of(state.round, state.rounds, view.look.glyphs) if state.rounds else view.look.glyphs.dash, ""
+
+
+def _holdout(run: OneRun, view: View) -> tuple[str, str]:
+    return numbers.loss(run.state.eval_loss, view.look.glyphs), "held_bold" if run is lowest(view.runs) else "held"
+
+
+def _gain(run: OneRun, view: View) -> tuple[str, str]:
+    gain = run.state.gain
+    return numbers.signed(gain, view.look.glyphs), "care" if gain is not None and gain < 0 else "held"
+
+
+def _drift(run: OneRun, view: View) -> tuple[str, str]:
+    drifts = [row.drift for row in run.state.history if row.drift is not None]
+    return numbers.drift(statistics.fmean(drifts) if drifts else None, view.look.glyphs), ""
+
+
+def _moved(run: OneRun, view: View) -> tuple[str, str]:
+    moved = run.state.bytes_up + run.state.bytes_down
+    return numbers.mebibytes(moved if run.state.started else None, view.look.glyphs), ""
+
+
+def _time(run: OneRun, view: View) -> tuple[str, str]:
+    state = run.state
+    if state.began is None:
+        return view.look.glyphs.dash, ""
+    until = state.phase_since if state.phase in AT_REST and state.phase_since is not None else view.now
+    return numbers.duration(until - state.began, view.look.glyphs), ""
+
+
+NUMBERS: tuple[Column, ...] = (
+    Column("round", 7, _round),
+    Column("hold-out", 8, _holdout),
+    Column("gain", 6, _gain),
+    Column("drift", 5, _drift),
+    Column("↑↓ MiB", 7, _moved),
+    Column("time", 7, _time),
+)
+FALLING = ("", "drift", "time", "↑↓ MiB", "round")
+"""What falls away as it gets narrow, in this order; the empty head is that of the run's id, which the label repeats."""
+
+LOWER = "(lower is better)"
+
+
+def columns_for(size: str, width: int, longest: int) -> Columns:
+    """Choose the columns for a width and the longest label; what they leave free is the labels'."""
+    gap = 1 if size == "compact" else 2
+
+    def placed(run: int, chosen: tuple[Column, ...]) -> Columns:
+        taken = (run + gap if run else 0) + sum(column.width + gap for column in chosen)
+        return Columns(run, width - LEAD - taken - 2, gap, chosen)
+
+    columns = placed(RUN_WIDTHS[size], NUMBERS if size != "compact" else _without("drift", NUMBERS))
+    for head in FALLING:
+        wanted = LABEL_LEAST if head else max(LABEL_LEAST, longest + ENDING)
+        if columns.label < wanted:
+            columns = placed(columns.run if head else 0, _without(head, columns.numbers))
+    return columns
+
+
+def _without(head: str, columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    return tuple(column for column in columns if column.head != head)
+
+
+class RunTable(Part):
+    """The pane of runs."""
+
+    class Pointed(Message):
+        """The pointer asks for a row: its number, or one up or down when it is None."""
+
+        def __init__(self, index: int | None, direction: str = "") -> None:
+            super().__init__()
+            self.index = index
+            self.direction = direction
+
+    _top = 0
+
+    def draw(self, view: View) -> list[Text]:
+        """Give the rule, the head and the rows that are in sight."""
+        rows = view.layout.table
+        columns = columns_for(view.layout.columns, view.layout.width, max(len(run.label) for run in view.runs))
+        self._top = max(min(self._top, view.place, max(0, len(view.runs) - rows)), view.place - rows + 1, 0)
+        bar = scroll_bar(len(view.runs), rows, self._top, view)
+        places = range(self._top, min(len(view.runs), self._top + rows))
+        return [_title(view), _head(view, columns), *(_row(view, columns, p, bar[p - self._top]) for p in places)]
+
+    def on_click(self, event: events.Click) -> None:
+        """Choose the run under the pointer."""
+        if event.y >= HEAD_ROWS:
+            self.post_message(self.Pointed(self._top + event.y - HEAD_ROWS))
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """Choose the next run."""
+        self.post_message(self.Pointed(None, "down"))
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """Choose the run before."""
+        self.post_message(self.Pointed(None, "up"))
+
+
+def _title(view: View) -> Text:
+    counts = Counter(run.state.phase for run in view.runs)
+    words = [str(len(view.runs)), *(f"{counts[phase]} {phase}" for phase in PHASES if counts[phase])]
+    return rule(view.layout.width, view.look.glyphs, "2 runs", f" {view.look.glyphs.none} ".join(words), focused=True)
+
+
+def _head(view: View, columns: Columns) -> Text:
+    glyphs = view.look.glyphs
+    row = Row(view.layout.width, glyphs)
+    if columns.run:
+        row.at(LEAD, ("run", "quiet"))
+    start = LEAD + (columns.run + columns.gap if columns.run else 0)
+    row.at(start, ("differs in", "quiet"))
+    start += columns.label
+    for column in columns.numbers:
+        head = column.head.replace("↑↓ ", "") if glyphs.ascii else column.head
+        row.at(start + columns.gap, (right(head, column.width, glyphs), "quiet"))
+        start += columns.gap + column.width
+    return row.text()
+
+
+def _row(view: View, columns: Columns, place: int, bar: str) -> Text:
+    glyphs, run, chosen = view.look.glyphs, view.runs[place], place == view.place
+    row = Row(view.layout.width, glyphs)
+    row.at(0, (glyphs.cursor if chosen else " ", "yours_bold"))
+    row.at(2, (glyphs.series(place), "held" if chosen else "quiet"))
+    start = LEAD
+    if columns.run:
+        name = run.state.started.run if run.state.started else glyphs.dash
+        row.at(start, (cut_middle(name, columns.run, glyphs), "" if run.state.started else "quiet"))
+        start += columns.run + columns.gap
+    row.at(start, *_label(run, chosen, columns.label, view))
+    start += columns.label
+    for column in columns.numbers:
+        words, style = column.cell(run, view)
+        style = "quiet" if words == glyphs.dash else style
+        row.at(start + columns.gap, (right(words, column.width, glyphs), style))
+        start += columns.gap + column.width
+    text = row.at(view.layout.width - 1, (bar, "quiet")).text()
+    if chosen and not view.look.roles["held"]:
+        text.stylize("reverse")
+    return text
+
+
+def _label(run: OneRun, chosen: bool, width: int, view: View) -> list[Words]:
+    """Give what tells the run from the others, and how it ended."""
+    glyphs, phase = view.look.glyphs, run.state.phase
+    ending = f"  {glyphs.run_state(phase)} {phase}" if run.state.over else ""
+    label = cut_middle(run.label, width - len(ending), glyphs)
+    return [(label, "yours_bold" if chosen else ""), (ending, STATE_STYLES.get(phase, "ink"))]
+
+
+class AtRound(Part):
+    """The line of all losses at the last round that every run has measured, against the run in front."""
+
+    SLOW = True
+
+    def draw(self, view: View) -> list[Text]:
+        """Give the one line: the run in front, then the best of the others that there is room for, in their order."""
+        number, glyphs = common_round(view.runs), view.look.glyphs
+        row = Row(view.layout.width, glyphs)
+        if number is None:
+            return [row.text()]
+        own = loss_at(view.state, number)
+        row.at(2, (f"at round {number}", "quiet"), "   ", (glyphs.series(view.place), "held"))
+        row.at(row.end, f" {numbers.loss(own, glyphs)}")
+        measured = {place: loss_at(run.state, number) for place, run in enumerate(view.runs) if place != view.place}
+        found = sorted((not math.isfinite(x), x, place) for place, x in measured.items() if x is not None)
+        free, each = view.layout.width - 1 - row.end, width_of(*_against(0, 1.0, own, view))
+        fitting = len(found) if len(found) * each <= free else max(0, (free - 4) // each)
+        places = sorted(place for *_, place in found[:fitting])
+        for place in places:
+            row.at(row.end, *_against(place, measured[place], own, view))
+        if len(places) < len(found):
+            row.at(row.end, (f"   {glyphs.ellipsis}", "quiet"))
+        if row.end + 3 + len(LOWER) < view.layout.width:
+            row.at(row.end + 3, (LOWER, "quiet"))
+        return [row.text()]
+
+
+def _against(place: int, loss: float | None, own: float | None, view: View) -> list[Words]:
+    glyphs = view.look.glyphs
+    change = None if loss is None or own is None else loss - own
+    style = "held" if change is not None and change < 0 else "quiet"
+    return [
+        *("   ", (glyphs.series(place), "quiet"), f" {right(numbers.loss(loss, glyphs), 5)}  "),
+        (right(numbers.signed(change, glyphs), 6), style),
+    ]
