@@ -34,7 +34,7 @@ async def paused_in_rounds(folder, *rounds, **changes):
             lambda: watched.run.send(ask.Pause()),
         )
     options = ConsoleOptions(bell=False)
-    app = ConsoleApp(watched.run, options, clock=time.time, look=look_for(options, UTF8, "utf-8"))
+    app = ConsoleApp([watched.run], options, clock=time.time, look=look_for(options, UTF8, "utf-8"))
     async with app.run_test(size=(120, 40)) as pilot:
         yield watched, Opened(app, pilot, watched.run, clock=None)
 

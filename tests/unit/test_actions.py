@@ -17,7 +17,8 @@ from fedlora_tui.console.actions import (
     footer_places,
     markdown_table,
 )
-from fedlora_tui.console.screens.help import LEFT_GROUPS, RIGHT_GROUPS
+from fedlora_tui.console.screens.dialog import BOX_WIDTH
+from fedlora_tui.console.screens.help import KEY_WIDTH, LEFT_GROUPS, RIGHT_COLUMN, RIGHT_GROUPS, RIGHT_KEY_WIDTH
 from fedlora_tui.protocol.commands import Rank
 from fedlora_tui.protocol.ranks import Ranks
 from fedlora_tui.protocol.state import OrganizationState, RunState, Waiting
@@ -81,6 +82,16 @@ def test_pause_becomes_resume_and_moves_nothing() -> None:
 
 def test_help_shows_every_group() -> None:
     assert {*LEFT_GROUPS, *RIGHT_GROUPS} == by_group().keys()
+
+
+def test_the_two_columns_of_help_neither_touch_nor_leave_the_box() -> None:
+    for action in REGISTRY:
+        if action.group in LEFT_GROUPS:
+            assert len(action.shown) < KEY_WIDTH
+            assert KEY_WIDTH + len(action.does) < RIGHT_COLUMN
+        else:
+            assert len(action.shown) < RIGHT_KEY_WIDTH
+            assert RIGHT_COLUMN + RIGHT_KEY_WIDTH + len(action.does) <= BOX_WIDTH - 5
 
 
 def test_the_documents_table_has_a_row_for_every_action() -> None:

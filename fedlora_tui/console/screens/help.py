@@ -14,7 +14,7 @@ from fedlora_tui.console.screens.dialog import BOX_WIDTH, Dialog, scrolled
 from fedlora_tui.console.view import View
 
 LEFT_GROUPS, RIGHT_GROUPS = ("the run", "organizations"), ("looking", "here")
-KEY_WIDTH, RIGHT_KEY_WIDTH, RIGHT_COLUMN = 8, 13, 36
+KEY_WIDTH, RIGHT_KEY_WIDTH, RIGHT_COLUMN = 8, 13, 37
 MARKS = (
     ("training", "testing", "done", "waiting", "joining", "leaving"),
     ("late", "fault", "quarantine", "absent", "stopped"),
