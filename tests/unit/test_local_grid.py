@@ -212,6 +212,9 @@ class Nobody:
     def lane_began(self, lane):
         pass
 
+    def lane_has(self, runs):
+        pass
+
     def lane_ended(self):
         pass
 
