@@ -2,13 +2,13 @@
 
 Every run has a thread, a journal and a folder of its own. They wait for one another at three places: before any of them
 makes its folder, so that a race begins whole or not at all; when their passes are laid out; and wherever they send
-messages.
+messages or come to the next round.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -22,15 +22,16 @@ if TYPE_CHECKING:
     from fedlora_tui.engine.prepare import Prepared, Say
     from fedlora_tui.federation.client_app import ClientSide
     from fedlora_tui.federation.local_grid import LocalGrid
-    from fedlora_tui.federation.passes import Answering, Replies, Sent
+    from fedlora_tui.federation.passes import Passes, Replies, Sent
 
 
 @dataclass(frozen=True)
 class Entrant:
-    """A run that is prepared, and its side of the passes."""
+    """A run that is prepared, its side of the passes, and whom to tell that it waits for others before the next."""
 
     prepared: Prepared
     side: ClientSide
+    rest: Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,11 @@ class Course:
         self._labels, runs = labels, len(labels)
         self._preparing = threading.Lock()
         self._prepared: list[Prepared] = []
-        self._passes: Answering
+        self._passes: Passes
+        self._entrants: Mapping[int, Entrant] = {}
         self._starting: Meeting[str | None, str | None] = Meeting(runs, self._first_refusal)
         self._laying: Meeting[Entrant, Laid] = Meeting(runs, self._lay)
-        self._sending: Meeting[Sent, Replies] = Meeting(runs, self._answer)
+        self._sending: Meeting[Sent | None, Replies] = Meeting(runs, self._answer)
 
     def prepare(self, config: Config, roster: Roster, say: Say) -> Prepared:
         """Prepare a run; the first one loads the base, and the others go beside it. Raises UserError."""
@@ -70,6 +72,10 @@ class Course:
     def lay(self, place: int, entrant: Entrant) -> Laid:
         """Lay out the passes when all have come."""
         return self._laying.bring(place, entrant)
+
+    def come_to_round(self, place: int) -> None:
+        """Wait until all have come to their next round: what is asked of them counts from the same one."""
+        self._sending.bring(place, None)
 
     def leave(self, place: int) -> None:
         """A run has ended: nobody waits for it."""
@@ -93,18 +99,30 @@ class Course:
         cohort = _cohort([entrant.prepared for entrant in entrants.values()])
         bases = next(iter(entrants.values())).prepared.bases
         lanes = lanes_over(bases, lambda context: sides[context.run_id])
-        self._passes = Passes(lanes, cohort, [self.gate, *(side.observer for side in sides.values())])
+        self._entrants = entrants
+        self._passes = Passes(lanes, cohort)
         return {
             place: Laid(
-                LocalGrid(client_app(entrant.side), Shared(partial(self._sending.bring, place)), run_id(place)),
+                LocalGrid(client_app(entrant.side), Shared(partial(self._send, place)), run_id(place)),
                 cohort,
             )
             for place, entrant in entrants.items()
         }
 
-    def _answer(self, sent: Mapping[int, Sent]) -> Mapping[int, Replies]:
+    def _send(self, place: int, sent: Sent) -> Replies:
+        self._entrants[place].rest()
+        return self._sending.bring(place, sent)
+
+    def _answer(self, brought: Mapping[int, Sent | None]) -> Mapping[int, Replies]:
+        """Answer those who sent; only where nobody did have all come to their next round."""
         from fedlora_tui.federation.passes import answered_together
 
+        sent = {place: own for place, own in brought.items() if own is not None}
+        if not sent:
+            self.gate.lanes_begin(0)  # all go on by themselves
+            return {place: [] for place in brought}
+        # Those whose run has ended are told of nothing any more.
+        self._passes.watches = (self.gate, *(self._entrants[place].side.observer for place in sent))
         return answered_together(self._passes, sent)
 
 

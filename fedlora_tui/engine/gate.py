@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 
 class Gate:
@@ -13,6 +13,7 @@ class Gate:
         self.changed = threading.Condition(threading.RLock())
         self._at_work = self._waiting = 0
         self._tell_paused: list[Callable[[], None]] = []
+        self._resting: list[Callable[[], None]] = []
 
     def add(self, tell_paused: Callable[[], None]) -> None:
         """Let a run tell its pause, where it has one, when all lanes wait."""
@@ -22,23 +23,33 @@ class Gate:
         """Keep the calling thread here for as long as it `holds`; call with `changed` held.
 
         A pause is told when the last of several lanes has come. Between passes every run has a thread of its own, and
-        tells only its own pause.
+        tells its own pause, and that of those that cannot go on without it.
         """
         self._waiting += 1
         while holds():
             if self._waiting >= self._at_work:
-                for tell in self._tell_paused if self._at_work else (tell_own,):
+                for tell in self._tell_paused if self._at_work else (tell_own, *self._resting):
                     tell()
             self.changed.wait()
         self._waiting -= 1
+
+    def rest(self, tell_paused: Callable[[], None]) -> None:
+        """A run goes on no further by itself: until lanes begin, it is paused when another one is."""
+        with self.changed:
+            self._resting.append(tell_paused)
+            self.changed.notify_all()
 
     def lanes_begin(self, count: int) -> None:
         """So many lanes begin to work."""
         with self.changed:
             self._at_work = count
+            self._resting.clear()
 
     def lane_began(self, lane: int) -> None:
         """Who works in it does not matter here."""
+
+    def lane_has(self, runs: Collection[int]) -> None:
+        """Of which runs its messages are does not matter here."""
 
     def lane_ended(self) -> None:
         """One lane is done with its share."""

@@ -1,7 +1,7 @@
 """Where the runs of a race meet: each brings something, and it is settled for all of them at once.
 
 Who brings something waits until every run that is still in the race has brought something too; the last to come settles
-it for all. Nobody waits for a run that has left.
+it for all, or for some while the rest wait on. Nobody waits for a run that has left.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ Given = TypeVar("Given")
 
 
 class Meeting(Generic[Brought, Given]):
-    """Seats of runs, counted from 0, and what makes of all that they bring what each of them is given."""
+    """Seats of runs, counted from 0, and what makes of all that they bring what each of them is given.
+
+    Seats that `settle` gives nothing, though never all of them, wait on with what they brought.
+    """
 
     def __init__(self, seats: int, settle: Callable[[Mapping[int, Brought]], Mapping[int, Given]]) -> None:
         self._settle = settle
@@ -56,5 +59,6 @@ class Meeting(Generic[Brought, Given]):
             given = dict.fromkeys(brought, error)
         finally:
             self._changed.acquire()
+        self._brought = {seat: what for seat, what in brought.items() if seat not in given}
         self._given |= given
         self._changed.notify_all()

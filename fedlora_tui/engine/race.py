@@ -18,11 +18,11 @@ from fedlora_tui.engine.folder import letters
 from fedlora_tui.engine.knobs import KEYS
 from fedlora_tui.engine.run import Manner, Run
 from fedlora_tui.errors import UserError
-from fedlora_tui.protocol.commands import Command, Export
+from fedlora_tui.protocol.commands import Command, Export, Undo
 from fedlora_tui.protocol.events import Record
 from fedlora_tui.protocol.state import RunState
 
-LEFT_OUT = {"federation.cohort"}
+LEFT_OUT = {"federation.cohort", "federation.min_organizations"}
 RACED = (
     "lora.rank",
     "lora.alpha",
@@ -63,7 +63,7 @@ def entries(options: Sequence[str], load: Callable[[Iterable[Setting]], Config])
 def _axis(option: str) -> list[Setting]:
     name, _, values = (part.strip() for part in option.partition("="))
     if name not in RACED or not values:
-        known = "lora.rank, lora.alpha, lora.dropout and the keys of federation, but cohort"
+        known = "lora.rank, lora.alpha, lora.dropout and the keys of federation, but cohort and min_organizations"
         raise UserError(f"--race {option}: allowed is KEY=VALUE,VALUE,...; KEY is one of {known}")
     texts = [text.strip() for text in values.split(",")]
     if "" in texts or len(set(texts)) < len(texts):
@@ -134,8 +134,22 @@ class Race:
             run.send(command)
         elif KEYS.get(command.name) in self._raced:
             run.refuse(command, f"{KEYS[command.name]} is what these runs differ in")
+        elif isinstance(command, Undo):
+            self._undo(run)
         else:
             self.send(command)
+
+    def _undo(self, asked: Run) -> None:
+        """Take back what waits last in one run, and in the others where it is the same: some may have refused it."""
+        with self._course.gate.changed:
+            change = asked.last_waiting
+            for run in self.runs:
+                if run.over:
+                    continue
+                if run.last_waiting == change:
+                    run.send(Undo())
+                else:
+                    run.refuse(Undo(), "that change does not wait here")
 
     def abandon(self, reason: str) -> None:
         """Write down the end of every run whose worker does not come back in time."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -47,8 +47,8 @@ class TooFewError(RoundError):
 class Watching:
     """Turns what organizations do into events, and lets the operator pause or stop between their steps."""
 
-    def __init__(self, stream: Stream, steering: Steering, lanes: int = 1) -> None:
-        self._stream, self._steering, self._lanes = stream, steering, lanes
+    def __init__(self, stream: Stream, steering: Steering, run_id: int, lanes: int = 1) -> None:
+        self._stream, self._steering, self._run_id, self._lanes = stream, steering, run_id, lanes
         self._telling = Telling(self._emit)
         self._round = self._step = 0
         self._told: dict[str, tuple[int, int]] = {}
@@ -84,6 +84,11 @@ class Watching:
     def lane_began(self, lane: int) -> None:
         """Know what this thread tells for what the lane tells."""
         self._telling.enter(lane)
+
+    def lane_has(self, runs: Collection[int]) -> None:
+        """Wait no longer for a lane that has nothing more of this run."""
+        if self._run_id not in runs:
+            self._telling.finish()
 
     def lane_ended(self) -> None:
         """Wait no longer for one of the lanes."""
@@ -150,6 +155,7 @@ class RoundLoop:
 
     def _goes_on(self, round: int) -> bool:
         """Tell whether there is such a round; how many there are may change until the last one is over."""
+        self.steering.come_to_round()
         if round > self.config.federation.rounds:
             for change in self.steering.take_rounds():
                 self._turn(change, round)

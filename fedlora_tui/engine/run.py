@@ -10,12 +10,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedlora_tui.config import RULES, Config, to_mapping
 from fedlora_tui.engine import folder as run_folder
-from fedlora_tui.engine.course import Course, Entrant
+from fedlora_tui.engine.course import Course, Entrant, run_id
+from fedlora_tui.engine.knobs import Change
 from fedlora_tui.engine.steering import Steering, Stopped, Terms
 from fedlora_tui.engine.stream import Inbox, Reader, Stream
 from fedlora_tui.errors import UserError
@@ -93,6 +95,11 @@ class Run:
     def refuse(self, command: Command, reason: str) -> None:
         """Answer a command that is not for this run to take."""
         self._steering.refuse(command, reason)
+
+    @property
+    def last_waiting(self) -> Change | None:
+        """The change that would be taken back now, None when nothing waits."""
+        return self._steering.last_waiting
 
     @property
     def over(self) -> bool:
@@ -196,11 +203,16 @@ class Run:
                 self._finished(time.monotonic() - began)
             except Stopped as stopped:
                 state = self._stream.state
-                self._stream.end(ev.RunStopped(state.round, state.step, str(stopped)))
+                self._end(ev.RunStopped(state.round, state.step, str(stopped)))
             except Exception as error:
                 logger.exception("the run failed")
                 state = self._stream.state
-                self._stream.end(ev.RunFailed(state.round, _in_words(error), state.step))
+                self._end(ev.RunFailed(state.round, _in_words(error), state.step))
+
+    def _end(self, event: ev.Event) -> None:
+        """Tell the end; what is asked from here on is refused, so that nothing but exports comes after it."""
+        self._steering.close()
+        self._stream.end(event)
 
     def _furnish(self, folder: Path) -> None:
         """Put into a new folder what a run needs before its first event."""
@@ -233,8 +245,9 @@ class Run:
         rank, alpha = config.lora.default_rank, config.lora.alpha
         targets = base.targets
         spec = AdapterSpec(shapes(targets, rank), rank, alpha, own_alphas(targets), own_ranked(targets))
-        side = ClientSide(base, spec, prepared.texts.rows, Watching(self._stream, self._steering, len(prepared.bases)))
-        laid = self._course.lay(self._place, Entrant(prepared, side))
+        watching = Watching(self._stream, self._steering, run_id(self._place), len(prepared.bases))
+        side = ClientSide(base, spec, prepared.texts.rows, watching)
+        laid = self._course.lay(self._place, Entrant(prepared, side, self._steering.rest))
         self._stream.emit(ev.CohortSized(laid.cohort, len(prepared.bases)))
         server = Server(laid.grid, spec)
         return RoundLoop(prepared, laid.grid, server, self._stream, self._steering, folder, self.manner.patient)
@@ -248,6 +261,7 @@ class Run:
             cannot_export=self._cannot_export,
             export=lambda command: self._export(command, prepared),
             config=lambda: self._now(),
+            come_to_round=partial(self._course.come_to_round, self._place),
         )
 
     def _cannot_export(self, command: Export) -> str | None:
@@ -275,7 +289,7 @@ class Run:
     def _finished(self, seconds: float) -> None:
         state = self._stream.state
         best = state.best
-        self._stream.end(
+        self._end(
             ev.RunFinished(
                 rounds=state.round,
                 train_loss=state.train_loss,

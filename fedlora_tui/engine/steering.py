@@ -33,7 +33,7 @@ class Terms:
     """What steering has to know of a run to answer: what a round needs, who could join, what can be exported.
 
     `cannot_export` says why an export is impossible, None where it is not; `export` does it, in a thread of its own.
-    `config` tells how the run is set now.
+    `config` tells how the run is set now; `come_to_round` waits for the other runs of a race before each round.
     """
 
     min_organizations: int
@@ -42,6 +42,7 @@ class Terms:
     cannot_export: Callable[[ask.Export], str | None]
     export: Callable[[ask.Export], None]
     config: Callable[[], Config]
+    come_to_round: Callable[[], None] = lambda: None
 
 
 @dataclass
@@ -103,10 +104,19 @@ class Steering:
                 self._wait_paused()
             self._raise_if_stopped()
 
+    def rest(self) -> None:
+        """The worker waits for other runs before it goes on: it is paused when one of them is."""
+        self._gate.rest(self._tell_paused)
+
     def reached(self, round: int, step: int) -> None:
         """Remember how far the run is, for a pause that is told while it waits for another run's."""
         with self._changed:
             self._reached = (round, step)
+
+    def come_to_round(self) -> None:
+        """Wait for the other runs of a race, so that what is asked counts from the same round for all."""
+        self.rest()
+        self._prepared().come_to_round()
 
     def begin_round(self, round: int) -> list[Change]:
         """Give the changes that take effect with this round, and forget them; may pause, may raise Stopped."""
@@ -162,6 +172,12 @@ class Steering:
         with self._changed:
             return self._wishes.stop
 
+    @property
+    def last_waiting(self) -> Change | None:
+        """What would be taken back now, None when nothing waits."""
+        with self._changed:
+            return self._wishes.waiting[-1] if self._wishes.waiting else None
+
     def _wait_paused(self) -> None:
         self._gate.wait(self._tell_paused, lambda: self._holds)
         self._wishes.pause = False
@@ -170,7 +186,7 @@ class Steering:
     @property
     def _holds(self) -> bool:
         """True while nothing is to go on."""
-        return self._wishes.pause and self._wishes.stop is None and not self._wishes.finish
+        return self._wishes.pause and self._wishes.stop is None and not (self._wishes.finish or self._over)
 
     def _tell_paused(self) -> None:
         """Tell the pause, and begin to count its time, once everything that works waits."""

@@ -37,12 +37,16 @@ class Telling:
         """The calling thread is this lane from now on."""
         self._own.lane = lane
 
-    def end(self) -> None:
-        """The calling thread's lane is done: nobody waits for its turn any more."""
+    def finish(self) -> None:
+        """The calling thread's lane tells nothing more: nobody waits for its turn any more."""
         with self._lock:
             self._done[self._own.lane] = True
-            self._own.lane = None
             self._tell()
+
+    def end(self) -> None:
+        """The calling thread's lane is done; what it tells from now on is told at once."""
+        self.finish()
+        self._own.lane = None
 
     def tell(self, events: Sequence[Event]) -> None:
         """Tell events together, when it is the lane's turn; at once where no lanes are at work."""

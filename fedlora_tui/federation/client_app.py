@@ -112,6 +112,7 @@ class _Job:
     message: Message
     context: Context
     model: _Model
+    keep: Callable[[], None]
     rows: Rows
     plan: LocalTraining
 
@@ -121,6 +122,7 @@ class _Measurement:
     index: int
     side: ClientSide
     message: Message
+    keep: Callable[[], None]
     rows: Rows
 
 
@@ -142,9 +144,9 @@ def train_together(
     for index, (message, context) in enumerate(zip(messages, contexts, strict=True)):
         side = side_of(context)
         try:
-            model = _received(side.spec, message, context, known)
+            model, keep = _received(side.spec, message, context, known)
             plan = read_plan(read_config(message))
-            jobs.append(_Job(index, side, message, context, model, side.rows(organization(context)), plan))
+            jobs.append(_Job(index, side, message, context, model, keep, side.rows(organization(context)), plan))
         except Refused as refused:
             replies[index] = _error(message, refused)
     for own in _alike(jobs):
@@ -157,6 +159,7 @@ def train_together(
             own[0].model.delta,
         )
         for job, result in zip(own, trained, strict=True):
+            job.keep()
             replies[job.index] = train_reply(job.message, result, job.rows.train_tokens, job.plan.sends)
             if job.plan.keep_b:
                 _keep_b(job.context, result.adapter)
@@ -216,8 +219,8 @@ def evaluate_together(
         try:
             config = read_config(message)
             base_alone = read_version(config) == BASE_ALONE
-            model = None if base_alone else _received(side.spec, message, context, known)
-            job = _Measurement(index, side, message, side.rows(organization(context)))
+            model, keep = (None, _nothing) if base_alone else _received(side.spec, message, context, known)
+            job = _Measurement(index, side, message, keep, side.rows(organization(context)))
             side.observer.testing(read_round(config), organization(context))
         except Refused as refused:
             replies[index] = _error(message, refused)
@@ -227,6 +230,7 @@ def evaluate_together(
         else:
             adapted.append((job, model))
     for job, result in [*_measured_alone(base, alone), *_measured(base, adapted)]:
+        job.keep()
         replies[job.index] = evaluate_reply(job.message, result)
     return [replies[index] for index in range(len(messages))]
 
@@ -259,9 +263,16 @@ def organization(context: Context) -> str:
     return str(context.node_config[ORGANIZATION])
 
 
-def _received(spec: AdapterSpec, message: Message, context: Context, known: _Known) -> _Model:
-    """Add what came to what was kept, keep it, and read it. Raises Refused where it does not fit together.
+def _nothing() -> None:
+    """Keep nothing: the base alone was measured."""
 
+
+def _received(
+    spec: AdapterSpec, message: Message, context: Context, known: _Known
+) -> tuple[_Model, Callable[[], None]]:
+    """Add what came to what was kept, and read it; give it, and what keeps it. Raises Refused where it does not fit.
+
+    It is to be kept when the message is answered: where memory runs out before, the same message comes again.
     Organizations of one process that held the same and are sent the same share what becomes of it.
     """
     sent = read_sent(message)
@@ -277,13 +288,16 @@ def _received(spec: AdapterSpec, message: Message, context: Context, known: _Kno
         kept = None if sent.delta_whole else delta
         delta = brought if kept is None else _once(known, (brought, kept), partial(_summed, kept, brought, spec))
     model: _Model = _once(known, (held, delta, sent.rank), partial(_read, held, delta, spec.at(sent.rank), known))
+    return model, partial(_keep, context, held, delta, sent.version)
+
+
+def _keep(context: Context, held: ArrayRecord, delta: ArrayRecord | None, version: int) -> None:
     context.state[HELD] = held
-    context.state[HELD_VERSION] = MetricRecord({VERSION: sent.version})
+    context.state[HELD_VERSION] = MetricRecord({VERSION: version})
     if delta is not None:
         context.state[HELD_DELTA] = delta
     elif HELD_DELTA in context.state:
         del context.state[HELD_DELTA]
-    return model
 
 
 def _held(sent: Sent, context: Context) -> tuple[ArrayRecord | None, ArrayRecord | None]:

@@ -8,7 +8,7 @@ that failed go again.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain, zip_longest
 from typing import Protocol
 
@@ -41,6 +41,9 @@ class Watch(Protocol):
 
     def lane_began(self, lane: int) -> None:
         """The calling thread is one of them, counted from 0, until it says that it is done."""
+
+    def lane_has(self, runs: Collection[int]) -> None:
+        """The calling lane has messages of these runs yet, by Flower's number, and tells of no others any more."""
 
     def lane_ended(self) -> None:
         """One of them is done."""
@@ -79,6 +82,9 @@ class Passes:
     def _in_lane(self, together: CohortFunction, calls: Sequence[Call]) -> list[Message]:
         replies: list[Message] = []
         while len(replies) < len(calls):
+            left = {context.run_id for _, context in calls[len(replies) :]}
+            for watch in self.watches:
+                watch.lane_has(left)
             replies += self._in_memory(together, calls[len(replies) :][: self.cohort]) or ()
         return replies
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fedlora_tui.config import Setting, load
-from fedlora_tui.engine import checkpoint, journal, prepare
+from fedlora_tui.engine import checkpoint, journal, prepare, rounds
 from fedlora_tui.engine.race import MOST_RUNS, Entry, Race, entries
 from fedlora_tui.engine.run import Manner, Run
 from fedlora_tui.errors import UserError
@@ -18,7 +18,7 @@ from fedlora_tui.federation import client_app
 from fedlora_tui.lora import base_model
 from fedlora_tui.lora.adapter import Factors
 from fedlora_tui.protocol import events as ev
-from fedlora_tui.protocol.commands import AddOrganization, Export, Finish, Pause, Rank, Rate, Resume, Stop
+from fedlora_tui.protocol.commands import AddOrganization, Export, Finish, Pause, Rank, Rate, Resume, Stop, Undo
 from fedlora_tui.protocol.events import UNRECORDED
 from tests.tiny_runs import GUARD, configured, small_settings
 
@@ -58,6 +58,11 @@ class WatchedRace:
         with self._changed:
             found = self._changed.wait_for(lambda: all(any(map(test, told)) for told in self.told_by.values()), GUARD)
         assert found, {label: [event.type for event in told] for label, told in self.told_by.items()}
+
+    def wait_for(self, label, test):
+        """Wait until one run told such an event."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: any(map(test, self.told_by[label])), GUARD)
 
     def told(self, label, kind):
         return [event for event in self.told_by[label] if isinstance(event, kind)]
@@ -188,6 +193,114 @@ def test_all_runs_pause_and_go_on_together_and_take_the_same_changes(settings):
         assert watched.told(label, ev.RoundStarted)[-1].learning_rate == 0.002
 
 
+class Held:
+    """Holds one run of a race before it writes the checkpoint of round 1, while the others wait for it."""
+
+    def __init__(self, monkeypatch, rank):
+        self.come, self.go_on = threading.Event(), threading.Event()
+        original = rounds.RoundLoop._save
+
+        def saving(loop, round, *more):
+            if round == 1 and loop.config.lora.default_rank == rank:
+                self.come.set()
+                assert self.go_on.wait(GUARD)
+            return original(loop, round, *more)
+
+        monkeypatch.setattr(rounds.RoundLoop, "_save", saving)
+
+
+def of_round_1(event):
+    return isinstance(event, ev.RoundFinished) and event.round == 1
+
+
+def test_runs_pause_at_the_same_round_however_long_one_of_them_takes(settings, monkeypatch):
+    held = Held(monkeypatch, rank=2)
+    watched = WatchedRace(given(settings, "lora.rank=1,2", federation__rounds=3))
+    watched.race.start()
+    assert held.come.wait(GUARD)
+    watched.wait_for("rank 1", of_round_1)
+    watched.race.send(Pause())
+    held.go_on.set()
+    watched.wait_for_all(lambda event: isinstance(event, ev.RunPaused))
+    assert [watched.told(label, ev.RunPaused) for label in watched.told_by] == [[ev.RunPaused(2, 0)]] * 2
+    watched.race.send(Rate(0.002))
+    watched.race.send(Resume())
+    watched.end()
+    for label in watched.told_by:
+        assert [turned.round for turned in watched.told(label, ev.KnobTurned)] == [2]
+        assert len(watched.told(label, ev.RunPaused)) == 1
+
+
+def test_runs_finish_at_the_same_round_however_long_one_of_them_takes(settings, monkeypatch):
+    held = Held(monkeypatch, rank=2)
+    watched = WatchedRace(given(settings, "lora.rank=1,2", federation__rounds=5))
+    watched.race.start()
+    assert held.come.wait(GUARD)
+    watched.wait_for("rank 1", of_round_1)
+    watched.race.send(Finish())
+    held.go_on.set()
+    watched.end()
+    assert [run.state.round for run in watched.race.runs] == [1, 1]
+
+
+def test_what_one_run_refused_is_not_taken_back_from_it(settings):
+    watched = WatchedRace(given(settings, "federation.aggregation=fedit,fedsa", federation__rounds=3))
+    racer = watched.race.racers[0]
+    watched.race.start()
+    watched.wait_for_all(lambda event: isinstance(event, ev.TrainStep))
+    racer.send(Pause())
+    watched.wait_for_all(lambda event: isinstance(event, ev.RunPaused))
+    for command in (Rate(0.002), Rank(2), Undo(), Resume()):
+        racer.send(command)
+    watched.end()
+    for label in watched.told_by:
+        assert [turned.knob for turned in watched.told(label, ev.KnobTurned)] == ["rate"], label
+    assert [refused.command for refused in watched.told("aggregation fedsa", ev.CommandRefused)] == ["rank", "undo"]
+
+
+def test_a_run_that_has_told_its_end_takes_no_pause(settings):
+    watched = WatchedRace(given(settings, "federation.rounds=1,4"))
+    short = watched.race.runs[0]
+    ended, asked = threading.Event(), threading.Event()
+
+    def hold(record):
+        # A reader is called in the run's own thread: it is not over before this returns.
+        if isinstance(record.event, ev.RunFinished):
+            ended.set()
+            assert asked.wait(GUARD)
+
+    short.subscribe(hold)
+    watched.race.start()
+    assert ended.wait(GUARD)
+    pausing = threading.Thread(target=watched.race.send, args=(Pause(),), daemon=True)
+    pausing.start()
+    asked.set()
+    watched.wait_for("rounds 4", lambda event: isinstance(event, ev.RunPaused))
+    pausing.join(GUARD)
+    assert short.state.phase == "done"
+    watched.race.send(Resume())
+    watched.end()
+    assert {run.state.phase for run in watched.race.runs} == {"done"}
+    assert not watched.told("rounds 1", ev.RunPaused)
+
+
+def test_a_run_that_has_ended_is_not_told_that_memory_ran_out(settings, monkeypatch):
+    train = client_app.train_cohort
+    ran_out = []
+
+    def training(base, starts, rows, plans, *more):
+        if plans[0].round == 2 and len(starts) > 1 and not ran_out:
+            ran_out.append(len(starts))
+            torch.empty(2**60)
+        return train(base, starts, rows, plans, *more)
+
+    monkeypatch.setattr(client_app, "train_cohort", training)
+    watched = WatchedRace(given(settings, "federation.rounds=1,3", federation__cohort=9)).go()
+    assert ran_out
+    assert watched.told("rounds 3", ev.Warned)
+    assert isinstance(watched.told_by["rounds 1"][-1], ev.RunFinished)
+
+
 @pytest.mark.parametrize(("command", "phase"), [(Finish(), "done"), (Stop(), "stopped")])
 def test_what_ends_one_ends_all(settings, command, phase):
     watched = WatchedRace(given(settings, "lora.rank=1,2,4", federation__rounds=50))
@@ -256,6 +369,7 @@ def refused(settings, *options):
 def test_what_cannot_be_raced_is_refused_in_one_line(settings):
     for option in ("model.base=a,b", "data.path=a,b", "lora.rank", "rank=2,4", "federation.cohort=1,2", "lora.rank="):
         assert f"--race {option}: allowed is KEY=VALUE,VALUE,..." in refused(settings, option)
+    assert "but cohort and min_organizations" in refused(settings, "federation.min_organizations=2,3")
     assert "allowed are different values" in refused(settings, "lora.rank=2,2")
     assert "allowed are different values" in refused(settings, "lora.rank=2,,4")
     assert "--race lora.rank=0" in refused(settings, "lora.rank=4,0")

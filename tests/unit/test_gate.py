@@ -102,6 +102,32 @@ def test_between_passes_a_run_tells_its_own_pause_alone():
     joined(waiting, other)
 
 
+def test_a_run_that_waits_for_one_that_is_paused_is_paused_too():
+    runs = Runs(3)
+    runs.steerings[0].rest()
+    runs.send(ask.Pause())
+    waiting = runs.in_lane(lambda: runs.steerings[1].between(2, 0))
+    runs.wait_for(0, 1)
+    assert "run_paused" not in runs.told[2]
+    runs.steerings[2].rest()
+    runs.wait_for(2)
+    runs.send(ask.Resume())
+    joined(waiting)
+    assert [told.count("run_paused") for told in runs.told] == [1, 1, 1]
+
+
+def test_a_run_that_is_over_tells_no_pause():
+    runs = Runs(2)
+    runs.gate.lanes_begin(1)
+    runs.send(ask.Pause())
+    runs.steerings[0].close()
+    waiting = runs.in_lane(lambda: runs.steerings[1].between(1, 1))
+    runs.wait_for(1)
+    assert "run_paused" not in runs.told[0]
+    runs.steerings[1].send(ask.Resume())
+    joined(waiting)
+
+
 def test_the_time_of_a_pause_counts_for_every_run_that_waited():
     runs = Runs(2)
     runs.gate.lanes_begin(1)

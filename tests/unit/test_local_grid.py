@@ -212,6 +212,9 @@ class Nobody:
     def lane_began(self, lane):
         pass
 
+    def lane_has(self, runs):
+        pass
+
     def lane_ended(self):
         pass
 
@@ -571,3 +574,22 @@ def test_where_one_lane_runs_out_of_memory_all_go_on_with_fewer():
     answers = world.server().train(dict.fromkeys(list(world.texts), PLAN), model(world.start, 0))
     assert all(answer.reply is not None for answer in answers)
     assert (shrunk, world.grid.passes.cohort) == ([2], 2)
+
+
+def test_who_lacked_memory_to_measure_a_new_version_measures_it_again(monkeypatch):
+    world = Federation(cohort=3)
+    server, passes = world.server(), []
+    server.train(dict.fromkeys(list(world.texts), PLAN), model(world.start, 0))
+    original = side.measure_cohort
+
+    def measuring(base, adapters, *more):
+        if adapters:
+            passes.append(len(adapters))
+            if len(passes) == 1:
+                beyond_all_memory()
+        return original(base, adapters, *more)
+
+    monkeypatch.setattr(side, "measure_cohort", measuring)
+    answers = server.evaluate(1, model(world.start, 0).resized(world.start), list(world.texts))
+    assert passes == [3, 1, 1, 1]
+    assert [answer.refusal for answer in answers] == [""] * len(world.texts)

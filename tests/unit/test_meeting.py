@@ -84,6 +84,24 @@ def test_an_error_of_settling_is_raised_at_every_seat_and_the_next_meeting_works
     assert again.all_given() == {0: (1, 3), 1: (2, 3)}
 
 
+def test_who_is_given_nothing_yet_waits_on_with_what_it_brought():
+    settled = []
+
+    def settle(brought):
+        settled.append(dict(brought))
+        words = {seat: what for seat, what in brought.items() if what is not None}
+        return words or dict.fromkeys(brought, "all")
+
+    meeting = Meeting(2, settle)
+    seats = Seats(meeting)
+    seats.bring(0, None)
+    assert meeting.bring(1, "word") == "word"
+    assert not seats.given
+    assert meeting.bring(1, None) == "all"
+    assert seats.all_given() == {0: "all"}
+    assert settled == [{0: None, 1: "word"}, {0: None, 1: None}]
+
+
 def test_a_seat_alone_is_settled_in_its_own_thread():
     meeting = Meeting(1, lambda brought: dict.fromkeys(brought, threading.current_thread()))
     assert meeting.bring(0, None) is threading.current_thread()

@@ -52,3 +52,17 @@ def test_a_lane_that_ends_without_a_word_holds_nobody_up():
     silent.start()
     silent.join()
     assert heard == ["second"]
+
+
+def test_a_lane_that_tells_nothing_more_holds_nobody_up_while_it_works_on():
+    heard = []
+    telling = Telling(lambda event: heard.append(event.message))
+    telling.begin(2)
+    telling.enter(0)
+    telling.tell([Warned("first")])
+    telling.finish()
+    second = threading.Thread(target=lambda: (telling.enter(1), [telling.tell([Warned(str(n))]) for n in range(3)]))
+    second.start()
+    second.join()
+    assert heard == ["first", "0", "1", "2"]
+    telling.end()
