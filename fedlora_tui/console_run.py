@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -19,6 +20,9 @@ from fedlora_tui.engine.run import LOG, Manner, Run, log_to_files_alone
 from fedlora_tui.errors import UserError
 from fedlora_tui.farewell import farewell
 
+MOST_READERS = 4
+"""More bring texts sooner than one process takes them up."""
+
 
 def run_with_console(config: Config, ascii_only: bool) -> int:
     """Show a run until its operator leaves; give the exit status. Raises UserError where there is no terminal."""
@@ -28,7 +32,7 @@ def run_with_console(config: Config, ascii_only: bool) -> int:
     terminated = _end_on_termination()
     with tempfile.TemporaryDirectory(prefix="fedlora-tui-") as waiting_room:
         early = Path(waiting_room) / LOG
-        run = Run(config, Manner(on_folder=lambda folder: _move_output(early, folder / LOG)))
+        run = Run(with_readers(config), Manner(on_folder=lambda folder: _move_output(early, folder / LOG)))
         result = run_console(run, _options(config, ascii_only), early)
         if result.refusal is not None:
             raise UserError(result.refusal)
@@ -47,6 +51,13 @@ def run_with_console(config: Config, ascii_only: bool) -> int:
         # A worker inside a native call cannot be joined, and the interpreter would crash under it.
         os._exit(status)
     return status
+
+
+def with_readers(config: Config) -> Config:
+    """Let processes read texts ahead, unless the configuration says how many: what this one reads, keys wait for."""
+    if config.data.readers != "auto":
+        return config
+    return replace(config, data=replace(config.data, readers=min(MOST_READERS, os.cpu_count() or 1)))
 
 
 def _end_on_termination() -> list[int]:
