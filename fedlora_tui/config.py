@@ -328,6 +328,7 @@ class Config:
     console: ConsoleConfig = field(default_factory=ConsoleConfig)
     runs: RunsConfig = field(default_factory=RunsConfig)
     given: frozenset[str] = frozenset()
+    file: str = field(default="", compare=False)
 
     @property
     def organizations(self) -> int | None:
@@ -399,7 +400,7 @@ def load(path: Path | None, settings: Sequence[Setting] = ()) -> Config:
     own = dict(EMBEDDED) if values.get("model.base", ModelConfig.base) == "embedded" else {}
     if values.get("federation.aggregation") in STARTS_ANEW:
         own = {name: value for name, value in own.items() if name not in SERVER_KEYS}
-    config = replace(_built({**own, **values}), given=frozenset(values))
+    config = replace(_built({**own, **values}), given=frozenset(values), file=str(path or ""))
     _check_together(config, where)
     return replace(config, runs=replace(config.runs, dir=os.path.expanduser(config.runs.dir)))
 
@@ -580,7 +581,7 @@ def _embedded(name: str) -> str:
 def to_mapping(config: Config) -> dict[str, Any]:
     """Give the configuration as plain tables, for the journal."""
     tables = asdict(config)
-    del tables["given"]
+    del tables["given"], tables["file"]
     return tables
 
 

@@ -23,6 +23,9 @@ from fedlora_tui.farewell import farewell
 MOST_READERS = 4
 """More bring texts sooner than one process takes them up."""
 
+DEFAULTS = "defaults"
+"""What the settings are called where no file was read."""
+
 
 def run_with_console(config: Config, ascii_only: bool) -> int:
     """Show a run until its operator leaves; give the exit status. Raises UserError where there is no terminal."""
@@ -77,6 +80,7 @@ def _options(config: Config, ascii_only: bool) -> ConsoleOptions:
     console = config.console
     return ConsoleOptions(
         model=config.model.base,
+        configuration=Path(config.file).name or DEFAULTS,
         refresh_hz=None if isinstance(console.refresh_hz, str) else console.refresh_hz,
         theme=console.theme,
         bell=console.bell,

@@ -26,7 +26,7 @@ MOST_CHARACTERS = 64 << 20
 """Texts, and characters of them, that are kept for those who ask later; each reader may bring one more."""
 
 START = "import sys; sys.path[:] = sys.argv[1:]; from fedlora_tui.organizations.ahead import serve; serve()"
-YIELDING = 10
+YIELDING = 5
 """How far a reader stands back behind training and the console (nice)."""
 
 

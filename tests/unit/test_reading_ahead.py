@@ -8,19 +8,16 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
 
 import psutil
 import pytest
 
-from fedlora_tui import console_run
 from fedlora_tui.config import DataConfig
 from fedlora_tui.organizations import ahead
 from fedlora_tui.organizations.ahead import ReadAhead, can_be_read_apart
 from fedlora_tui.organizations.source import open_source
 from fedlora_tui.organizations.text import Document, Documents
 from tests.tiny_models import write_texts
-from tests.tiny_runs import configured, small_settings
 
 GUARD = 60.0
 NAMES = ("alpha", "beta", "gamma", "delta", "epsilon")
@@ -201,12 +198,3 @@ def test_only_sources_that_give_one_text_without_the_others_are_read_apart(sourc
     assert can_be_read_apart(source)
     assert can_be_read_apart(open_source(DataConfig(), 7))
     assert not can_be_read_apart(Failing())
-
-
-def test_the_console_brings_readers_and_a_run_alone_does_not(tmp_path, monkeypatch):
-    config = configured(small_settings(tmp_path))
-    assert config.data.readers == "auto"
-    monkeypatch.setattr(os, "cpu_count", lambda: 64)
-    assert console_run.with_readers(config) == replace(config, data=replace(config.data, readers=4))
-    told = configured(small_settings(tmp_path), data__readers=0)
-    assert console_run.with_readers(told) is told
