@@ -282,13 +282,18 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
     from fedlora_tui.doctor import print_report
 
+    asked = {"runs.dir": "runs", "model.base": "embedded"}
+    refusal = None
     try:
-        runs = _configuration(arguments).runs.dir
+        config = _configuration(arguments)
+        asked = {"runs.dir": config.runs.dir, "model.base": config.model.base}
     except UserError as error:
         # The doctor is asked when something is broken; a broken configuration is no reason to stay silent.
-        print(f"{PROGRAM}: {error}", file=sys.stderr, flush=True)
-        runs = next((setting.text for setting in arguments.settings[::-1] if setting.name == "runs.dir"), "runs")
-    print_report(Console(), runs)
+        refusal = error
+        asked |= {setting.name: setting.text for setting in arguments.settings if setting.name in asked}
+    print_report(Console(), asked["runs.dir"], asked["model.base"])
+    if refusal is not None:
+        raise refusal
     return 0
 
 

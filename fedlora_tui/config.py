@@ -265,6 +265,14 @@ class DataConfig:
     max_megabytes: int = key(
         64, "most MiB of text an organization keeps; what comes after is not read", least=1, most=1_000_000
     )
+    readers: str | int = key(
+        "auto",
+        "processes that read texts ahead of many organizations; auto: some beside the console, none in run",
+        int,
+        words=("auto",),
+        least=0,
+        most=64,
+    )
     partition: str = key(
         "natural",
         "natural: each keeps its own text; the others deal all text out anew",
@@ -320,6 +328,7 @@ class Config:
     console: ConsoleConfig = field(default_factory=ConsoleConfig)
     runs: RunsConfig = field(default_factory=RunsConfig)
     given: frozenset[str] = frozenset()
+    file: str = field(default="", compare=False)
 
     @property
     def organizations(self) -> int | None:
@@ -371,8 +380,7 @@ With many short rounds and a server that averages over rounds too, averaging com
 STARTS_ANEW = ("flora", "flexlora", "fedsvd")
 """Methods whose rounds start from other factors than those sent: what `EMBEDDED` sets of the server is not for them.
 
-`aggregation` says it of each method, too, as it says their names. Both stand here once more because a configuration is
-read before torch is loaded, which every method needs.
+`aggregation` says it of each, too; here it stands because a configuration is read before torch is loaded.
 """
 
 LEFT_OUT = ("federation.organizations", *EMBEDDED)
@@ -389,7 +397,7 @@ def load(path: Path | None, settings: Sequence[Setting] = ()) -> Config:
     own = dict(EMBEDDED) if values.get("model.base", ModelConfig.base) == "embedded" else {}
     if values.get("federation.aggregation") in STARTS_ANEW:
         own = {name: value for name, value in own.items() if not name.startswith("federation.server_")}
-    config = replace(_built({**own, **values}), given=frozenset(values))
+    config = replace(_built({**own, **values}), given=frozenset(values), file=str(path or ""))
     _check_together(config, where)
     return replace(config, runs=replace(config.runs, dir=os.path.expanduser(config.runs.dir)))
 
@@ -570,7 +578,7 @@ def _embedded(name: str) -> str:
 def to_mapping(config: Config) -> dict[str, Any]:
     """Give the configuration as plain tables, for the journal."""
     tables = asdict(config)
-    del tables["given"]
+    del tables["given"], tables["file"]
     return tables
 
 

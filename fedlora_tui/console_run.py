@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -21,6 +22,12 @@ from fedlora_tui.engine.run import LOG, Manner, log_to_files_alone
 from fedlora_tui.errors import UserError
 from fedlora_tui.farewell import farewells
 
+MOST_READERS = 4
+"""More bring texts sooner than one process takes them up."""
+
+DEFAULTS = "defaults"
+"""What the settings are called where no file was read."""
+
 
 def run_with_console(given: Sequence[Entry], ascii_only: bool) -> int:
     """Show a run, or a race of several, until the operator leaves; give the exit status.
@@ -33,7 +40,7 @@ def run_with_console(given: Sequence[Entry], ascii_only: bool) -> int:
     terminated = _end_on_termination()
     with tempfile.TemporaryDirectory(prefix="fedlora-tui-") as waiting_room:
         early = Path(waiting_room) / LOG
-        race = Race(given, Manner(on_folder=lambda folder: _move_output(early, folder / LOG)))
+        race = Race(with_readers(given), Manner(on_folder=lambda folder: _move_output(early, folder / LOG)))
         result = run_console(race.racers, _options(given[0].config, ascii_only), early)
         if result.refusal is not None:
             raise UserError(result.refusal)
@@ -57,6 +64,18 @@ def run_with_console(given: Sequence[Entry], ascii_only: bool) -> int:
     return status
 
 
+def with_readers(given: Sequence[Entry]) -> Sequence[Entry]:
+    """Let processes read texts ahead, unless the configuration says how many: what this one reads, keys wait for.
+
+    The runs of a race would each have their own, for the same texts.
+    """
+    (first, *others) = given
+    if others or first.config.data.readers != "auto":
+        return given
+    data = replace(first.config.data, readers=min(MOST_READERS, os.cpu_count() or 1))
+    return [replace(first, config=replace(first.config, data=data))]
+
+
 def _end_on_termination() -> list[int]:
     """Let a termination signal leave the console as an interrupt does, the terminal restored, and be noted."""
     noted: list[int] = []
@@ -74,6 +93,7 @@ def _options(config: Config, ascii_only: bool) -> ConsoleOptions:
     console = config.console
     return ConsoleOptions(
         model=config.model.base,
+        configuration=Path(config.file).name or DEFAULTS,
         refresh_hz=None if isinstance(console.refresh_hz, str) else console.refresh_hz,
         theme=console.theme,
         bell=console.bell,

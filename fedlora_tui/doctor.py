@@ -39,7 +39,11 @@ EXTRAS = {
     "gguf": ("gguf", ".gguf base models need it"),
     "bitsandbytes": ("quantized", "base models in 8 or 4 bits need it"),
     "flwr-datasets": ("partitions", "data.partition needs it"),
+    "pyarrow": ("parquet", ".parquet files need it"),
+    "datasets": ("hub", 'data.source = "hub" needs it'),
+    "ray": ("ray", "bench speed's comparison with Flower's own engine needs it"),
 }
+EMBEDDED = "embedded"
 SMALLEST_SCREEN = (80, 24)
 LITTLE_DISK, LITTLE_MEMORY = 2**30, 2 * 2**30
 LISTED_BASES = 8
@@ -62,8 +66,8 @@ class Line:
 Check = Callable[[], Iterator[Line]]
 
 
-def report(runs_dir: str) -> list[Line]:
-    """Look at everything that a run needs; `runs_dir` is where runs would be kept. Never raises."""
+def report(runs_dir: str, base: str = EMBEDDED) -> list[Line]:
+    """Look at everything that a run needs; `runs_dir` is where runs would be kept, `base` its model. Never raises."""
     checks: tuple[tuple[str, Check], ...] = (
         (SOFTWARE, _python),
         (SOFTWARE, _packages),
@@ -77,15 +81,16 @@ def report(runs_dir: str) -> list[Line]:
         (TERMINAL, _signs),
         (TERMINAL, _way_here),
         (BASES, _embedded),
+        (BASES, partial(_base, base)),
         (BASES, _hub),
     )
     return [line for section, check in checks for line in _guarded(section, check)]
 
 
-def print_report(console: Console, runs_dir: str = "runs") -> None:
+def print_report(console: Console, runs_dir: str = "runs", base: str = EMBEDDED) -> None:
     """Write the report as aligned lines, one section under the other, and what is worth a hand at the end."""
     with console.status("looking at this machine", spinner="line"):
-        lines = report(runs_dir)
+        lines = report(runs_dir, base)
     plain = not (_is_utf8(console.encoding) and _shows_unicode())
     marks = ASCII_MARKS if plain else MARKS
     width = max(len(line.name) for line in lines)
@@ -397,6 +402,38 @@ def _embedded() -> Iterator[Line]:
     seconds = time.monotonic() - began
     found = f"{base.parameters:,} parameters, {base.vocabulary:,} tokens, loaded in {seconds:.1f} s"
     yield Line(BASES, "embedded", found)
+
+
+def _base(base: str) -> Iterator[Line]:
+    """Say whether the model that a run would take can be had, without reading its weights."""
+    from fedlora_tui.errors import UserError
+    from fedlora_tui.lora.base_model import where_is
+
+    if base == EMBEDDED:
+        return
+    try:
+        where = where_is(base)
+    except UserError as error:
+        yield Line(BASES, "model.base", str(error), LOOK)
+        return
+    if where.folder is None:
+        yield Line(BASES, "model.base", f"{base}: a hub id that is not here; downloaded when it is first used", ASIDE)
+        return
+    kind = ".gguf file" if where.gguf else "in the hub cache" if where.from_hub else "folder"
+    files = [where.folder / where.gguf] if where.gguf else _weights(where.folder)
+    size = sum(file.stat().st_size for file in files)
+    if not files:
+        yield Line(BASES, "model.base", f"{base}: {kind} without weights", LOOK, "name one that transformers saved")
+    elif where.gguf and _version("gguf") is None:
+        advice = 'reading it needs one more package: pip install "fedlora-tui[gguf]"'
+        yield Line(BASES, "model.base", f"{base}: {kind}, {_size(size)}", LOOK, advice)
+    else:
+        yield Line(BASES, "model.base", f"{base}: {kind}, {_size(size)} of weights")
+
+
+def _weights(folder: Path) -> list[Path]:
+    """The files of weights in a folder, in the first format there is that transformers takes."""
+    return sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
 
 
 def _hub() -> Iterator[Line]:

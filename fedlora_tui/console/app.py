@@ -145,6 +145,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
             focused=self._overview.focused_pane,
             run=self._options.run,
             model=self._options.model,
+            configuration=self._options.configuration,
             leaving=self.runs.leaving,
             slow=slow,
             runs=self.runs.shown,
@@ -283,7 +284,10 @@ class ConsoleApp(App[str], inherit_bindings=False):
         """
         if isinstance(self.screen, Dialog):
             event.prevent_default()
-            self.screen.press(event)
+            if event.key == "q" and event.key not in self.screen.CLOSED_BY:
+                self.action_act("leave")
+            else:
+                self.screen.press(event)
         elif event.key not in KEYS:
             name = event.character if event.is_printable and event.character else event.key
             self.session.refuse(f"{name} does nothing here: ? lists the keys")

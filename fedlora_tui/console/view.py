@@ -47,6 +47,7 @@ class View:
     focused: str = "table"
     run: str = ""
     model: str = ""
+    configuration: str = "config.toml"
     leaving: str = ""
     slow: bool = True
     runs: tuple[OneRun, ...] = ()

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedlora_tui.config import Config, resolved
-from fedlora_tui.engine.sampling import MEASURED_AT_MOST, measured
+from fedlora_tui.engine.sampling import MEASURED_AT_MOST, measured, needed
 from fedlora_tui.engine.workable import unworkable
 from fedlora_tui.errors import UserError
 from fedlora_tui.lora import base_model
@@ -25,6 +25,7 @@ from fedlora_tui.lora.lanes import lanes_on
 from fedlora_tui.lora.resize import started
 from fedlora_tui.lora.rows import Rows, Shape, check_enough, tokenize
 from fedlora_tui.organizations import skew
+from fedlora_tui.organizations.ahead import ReadAhead, can_be_read_apart
 from fedlora_tui.organizations.roster import Roster
 from fedlora_tui.organizations.source import Source
 from fedlora_tui.organizations.text import in_words, notice, split
@@ -33,6 +34,8 @@ from fedlora_tui.protocol.events import Preparing, Warned
 Say = Callable[[Preparing], None]
 
 MOST_WARNINGS = 8
+FEW = 24
+"""Organizations whose texts are read in the time that a process takes to begin."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,13 @@ class Texts:
         self._counts: dict[str, Counts] = {}
         self._unigrams: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
         self._pooled: Counter[int] = Counter()
+        self._ahead = _reading_ahead(source, config)
 
     def read(self, organization: str) -> Counts:
         """Read, split and tokenize one organization's text. Raises UserError where it is too little for one batch."""
         data, federation = self._config.data, self._config.federation
-        documents = self.source.documents(organization)
+        ahead = self._ahead.documents(organization) if self._ahead is not None else None
+        documents = self.source.documents(organization) if ahead is None else ahead
         text = split(organization, documents, data.holdout, federation.seed)
         length, packed = self._config.model.max_length, data.packing and self._base.isolates
         shape = Shape(length, data.holdout_tokens, packed, federation.batch_size)
@@ -116,6 +121,15 @@ class Texts:
         """Count an organization's tokens by kind; they are kept as arrays, which take a tenth of the memory."""
         tokens, counts = self._unigrams.get(organization, (np.zeros(0), np.zeros(0)))
         return Counter(dict(zip(tokens.tolist(), counts.tolist(), strict=True)))
+
+
+def _reading_ahead(source: Source, config: Config) -> ReadAhead | None:
+    """Let processes begin to read where that is asked for, possible, and worth their start."""
+    readers = config.data.readers
+    if isinstance(readers, str) or not readers or not can_be_read_apart(source):
+        return None
+    names = source.first(config.organizations)
+    return ReadAhead(source, needed(names, config.federation), readers) if len(names) > FEW else None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+from fedlora_tui.config import FederationConfig
 
 MEASURED_AT_MOST = 256
 
@@ -26,6 +29,24 @@ def measured(organizations: Sequence[str], fraction: float, seed: int) -> tuple[
         return hashlib.sha256(f"measure|{seed}|{name}".encode()).digest()
 
     return tuple(sorted(sorted(organizations, key=lot)[:count]))
+
+
+def needed(names: Sequence[str], federation: FederationConfig) -> Iterator[str]:
+    """Give organizations in the order in which a run that nobody steers needs their texts, each once."""
+    many, seed = len(names) > MEASURED_AT_MOST, federation.seed
+    left = dict.fromkeys(names)
+    first = measured(names, federation.fraction_evaluate, seed) if many else names
+    rounds = (
+        sampled(names, federation.fraction, federation.min_organizations, seed, round)
+        for round in range(1, federation.rounds + 1)
+    )
+    for some in chain([first], rounds):
+        for name in some:
+            if name in left:
+                del left[name]
+                yield name
+        if not left:
+            return
 
 
 def _share(fraction: float, count: int) -> int:

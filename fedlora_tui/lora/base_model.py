@@ -299,35 +299,46 @@ def bytes_on(index: int) -> int | None:
     return int(torch.cuda.memory_reserved(index)) if torch.cuda.is_initialized() else None  # type: ignore[no-untyped-call]
 
 
+@dataclass(frozen=True)
+class Whereabouts:
+    """Where a base lies: its folder, None where the hub would have to be asked, and a .gguf file's name in it."""
+
+    folder: Path | None
+    gguf: str | None = None
+    from_hub: bool = False
+
+
 def _locate(base: str, progress: Progress) -> tuple[str, str | None]:
-    """Turn what the user wrote into a folder (or hub id) and, for a .gguf, the file's name in it."""
+    """Turn what the user wrote into a folder and, for a .gguf, the file's name in it; a hub id is downloaded."""
+    found = where_is(base)
+    return (_downloaded(base, progress) if found.folder is None else str(found.folder)), found.gguf
+
+
+def where_is(base: str) -> Whereabouts:
+    """Look for a base on this machine. Raises UserError where what the user wrote can be none."""
     if base == "embedded":
-        return str(EMBEDDED), None
+        return Whereabouts(EMBEDDED)
     place = look(base, f'model.base = "{_shortened(base)}": cannot look there', "name a folder or a .gguf file")
     path = place.path
     if path.suffix == ".gguf":
         if not place.is_file:
             raise UserError(f'model.base = "{base}": no such file; name a .gguf file that is here')
-        return str(path.parent.resolve()), path.name
+        return Whereabouts(path.parent.resolve(), path.name)
     if place.is_folder:
         if not (path / "config.json").is_file():
             raise UserError(
                 f'model.base = "{base}": the folder has no config.json; name a folder that transformers saved'
             )
-        return str(path.resolve()), None
+        return Whereabouts(path.resolve())
     if base.startswith(("/", "./", "../", "~")) or base.count("/") > 1 or not base:
         raise UserError(f'model.base = "{base}": no such folder; name a folder, a .gguf file, a hub id, or "embedded"')
-    return _from_hub(base, progress), None
+    return Whereabouts(_in_cache(base), from_hub=True)
 
 
-def _from_hub(base: str, progress: Progress) -> str:
+def _in_cache(base: str) -> Path | None:
+    """Find a hub id in the hub's cache; None where it has to be downloaded."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-    )
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     where = f'model.base = "{base}"'
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -335,7 +346,7 @@ def _from_hub(base: str, progress: Progress) -> str:
         cached = Path(snapshot_download(base, allow_patterns=list(DOWNLOADED), local_files_only=True))
         # Reading a configuration or a tokenizer alone leaves a snapshot without weights.
         if any(cached.glob("*.safetensors")):
-            return str(cached)
+            return cached
     except HFValidationError:
         raise UserError(
             f'{where}: no such model; name a folder, a .gguf file, a hub id like "gpt2", or "embedded"'
@@ -346,6 +357,14 @@ def _from_hub(base: str, progress: Progress) -> str:
         raise UserError(
             f"{where}: no such model here (not in the hub's cache, and HF_HUB_OFFLINE is set); name a folder"
         )
+    return None
+
+
+def _downloaded(base: str, progress: Progress) -> str:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    where = f'model.base = "{base}"'
     try:
         return str(snapshot_download(base, allow_patterns=list(DOWNLOADED), tqdm_class=_reporting(progress)))
     except GatedRepoError:

@@ -19,6 +19,7 @@ from fedlora_tui.organizations.text import EMPTY, Documents
 from fedlora_tui.place import look
 
 KINDS = ", ".join(READERS)
+MOST_FAULTS = 4
 
 UNREAD, DANGLING, LINKED, NO_FILE = (
     "of kinds that are not read",
@@ -54,6 +55,7 @@ class FolderSource:
         listing = Listing(folder.resolve(), left_out)
         entries: dict[Path, tuple[Path, ...]] = {file: (file,) for file in listing.files(folder)}
         entries |= {place: files for place in listing.folders(folder) if (files := listing.below(place))}
+        listing.refuse_faults()
         if not entries:
             raise UserError(f"data.path: {str(folder)!r} holds no {KINDS} file; put one in for each organization")
         return cls(folder, fields, name_organizations(entries), most, left_out)
@@ -134,10 +136,21 @@ def find_folder(path: str) -> Path:
 
 @dataclass(frozen=True)
 class Listing:
-    """What lies below a folder, `root`; what is not taken is counted in `left_out` by the reason, but hidden files."""
+    """What lies below a folder, `root`; what is not taken is counted in `left_out` by the reason, but hidden files.
+
+    What a user has to put right is gathered in `faults`, so that all of it is told at once.
+    """
 
     root: Path
     left_out: Counter[str]
+    faults: list[str] = field(default_factory=list)
+
+    def refuse_faults(self) -> None:
+        """Raise a UserError that tells the faults, the first few of many."""
+        if self.faults:
+            more = len(self.faults) - MOST_FAULTS
+            rest = f"; and {more} more like these" if more > 0 else ""
+            raise UserError(f"data.path: {'; '.join(self.faults[:MOST_FAULTS])}{rest}")
 
     def files(self, folder: Path) -> list[Path]:
         """The regular files of a folder that a reader exists for.
@@ -145,7 +158,7 @@ class Listing:
         A link that leads out of `root` is refused, for it would bring in text that nobody put there.
         """
         files = []
-        for entry in _entries(folder):
+        for entry in self._entries(folder):
             mode = self._mode(entry)
             if mode is None:
                 self.left_out[DANGLING] += 1
@@ -156,13 +169,13 @@ class Listing:
                 self.left_out[NO_FILE] += 1
             elif kind_of(entry) is None:
                 self.left_out[UNREAD] += 1
-            else:
-                files.append(_shown(entry))
+            elif self._can_be_shown(entry):
+                files.append(entry)
         return files
 
     def folders(self, folder: Path) -> list[Path]:
         """The sub-folders of a folder that are no links: through those, what lies in it would be found twice."""
-        return [entry for entry in _entries(folder) if not entry.is_symlink() and entry.is_dir()]
+        return [entry for entry in self._entries(folder) if not entry.is_symlink() and entry.is_dir()]
 
     def below(self, folder: Path) -> tuple[Path, ...]:
         """All files of a sub-folder, however deep, that a reader exists for."""
@@ -173,11 +186,11 @@ class Listing:
             found += self.files(place)
             todo += self.folders(place)
         if found:
-            _shown(folder)
+            self._can_be_shown(folder)
         return tuple(sorted(found))
 
     def _mode(self, entry: Path) -> int | None:
-        """What kind of thing an entry is, None where it leads nowhere; out of `root` is a UserError."""
+        """What kind of thing an entry is, None where it leads nowhere; out of `root` is a fault."""
         try:
             target = entry.resolve(strict=True)
             mode = target.stat().st_mode
@@ -185,27 +198,30 @@ class Listing:
             return None
         readable = stat.S_ISDIR(mode) or kind_of(entry) is not None
         if readable and self.root not in (target, *target.parents):
-            raise UserError(
-                f"data.path: {entry.name!a} in {str(entry.parent)!a} is a link that leads out of the folder; put "
+            self._fault(
+                f"{entry.name!a} in {str(entry.parent)!a} is a link that leads out of the folder; put "
                 "there what it leads to, or take the link out"
             )
         return mode
 
+    def _entries(self, folder: Path) -> list[Path]:
+        try:
+            return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+        except OSError as error:
+            self._fault(f"cannot list {str(folder)!a} ({error.strerror}); make it readable")
+            return []
 
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    except OSError as error:
-        raise UserError(f"data.path: cannot list {str(folder)!a} ({error.strerror}); make it readable") from None
-
-
-def _shown(entry: Path) -> Path:
-    if not entry.name.isprintable():
+    def _can_be_shown(self, entry: Path) -> bool:
+        if entry.name.isprintable():
+            return True
         kind = "folder" if entry.is_dir() else "file"
-        raise UserError(
-            f"data.path: the {kind} {entry.name!a} in {str(entry.parent)!a} has a name that cannot be shown; rename it"
-        )
-    return entry
+        self._fault(f"the {kind} {entry.name!a} in {str(entry.parent)!a} has a name that cannot be shown; rename it")
+        return False
+
+    def _fault(self, words: str) -> None:
+        # A folder is looked into for files and once more for folders.
+        if words not in self.faults:
+            self.faults.append(words)
 
 
 def name_organizations(entries: Mapping[Path, tuple[Path, ...]]) -> dict[str, tuple[Path, ...]]:

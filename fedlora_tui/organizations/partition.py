@@ -81,28 +81,33 @@ class PartitionedSource:
         asked = self._config.data.label_field
         # A copy in another organization could be trained on in one place and measured in the other.
         distinct: dict[tuple[str, str], Document] = {}
+        counted = {}
         for name, documents in zip(self._pooled, read, strict=True):
+            before = len(distinct)
             for document in documents.texts:
                 labelled = document if document.label or asked else replace(document, label=name)
                 distinct.setdefault((document.prompt, document.text), labelled)
+            copies = len(documents.texts) - (len(distinct) - before)
+            dropped = +(Counter(documents.dropped) + Counter({DUPLICATE: copies}))
+            counted[name] = replace(documents, texts=(), dropped=dropped)
         texts = tuple(distinct.values())
         if asked and texts and not any(document.label for document in texts):
             raise UserError(f"data.label_field = {asked!r}: no document has such a field; name the one with the labels")
         parts = deal([document.label for document in texts], len(self.names), self._config)
         first, *others = (tuple(texts[place] for place in part) for part in parts)
-        return pooled(first, read, len(texts)), *map(Documents, others)
+        return pooled(first, counted), *map(Documents, others)
 
 
-def pooled(first: tuple[Document, ...], read: Sequence[Documents], distinct: int) -> Documents:
+def pooled(first: tuple[Document, ...], counted: Mapping[str, Documents]) -> Documents:
     """The documents of the first organization, with what was counted in reading those of all."""
-    dropped = sum((Counter(documents.dropped) for documents in read), Counter[str]())
-    dropped[DUPLICATE] += sum(len(documents.texts) for documents in read) - distinct
+    read = counted.values()
     return Documents(
         first,
-        +dropped,
+        sum((Counter(documents.dropped) for documents in read), Counter[str]()),
         sum(documents.repaired for documents in read),
         sum(documents.cut for documents in read),
         any(documents.full for documents in read),
+        counted,
     )
 
 

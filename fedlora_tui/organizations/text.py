@@ -10,6 +10,8 @@ from fedlora_tui.errors import UserError
 from fedlora_tui.organizations.draw import seeded, shuffled
 
 EMPTY, DUPLICATE = "empty", "duplicate"
+MOST_TOLD = 3
+"""Organizations of which one line says what was dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,8 @@ class Documents:
 
     `dropped` counts what could not be used, by reason; `repaired` the documents in which bytes that could not be
     decoded stand as U+FFFD; `cut` the pieces, beyond the first, of documents too long to hold. `full`: as much text as
-    an organization may keep was found, and the rest was not read.
+    an organization may keep was found, and the rest was not read. `counted` has the same of those
+    whose text it was before it was dealt out anew, by name and without their texts.
     """
 
     texts: tuple[Document, ...]
@@ -38,6 +41,7 @@ class Documents:
     repaired: int = 0
     cut: int = 0
     full: bool = False
+    counted: Mapping[str, Documents] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,10 @@ def in_words(dropped: Mapping[str, int]) -> str:
 
 def notice(organization: str, documents: Documents, megabytes: int) -> str:
     """What an operator should know of how an organization's text was read; nothing where all of it was used."""
+    if documents.counted:
+        told = [said for name, own in documents.counted.items() if (said := notice(name, own, megabytes))]
+        more = [f"and of {len(told) - MOST_TOLD} more"] if len(told) > MOST_TOLD else []
+        return "; ".join(told[:MOST_TOLD] + more)
     parts = []
     if sum(documents.dropped.values()):
         parts.append(f"{sum(documents.dropped.values()):,} dropped ({in_words(documents.dropped)})")

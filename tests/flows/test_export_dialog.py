@@ -43,3 +43,11 @@ async def test_it_says_where_and_how_large() -> None:
         await console.press("right")
         assert "round-0006-merged" in console.text("dialog")
         assert "475 MiB" in console.text("dialog")
+
+
+async def test_the_size_is_said_of_the_weights_which_is_what_it_is() -> None:
+    async with opened() as console:
+        await console.press("e")
+        assert "576 KiB of weights, adapter_config.json + README.md" in console.text("dialog")
+        await console.press("right")
+        assert "475 MiB of weights, config and tokenizer + README.md" in console.text("dialog")

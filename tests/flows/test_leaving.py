@@ -46,6 +46,28 @@ async def test_ctrl_q_asks_even_over_a_dialog() -> None:
         assert console.app.is_running
 
 
+async def test_q_asks_over_the_export_dialog_too() -> None:
+    async with opened() as console:
+        await console.press("e", "4", "q")
+        assert isinstance(console.app.screen, LeaveDialog)
+        assert console.run.sent == []
+        await console.press("q")
+        assert console.app.screen is console.app._overview
+
+
+async def test_q_over_the_export_dialog_leaves_a_finished_run_at_once() -> None:
+    async with opened(at=SHOWN_AT + 400) as console:
+        await console.press("e", "q")
+        await console.until(lambda: console.app.return_value == "over")
+
+
+async def test_q_closes_help_and_nothing_else() -> None:
+    async with opened() as console:
+        await console.press("question_mark", "q")
+        assert console.app.screen is console.app._overview
+        assert console.app.is_running
+
+
 async def test_ctrl_c_twice_stops() -> None:
     async with opened() as console:
         await console.press("ctrl+c", "ctrl+c")

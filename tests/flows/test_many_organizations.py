@@ -101,3 +101,16 @@ def test_a_run_can_be_stopped_while_it_reads(settings):
     assert watched.run.state.phase == "stopped"
     assert len(watched.told(ev.OrgCounted)) == 1
     assert not watched.told(ev.RoundStarted)
+
+
+def test_texts_that_processes_read_ahead_change_no_event(settings, read):
+    def told(**changes):
+        watched = WatchedRun(configured(settings, **changes)).go()
+        kept = (ev.OrgJoined, ev.OrgCounted, ev.OrgState, ev.TrainStep, ev.OrgEvaluated)
+        return [record.event for record in watched.records if isinstance(record.event, kept)]
+
+    alone = told(data__readers=0)
+    assert read
+    read.clear()
+    assert told(data__readers=2) == alone
+    assert read == []

@@ -24,6 +24,13 @@ async def test_the_run_begins_after_the_first_frame() -> None:
         assert "▸ base gpt2          loading █████████░░░░░░░ 312/548 MiB" in console.text("starting")
 
 
+async def test_the_start_says_where_its_settings_are_from() -> None:
+    options = {"configuration": "defaults"}
+    async with opened(at=BEGAN_AT + 1.5, prepare_seconds=1.0, options=options) as console:
+        assert "✓ defaults" in console.text("starting")
+        assert "config.toml" not in console.text("starting")
+
+
 async def test_running_shows_the_drawn_rows() -> None:
     async with opened() as console:
         shown = lines(console)

@@ -63,6 +63,13 @@ def test_without_a_file_there_are_the_defaults_of_the_contract():
     assert config.given == frozenset()
 
 
+def test_a_configuration_knows_its_file_and_is_no_other_for_it(file):
+    written = file("[lora]\nrank = 4\n")
+    assert load(written).file == str(written)
+    assert load(None).file == ""
+    assert load(written) == replace(load(written), file="")
+
+
 def test_the_embedded_base_has_defaults_of_its_own_and_what_is_set_wins(file):
     own = load(None)
     for name, value in EMBEDDED.items():

@@ -7,12 +7,16 @@ import os
 from pathlib import Path
 from types import SimpleNamespace
 
+import huggingface_hub
 import psutil
 import pytest
+import tomli
 import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
 from rich.console import Console
 
 from fedlora_tui import doctor
+from fedlora_tui.cli import main
 from fedlora_tui.doctor import ASIDE, LOOK, OK, Line, print_report, report
 from fedlora_tui.telemetry import nvml
 
@@ -168,7 +172,7 @@ def test_offline_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
 
 def printed(lines: list[Line], monkeypatch: pytest.MonkeyPatch, encoding: str) -> str:
-    monkeypatch.setattr(doctor, "report", lambda runs_dir: lines)
+    monkeypatch.setattr(doctor, "report", lambda runs_dir, base: lines)
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding=encoding, errors="strict")
     print_report(Console(file=file, width=80, force_terminal=False), "runs")
@@ -208,3 +212,82 @@ def test_printed_in_ascii_where_the_encoding_is_not_utf8(monkeypatch: pytest.Mon
 
 def test_says_so_when_nothing_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert printed(LINES[:2], monkeypatch, "utf-8").rstrip().endswith("✓ nothing that a run needs is missing")
+
+
+def test_every_extra_that_can_be_installed_is_listed() -> None:
+    pyproject = Path(__file__).parents[2] / "pyproject.toml"
+    extras = tomli.loads(pyproject.read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert {extra for extra, _ in doctor.EXTRAS.values()} == extras.keys() - {"dev"}
+
+
+def base_line(base: object, tmp_path: Path) -> Line:
+    return by_name(report(str(tmp_path), str(base)))["model.base"]
+
+
+def test_a_folder_that_is_asked_for_is_looked_at_without_reading_its_weights(tmp_path: Path) -> None:
+    folder = tmp_path / "base"
+    folder.mkdir()
+    assert "no config.json" in base_line(folder, tmp_path).found
+    (folder / "config.json").write_text("{}")
+    assert base_line(folder, tmp_path).found == f"{folder}: folder without weights"
+    (folder / "model.safetensors").write_bytes(bytes(3 << 20))
+    assert base_line(folder, tmp_path) == Line("base models", "model.base", f"{folder}: folder, 3 MiB of weights")
+    missing = base_line(tmp_path / "gone", tmp_path)
+    assert (missing.state, "no such folder" in missing.found) == (LOOK, True)
+
+
+def test_a_gguf_file_that_is_asked_for_needs_its_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "base.gguf"
+    assert "no such file" in base_line(file, tmp_path).found
+    file.write_bytes(bytes(2 << 20))
+    monkeypatch.setattr(doctor, "_version", lambda name: None)
+    lacking = base_line(file, tmp_path)
+    assert (lacking.state, lacking.found) == (LOOK, f"{file}: .gguf file, 2 MiB")
+    assert lacking.advice.endswith('pip install "fedlora-tui[gguf]"')
+    monkeypatch.setattr(doctor, "_version", lambda name: "1.0")
+    assert base_line(file, tmp_path).state == OK
+
+
+def test_a_hub_id_is_here_or_downloaded_or_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    cached: list[str] = []
+
+    def snapshot(base: str, **how: object) -> str:
+        if not cached:
+            raise LocalEntryNotFoundError("not here")
+        return cached[0]
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    away = base_line("someone/model", tmp_path)
+    assert (away.state, away.found) == (
+        ASIDE,
+        "someone/model: a hub id that is not here; downloaded when it is first used",
+    )
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert base_line("someone/model", tmp_path).state == LOOK
+    (tmp_path / "model.safetensors").write_bytes(bytes(1 << 20))
+    cached.append(str(tmp_path))
+    assert base_line("someone/model", tmp_path).found == "someone/model: in the hub cache, 1 MiB of weights"
+
+
+def test_the_base_that_the_configuration_names_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["doctor"]) == 0
+    assert "model.base" not in capsys.readouterr().out
+    assert main(["doctor", "--model", "gone.gguf"]) == 0
+    assert 'model.base = "gone.gguf": no such file' in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_wrong_configuration_is_said_after_the_report_and_in_the_status(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.toml").write_text("[lora]\nrnk = 3\n")
+    assert main(["doctor", "-c", "mine.toml", "--model", "gone.gguf", "--runs-dir", "elsewhere"]) == 2
+    said = capsys.readouterr()
+    assert "safetensors" in said.out
+    assert "elsewhere," in said.out
+    assert "gone.gguf" in said.out
+    assert said.err.startswith("fedlora-tui: mine.toml:2: ")
+    assert len(said.err.splitlines()) == 1

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from fedlora_tui.config import DataConfig
 from fedlora_tui.errors import UserError
+from fedlora_tui.organizations.folder import MOST_FAULTS
 from fedlora_tui.organizations.source import open_source
 
 PLANTED = "marmalade"
@@ -327,3 +328,25 @@ def test_what_a_table_was_written_with_is_read_back(folder, rows):
     assert [document.text for document in opened(folder).documents("x").texts] == [
         row.strip() for row in rows if row.strip()
     ]
+
+
+def test_all_that_has_to_be_put_right_is_said_at_once(folder):
+    (folder.parent / "outside.txt").write_text(PLANTED)
+    for name in ("bank", "port"):
+        (folder / name).mkdir()
+        (folder / name / "x.txt").symlink_to(folder.parent / "outside.txt")
+    (folder / "a\x07.txt").write_text("a text")
+    said = refusal(folder)
+    assert said.count("leads out of the folder") == 2
+    assert "'bank'" not in said
+    assert all(f"{name!r}" in said for name in (str(folder / "bank"), str(folder / "port")))
+    assert said.count("has a name that cannot be shown") == 1
+    assert "\n" not in said
+
+
+def test_of_many_faults_the_first_few_are_said(folder):
+    for number in range(9):
+        (folder / f"{number}\x07.txt").write_text("a text")
+    said = refusal(folder)
+    assert said.count("cannot be shown") == MOST_FAULTS
+    assert said.endswith("and 5 more like these")

@@ -14,6 +14,7 @@ from fedlora_tui.config import Setting, load
 from fedlora_tui.errors import UserError
 from fedlora_tui.organizations.partition import PartitionedSource, deal, partition_names, power_law
 from fedlora_tui.organizations.roster import call_roster
+from fedlora_tui.organizations.text import notice
 
 KINDS = ("iid", "dirichlet", "quantity")
 needs_extra = pytest.mark.skipif(not importlib.util.find_spec("flwr_datasets"), reason="needs fedlora-tui[partitions]")
@@ -146,6 +147,7 @@ def test_one_file_of_the_users_is_dealt_out_by_its_label_column(tmp_path):
     assert sorted(document.text for own in documents for document in own.texts) == sorted(row["text"] for row in rows)
     assert all(document.text.endswith(document.label) for own in documents for document in own.texts)
     assert [own.dropped for own in documents] == [{"duplicate": 1, "empty": 1}, {}, {}, {}]
+    assert notice("org-1", documents[0], 64) == "documents of all: 2 dropped (1 duplicate, 1 empty)"
     with pytest.raises(UserError, match=r"set data\.label_field"):
         roster(**asked).source.documents("org-1")
 
@@ -210,3 +212,18 @@ def test_the_rows_of_a_table_keep_their_labels(tmp_path, source, kind):
     documents = [document for name in called.names for document in called.source.documents(name).texts]
     assert len(documents) == 120
     assert all(document.text.endswith(f"kind {document.label}") for document in documents)
+
+
+@needs_extra
+def test_what_was_dropped_is_told_of_those_whose_text_it_was(tmp_path):
+    for place, name in enumerate("abcdef"):
+        texts = [f"text {name} {number}" for number in range(40)]
+        texts += ["text a 0"] * (place > 0) + [""] * place
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    called = roster(data__source="folder", data__path=tmp_path, data__partition="iid")
+    first, *others = [called.source.documents(name) for name in called.names]
+    assert notice(called.names[0], first, 64) == (
+        "documents of b: 2 dropped (1 duplicate, 1 empty); documents of c: 3 dropped (2 empty, 1 duplicate); "
+        "documents of d: 4 dropped (3 empty, 1 duplicate); and of 2 more"
+    )
+    assert [notice(name, own, 64) for name, own in zip(called.names[1:], others, strict=True)] == [""] * 5

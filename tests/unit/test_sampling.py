@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlora_tui.engine.sampling import MEASURED_AT_MOST, measured, sampled
+from fedlora_tui.config import FederationConfig
+from fedlora_tui.engine.sampling import MEASURED_AT_MOST, measured, needed, sampled
 
 names = st.lists(st.text("abcdef", min_size=1, max_size=6), min_size=1, max_size=30, unique=True)
 
@@ -62,3 +63,18 @@ def test_when_one_leaves_the_others_who_measure_stay():
 def test_above_256_a_fixed_sample_of_256_measures():
     organizations = [f"org-{number}" for number in range(1000)]
     assert len(measured(organizations, 1.0, 7)) == MEASURED_AT_MOST == 256
+
+
+def test_texts_are_needed_by_who_measures_then_by_who_trains_round_by_round_each_once():
+    names = [f"org-{number:03d}" for number in range(300)]
+    federation = FederationConfig(fraction=0.01, fraction_evaluate=0.02, rounds=5, min_organizations=2, seed=7)
+    order = list(needed(names, federation))
+    first = measured(names, 0.02, 7)
+    assert tuple(order[:6]) == first
+    rounds = [name for round in range(1, 6) for name in sampled(names, 0.01, 2, 7, round)]
+    assert order[6:] == [name for name in dict.fromkeys(rounds) if name not in first]
+
+
+def test_of_few_all_texts_are_needed_at_once():
+    names = ["b", "a", "c"]
+    assert list(needed(names, FederationConfig(fraction=0.5))) == names

@@ -28,6 +28,8 @@ class Dialog(ModalScreen[Result], inherit_bindings=False):
     BINDINGS: ClassVar[list[BindingType]] = []
     TITLE_WORDS: ClassVar[str] = ""
     RIGHT_WORDS: ClassVar[str] = ""
+    CLOSED_BY: ClassVar[tuple[str, ...]] = ()
+    """Keys that close this dialog though they do something else on the screen below."""
 
     def __init__(self, view: View) -> None:
         super().__init__()

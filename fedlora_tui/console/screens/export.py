@@ -128,6 +128,6 @@ def _size(view: View, *, merged: bool) -> str:
         return glyphs.dash
     if merged:
         size = numbers.bytes_text(started.params * BASE_BYTES.get(started.dtype, 4), glyphs)
-        return f"{size}, a whole model with its tokenizer + README.md"
+        return f"{size} of weights, config and tokenizer + README.md"
     size = numbers.bytes_text(started.trainable * ADAPTER_BYTES, glyphs)
-    return f"{size}, adapter_config.json + safetensors + README.md"
+    return f"{size} of weights, adapter_config.json + README.md"

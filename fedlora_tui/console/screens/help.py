@@ -33,6 +33,7 @@ class HelpDialog(Dialog[None]):
     """Keys, signs and words."""
 
     TITLE_WORDS = "keys on this screen"
+    CLOSED_BY = ("q",)
 
     def __init__(self, view: View) -> None:
         super().__init__(view)

@@ -20,6 +20,7 @@ class LeaveDialog(Dialog[Choice]):
     """Finish the round and leave, stop now and leave, or stay."""
 
     TITLE_WORDS = "leave?"
+    CLOSED_BY = ("q",)
     CHOICES: ClassVar[tuple[str, ...]] = ("finish", "stop", "cancel")
 
     def __init__(self, view: View) -> None:

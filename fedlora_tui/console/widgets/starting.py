@@ -58,6 +58,8 @@ def _stage(view: View, stage: str) -> Text:
     name = STAGES.get(stage, stage)
     if stage == "base" and view.model:
         name = f"base {short_model(view.model)}"
+    if stage == "configuration":
+        name = view.configuration
     row.at(NAME_COLUMN, (name, "" if done or working else "quiet"), until=DETAIL_COLUMN - 1)
     detail = event.detail if event is not None and event.detail else EXPECTED.get(stage, "")
     row.at(DETAIL_COLUMN, (detail, "" if done or working else "quiet"))
