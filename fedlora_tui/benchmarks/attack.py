@@ -45,10 +45,7 @@ class Attack:
         for own, x0 in enumerate(sent):
             whose = 0 if self.equal else own
             found.append(
-                {
-                    name: _moved(x0[name], self.times, sent[whose][name], trained[whose][name])
-                    for name in trained[own]
-                }
+                {name: _moved(x0[name], self.times, sent[whose][name], trained[whose][name]) for name in trained[own]}
             )
         return found
 

@@ -160,7 +160,7 @@ class Methods:
 
 
 def row_of(partition: str, name: str, rate: float, found: Mapping[str, Sequence[Outcome]]) -> dict[str, Cell]:
-    """Lay out one method's runs, a seed each; where one of them failed there is no loss, and the others tell the rest."""
+    """Lay out one method's runs, a seed each; where one failed there is no loss, and the others tell the rest."""
     own = found[name]
     row: dict[str, Cell] = {
         "name": f"{partition} {name}",

@@ -212,5 +212,5 @@ def _missed(rows: Sequence[Mapping[str, Cell]]) -> list[str]:
         for attack in PROMISED
         if attack in row and not holds(str(row["defence"]), row[attack])
     ]
-    promise = f"at -10 x and 100 x every defence keeps {KEPT:.0%} or more, and without one less than {SPOILT:.0%} is left"
+    promise = f"at -10 x and 100 x every defence keeps {KEPT:.0%} or more, without one less than {SPOILT:.0%} is left"
     return [f"promised is: {promise}; {'not so: ' + ', '.join(missed) if missed else 'so it is'}"]

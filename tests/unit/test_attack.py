@@ -44,5 +44,5 @@ def test_only_what_was_trained_is_sent_at_the_rank_that_was_trained():
 
 @pytest.mark.filterwarnings("error")
 def test_what_is_too_large_becomes_infinite_without_a_word():
-    (sent,) = Attack(times=1e39).poisoned([SENT], [TRAINED])
+    (sent,) = Attack(times=1e40).poisoned([SENT], [TRAINED])
     assert np.isinf(sent["b"]).all()
