@@ -10,7 +10,6 @@ first, is the run's own.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +17,6 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, Message
 from numpy.typing import NDArray
 
 from fedlora_tui.federation.client_app import HELD
@@ -81,7 +79,7 @@ class Attackers:
                 self._nodes.add(node)
             return node
 
-        def exchanged(grid: LocalGrid, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
+        def exchanged(grid: LocalGrid, messages: Iterable[Any], *, timeout: float | None = None) -> list[Any]:
             replies = list(exchange(grid, messages, timeout=timeout))
             self._poison(grid, [reply for reply in replies if reply.metadata.src_node_id in self._nodes])
             return replies
@@ -89,14 +87,16 @@ class Attackers:
         with patch.object(LocalGrid, "join", joined), patch.object(LocalGrid, "send_and_receive", exchanged):
             yield
 
-    def _poison(self, grid: LocalGrid, replies: Sequence[Message]) -> None:
+    def _poison(self, grid: LocalGrid, replies: Sequence[Any]) -> None:
         """Put what attackers send in the place of what they trained; what they measured stays."""
         own = [reply for reply in replies if reply.has_content() and ARRAYS in reply.content]
         sent = [_tensors(grid.state(reply.metadata.src_node_id)[HELD]) for reply in own]
         trained = [_tensors(reply.content[ARRAYS]) for reply in own]
         for reply, tensors in zip(own, self.attack.poisoned(sent, trained), strict=True):
-            named = OrderedDict((name, Array(np.ascontiguousarray(tensor))) for name, tensor in tensors.items())
-            reply.content[ARRAYS] = ArrayRecord(named)
+            record = reply.content[ARRAYS]
+            for name, tensor in tensors.items():
+                # Flower's own kind of array; only `federation` imports it.
+                record[name] = type(record[name])(np.ascontiguousarray(tensor))
         self.sent += len(own)
 
 
