@@ -23,7 +23,8 @@ CONSOLE = ""
 """The command that is meant when none is named."""
 
 BENCHES = {
-    "quality": "how near a federation is to pooling",
+    "quality": "how near a federation is to pooling; --methods: what each aggregation method reaches",
+    "robust": "what is left of the gain when some organizations send wrong updates on purpose",
     "speed": "tokens a second against other ways to train the same",
     "rounds": "what a round costs by organizations, rank and cohort",
     "console": "how soon a key shows, and what the console costs a run",
@@ -144,16 +145,29 @@ def _bench_parser() -> _Parser:
 
 
 def _with_quality(group: Any) -> None:
-    group.add_argument("--seeds", type=_positive, default=3, metavar="N", help="seeds to go through (3)")
     group.add_argument(
-        "--rates", type=_rates, default=None, metavar="RATE,...", help="learning rates to choose from (½, 1, 2 × usual)"
+        "--seeds", type=_positive, default=None, metavar="N", help="seeds to go through, for robust too (3; robust: 1)"
+    )
+    group.add_argument(
+        "--methods",
+        type=_methods,
+        default=(),
+        metavar="all|NAME,...",
+        help="instead, a run by each of these aggregation methods",
+    )
+    group.add_argument(
+        "--rates",
+        type=_rates,
+        default=None,
+        metavar="RATE,...",
+        help="learning rates to choose from (½, 1, 2 × usual; with --methods the usual one)",
     )
     group.add_argument(
         "--partitions",
         type=_partitions,
-        default=("natural", "iid", "quantity"),
+        default=None,
         metavar="KIND,...",
-        help="how text is dealt out (natural,iid,quantity)",
+        help="how text is dealt out (natural,iid,quantity; with --methods natural)",
     )
 
 
@@ -225,6 +239,14 @@ def _partitions(text: str) -> tuple[str, ...]:
     if not set(kinds) <= set(known):
         raise UserError(f"--partitions {text}: allowed are {', '.join(known)}, with commas between them")
     return kinds
+
+
+def _methods(text: str) -> tuple[str, ...]:
+    known = RULES["federation.aggregation"].words
+    methods = known if text == "all" else tuple(dict.fromkeys(text.split(",")))
+    if not set(methods) <= set(known):
+        raise UserError(f"--methods {text}: allowed are all, or {', '.join(known)} with commas between them")
+    return methods
 
 
 def _configuration(arguments: argparse.Namespace) -> Config:
@@ -302,13 +324,16 @@ def _bench(arguments: argparse.Namespace) -> int:
 
     config = _configuration(arguments)
     usual = config.federation.learning_rate
-    rates = arguments.rates or (usual / 2, usual, usual * 2)
+    by_method = bool(arguments.methods)
+    rates = arguments.rates or ((usual,) if by_method else (usual / 2, usual, usual * 2))
+    partitions = arguments.partitions or (("natural",) if by_method else ("natural", "iid", "quantity"))
     known = (12, 1000) if arguments.bench == "console" else (10, 100, 1000, 10_000)
     asked = Asked(
         config,
-        seeds=arguments.seeds,
+        seeds=arguments.seeds or (1 if arguments.bench == "robust" else 3),
         rates=rates,
-        partitions=arguments.partitions,
+        partitions=partitions,
+        methods=arguments.methods,
         batch_sizes=arguments.batches,
         repeats=arguments.repeats,
         short_rounds=arguments.short_rounds,
@@ -326,7 +351,7 @@ COMMANDS: dict[str, Command] = {
     CONSOLE: (_console_parser, _console, "console and run, starting at once"),
     "run": (_run_parser, _run, "the same run with no terminal; --json puts every event on stdout"),
     "export": (_export_parser, _export, "write a finished round's adapter, or a merged model"),
-    "bench": (_bench_parser, _bench, "measure a claim on this machine: quality, speed, rounds, console"),
+    "bench": (_bench_parser, _bench, "measure a claim on this machine: quality, robust, speed, rounds, console"),
     "doctor": (_doctor_parser, _doctor, "what this machine has and what is missing; --data: your text in counts"),
 }
 

@@ -30,6 +30,7 @@ class Asked:
     seeds: int = 3
     rates: tuple[float, ...] = ()
     partitions: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
     batch_sizes: tuple[int, ...] = (1, 4)
     repeats: int = 3
     short_rounds: int = 10
@@ -114,9 +115,20 @@ def _ratio(value: object) -> str:
 
 
 def _quality(asked: Asked, say: Callable[[str], None]) -> Report:
+    if asked.methods:
+        from fedlora_tui.benchmarks.methods import Methods
+
+        return Methods(asked.config, asked.methods, asked.seeds, asked.partitions, asked.rates, say).report()
+
     from fedlora_tui.benchmarks.quality import Quality
 
     return Quality(asked.config, asked.seeds, asked.partitions, asked.rates, say).report()
+
+
+def _robust(asked: Asked, say: Callable[[str], None]) -> Report:
+    from fedlora_tui.benchmarks.robust import Robust
+
+    return Robust(asked.config, asked.seeds, say).report()
 
 
 def _speed(asked: Asked, say: Callable[[str], None]) -> Report:
@@ -141,6 +153,7 @@ def _console(asked: Asked, say: Callable[[str], None]) -> Report:
 
 BENCHES: dict[str, Callable[[Asked, Callable[[str], None]], Report]] = {
     "quality": _quality,
+    "robust": _robust,
     "speed": _speed,
     "rounds": _rounds,
     "console": _console,

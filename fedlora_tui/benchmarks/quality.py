@@ -13,7 +13,6 @@ tuned over the same values, on the first seed and each kind of partition by itse
 
 from __future__ import annotations
 
-import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from fedlora_tui.benchmarks.report import Cell, Report
-from fedlora_tui.benchmarks.whole_run import records_of
+from fedlora_tui.benchmarks.whole_run import Losses, losses_at, records_of
 from fedlora_tui.config import Config
 from fedlora_tui.engine.prepare import Prepared, prepare
 from fedlora_tui.engine.rounds import plan_of
@@ -29,27 +28,11 @@ from fedlora_tui.lora.adapter import Adapter
 from fedlora_tui.lora.cohort import LocalTraining, measure_cohort, train_cohort
 from fedlora_tui.lora.rows import Rows
 from fedlora_tui.organizations.roster import call_roster
-from fedlora_tui.protocol.events import OrgEvaluated
 
 LITTLE = 0.25
 """The share of organizations, those with the least text, that count as having little."""
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Losses:
-    """Hold-out losses of organizations by name, in nats a token, with the target tokens they are means over."""
-
-    by_organization: Mapping[str, float]
-    tokens: Mapping[str, int]
-    seconds: float = 0.0
-
-    def mean(self, names: Sequence[str] | None = None) -> float:
-        """Mean over organizations (all, or the named) weighted by tokens, as a run's `eval_loss` is."""
-        chosen = list(self.by_organization) if names is None else names
-        weight = sum(self.tokens[name] for name in chosen)
-        return sum(self.by_organization[name] * self.tokens[name] for name in chosen) / weight
 
 
 @dataclass(frozen=True)
@@ -144,9 +127,9 @@ class Quality:
                     "way": way,
                     "learning_rate": self._rate.get((partition, way)),
                     "loss": statistics.fmean(losses),
-                    "loss_spread": _spread(losses),
+                    "loss_spread": spread(losses),
                     "closed": statistics.fmean(gone),
-                    "closed_spread": _spread(gone),
+                    "closed_spread": spread(gone),
                     "little_text_loss": statistics.fmean(little),
                     "seconds": statistics.fmean(comparison.ways[way].seconds for comparison in own),
                 }
@@ -177,7 +160,8 @@ class Quality:
         return notes
 
 
-def _spread(values: Sequence[float]) -> float | None:
+def spread(values: Sequence[float]) -> float | None:
+    """Give the standard deviation over seeds, None of one alone."""
     return statistics.stdev(values) if len(values) > 1 else None
 
 
@@ -205,16 +189,8 @@ def _pooled(config: Config, prepared: Prepared) -> Losses:
 def _federated(config: Config, prepared: Prepared) -> Losses:
     """Go through a run as `fedlora-tui run` does, from loading the base to the last evaluation."""
     began = time.monotonic()
-    measured: dict[int, dict[str, OrgEvaluated]] = {}
-    for record in records_of(config):
-        if isinstance(record.event, OrgEvaluated):
-            measured.setdefault(record.event.round, {})[record.event.org] = record.event
-    last = measured[config.federation.rounds]
-    return Losses(
-        {name: math.nan if event.loss is None else event.loss for name, event in last.items()},
-        {name: event.tokens for name, event in last.items()},
-        time.monotonic() - began,
-    )
+    losses = losses_at(records_of(config), config.federation.rounds)
+    return replace(losses, seconds=time.monotonic() - began)
 
 
 WAYS: dict[str, Way] = {"alone": _alone, "federated": _federated, "pooled": _pooled}

@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 
 from fedlora_tui.benchmarks.command import print_report
-from fedlora_tui.benchmarks.quality import Comparison, Losses, Quality
+from fedlora_tui.benchmarks.quality import Comparison, Quality
 from fedlora_tui.benchmarks.report import Report
+from fedlora_tui.benchmarks.whole_run import Losses
 from fedlora_tui.engine.prepare import prepare
 from fedlora_tui.errors import UserError
 from fedlora_tui.lora.cohort import measure
