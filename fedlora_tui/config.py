@@ -266,12 +266,7 @@ class DataConfig:
         64, "most MiB of text an organization keeps; what comes after is not read", least=1, most=1_000_000
     )
     readers: str | int = key(
-        "auto",
-        "processes that read texts ahead of many organizations; auto: some beside the console, none in run",
-        int,
-        words=("auto",),
-        least=0,
-        most=64,
+        "auto", "processes that read many texts ahead; auto: beside a console", int, words=("auto",), least=0, most=64
     )
     partition: str = key(
         "natural",
