@@ -20,6 +20,14 @@ ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
 ONE_RUN = ("rounds", "--ranks", "none", "--cohorts", "none")
 
 
+@pytest.fixture(autouse=True)
+def _a_hangup_ends_what_knows_nothing_of_it():
+    """Where the tests themselves run under nohup, a benchmark would inherit that a hangup is ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @contextmanager
 def started(tmp_path, *words):
     """A benchmark of a run that would go on for hours, with its folders below the test's own."""
