@@ -220,7 +220,7 @@ def test_flags_and_set_win_in_the_order_given(here, monkeypatch):
     import fedlora_tui.headless as headless
 
     seen = []
-    monkeypatch.setattr(headless, "run_headless", lambda config, **more: seen.append(config) or 0)
+    monkeypatch.setattr(headless, "run_headless", lambda given, **more: seen.append(given[0].config) or 0)
     (here / "config.toml").write_text("[lora]\nrank = 2\n[federation]\nrounds = 9\n")
     assert main(["run", "--rank", "3", "--set", "lora.rank=5", "--seed", "11", "--name", "x"]) == 0
     assert main(["run", "--set", "lora.rank=5", "--rank", "3"]) == 0
