@@ -31,6 +31,7 @@ HEADINGS = {
     "loss_spread": "±",
     "gain": "gain",
     "of_fedit": "of fedit's",
+    "of_fedit_spread": "±",
     "drift": "drift",
     "drift_median": "median",
     "mib_up": "MiB up",
@@ -153,9 +154,10 @@ class Methods:
         rate = "rate" if len(self.rates) == 1 else "rate: the best of those given on the first seed, and kept"
         return (
             f"{organizations} organizations, {federation.rounds} rounds of {federation.local_steps} steps, batches of "
-            f"{federation.batch_size}, the server takes the mean as it is; {self.seeds} seeds, ± is the standard "
-            f"deviation over them; {rate}; gain: over the base; bytes: all organizations' together, a round; drift: "
-            f"mean, and median, over rounds; a round: the median from the second on"
+            f"{federation.batch_size}; the server takes each round's mean as it is unless a row says more; "
+            f"{self.seeds} seed(s), ± is the standard deviation over them; {rate}; gain: over the base; bytes: all "
+            f"organizations' together, a round; drift: mean, and median, over rounds; a round: the median from the "
+            f"second on"
         )
 
 
@@ -172,6 +174,7 @@ def row_of(partition: str, name: str, rate: float, found: Mapping[str, Sequence[
         "loss_spread": None,
         "gain": None,
         "of_fedit": None,
+        "of_fedit_spread": None,
         "failed": sum(bool(outcome.failure) for outcome in own),
         "drift": _mean([drift for outcome in own for drift in outcome.drifts]),
         "drift_median": _median([drift for outcome in own for drift in outcome.drifts]),
@@ -186,7 +189,8 @@ def row_of(partition: str, name: str, rate: float, found: Mapping[str, Sequence[
         row["gain"] = statistics.fmean(outcome.gain for outcome in own)
         fedit = found.get(FEDIT, ())
         if fedit and not any(outcome.failure for outcome in fedit):
-            row["of_fedit"] = statistics.fmean(a.gain / b.gain for a, b in zip(own, fedit, strict=True))
+            shares = [a.gain / b.gain for a, b in zip(own, fedit, strict=True)]
+            row |= {"of_fedit": statistics.fmean(shares), "of_fedit_spread": spread(shares)}
     return row
 
 

@@ -111,6 +111,7 @@ def test_a_row_is_over_seeds_and_one_failure_leaves_no_loss():
     row = row_of("natural", "fair", 0.01, found)
     assert (row["loss"], row["gain"], row["of_fedit"]) == (3.75, 1.25, 0.75)
     assert row["loss_spread"] == pytest.approx(1.5 / math.sqrt(2))
+    assert row["of_fedit_spread"] == pytest.approx(0.5 / math.sqrt(2))
     assert (row["drift"], row["mib_up"], row["mib_down"], row["round_seconds"]) == (0.2, 2.0, 2.0, 2.0)
     broken = row_of("natural", "fedex", 0.01, found)
     assert (broken["loss"], broken["failed"], broken["drift"]) == (None, 1, 0.2)
