@@ -55,6 +55,7 @@ class DriftDialog(Dialog[None]):
     """What a round lost, module by module; the newest round until another is chosen."""
 
     TITLE_WORDS = "drift by module"
+    CLOSED_BY = ("q",)
     RIGHT_WORDS = "b"
 
     def __init__(self, view: View) -> None:
