@@ -86,7 +86,8 @@ def test_rows_beyond_the_stack_come_from_the_rows_that_start_anew():
     anew = start.anew.factors["h.0"].a[1:]
     span = torch.linalg.qr(torch.cat([made.a[:1], anew]).T).Q
     assert torch.linalg.matrix_norm(made.a - made.a @ span @ span.T) < 1e-12
-    other = replace(start, anew=with_factors(start.anew, lambda module, own: Factors(own.a.flip(1), own.b)))
+    flipped = with_factors(start.anew, lambda module, own: Factors(own.a.flip(1), own.b))
+    other = replace(start, draw=lambda: flipped)
     assert not torch.allclose(FLEX(replies, other).adapter.factors["h.0"].a[1:], made.a[1:])
 
 

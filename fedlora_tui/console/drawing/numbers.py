@@ -202,7 +202,7 @@ def norm(x: float | None, glyphs: Glyphs = UNICODE) -> str:
         return _no_number(x, glyphs)
     size = abs(x)
     if size >= 9999.5 or 0 < size < 0.000995:
-        return power(float(f"{x:.1e}"), glyphs)
+        return power(x, glyphs, decimals=1)
     if 0 < size < 0.0995:
         return _minus(f"{x:.{1 - math.floor(math.log10(float(f'{size:.1e}')))}f}", glyphs)
     return _minus(f"{x:.{2 if size < 9.995 else 1 if size < 99.95 else 0}f}", glyphs)
@@ -228,9 +228,9 @@ def learning_rate(x: float | None, glyphs: Glyphs = UNICODE) -> str:
     return _minus(plain, glyphs) if x == 0 or (abs(x) >= 0.1 and "e" not in plain) else power(x, glyphs)
 
 
-def power(x: float, glyphs: Glyphs = UNICODE) -> str:
+def power(x: float, glyphs: Glyphs = UNICODE, decimals: int = 3) -> str:
     """A number of any size in few digits as `5e-4` or `2.5e9`; the exponent's sign is a plain one, to be typed."""
-    mantissa, _, exponent = f"{x:.3e}".partition("e")
+    mantissa, _, exponent = f"{x:.{decimals}e}".partition("e")
     return f"{_minus(mantissa.rstrip('0').rstrip('.'), glyphs)}e{int(exponent)}"
 
 
