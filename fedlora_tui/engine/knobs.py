@@ -35,7 +35,12 @@ def setting(config: Config, change: Change) -> Any:
     """Give what a knob stands at."""
     if change.command == "rank":
         return config.lora.rank_of(change.org) if change.org else config.lora.default_rank
-    section, _, key = KEYS[change.command].partition(".")
+    return value_of(config, KEYS[change.command])
+
+
+def value_of(config: Config, name: str) -> Any:
+    """Give what a key (`section.key`) stands at."""
+    section, _, key = name.partition(".")
     return getattr(getattr(config, section), key)
 
 

@@ -15,7 +15,7 @@ from itertools import product
 from fedlora_tui.config import RULES, Config, Setting
 from fedlora_tui.engine.course import Course
 from fedlora_tui.engine.folder import letters
-from fedlora_tui.engine.knobs import KEYS
+from fedlora_tui.engine.knobs import KEYS, value_of
 from fedlora_tui.engine.run import Manner, Run
 from fedlora_tui.errors import UserError
 from fedlora_tui.protocol.commands import Command, Export, Undo
@@ -199,9 +199,5 @@ class Racer:
 
 def _differing(configs: Sequence[Config]) -> frozenset[str]:
     """Name the keys in which configurations differ."""
-
-    def value(config: Config, name: str) -> object:
-        section, _, key = name.partition(".")
-        return getattr(getattr(config, section), key)
-
-    return frozenset(name for name in RACED if any(value(c, name) != value(configs[0], name) for c in configs))
+    first = configs[0]
+    return frozenset(name for name in RACED if any(value_of(own, name) != value_of(first, name) for own in configs))

@@ -18,9 +18,9 @@ from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
-from fedlora_tui.federation.client_app import ORGANIZATION, ClientSide, client_app, evaluate_together, train_together
+from fedlora_tui.federation.client_app import ORGANIZATION, ClientSide, evaluate_together, train_together
 from fedlora_tui.federation.messages import GONE
-from fedlora_tui.federation.passes import Answering, Call, Lane, Passes
+from fedlora_tui.federation.passes import Answering, Call, Lane
 from fedlora_tui.lora.base_model import BaseModel
 
 HOLDS_FOR_FLOWER = "1.41"
@@ -130,15 +130,6 @@ def lanes_over(bases: Sequence[BaseModel], side_of: Callable[[Context], ClientSi
         }
         for base in bases
     ]
-
-
-def local_federation(side: ClientSide, cohort: int, replicas: Sequence[BaseModel] = ()) -> LocalGrid:
-    """Make the grid of organizations that share this process, trained `cohort` at a time.
-
-    `replicas` are the same base once more, for further lanes, which work at the same time.
-    """
-    lanes = lanes_over((side.base, *replicas), lambda context: side)
-    return LocalGrid(client_app(side), Passes(lanes, cohort, [side.observer]))
 
 
 def _gone(message: Message) -> Message:

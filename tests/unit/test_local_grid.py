@@ -19,7 +19,7 @@ from fedlora_tui.federation.local_grid import (
     RUN_ID,
     SERVER_NODE,
     LocalGrid,
-    local_federation,
+    lanes_over,
 )
 from fedlora_tui.federation.messages import (
     AdapterSpec,
@@ -206,29 +206,10 @@ PLAN = LocalTraining(round=1, seed=7, local_steps=3, local_epochs=0, batch_size=
 class Nobody:
     """Watches nothing."""
 
-    def lanes_begin(self, count):
+    def ignore(self, *told):
         pass
 
-    def lane_began(self, lane):
-        pass
-
-    def lane_has(self, runs):
-        pass
-
-    def lane_ended(self):
-        pass
-
-    def shrunk(self, cohort):
-        pass
-
-    def steps(self, round, done):
-        pass
-
-    def testing(self, round, organization):
-        pass
-
-    def between(self):
-        pass
+    lanes_begin = lane_began = lane_has = lane_ended = shrunk = steps = testing = between = ignore
 
 
 class Shrinking(Nobody):
@@ -246,6 +227,12 @@ def model(adapter, version):
 def whole(adapter):
     """What an organization that holds nothing is sent of version 0."""
     return Sent(0, adapter.rank, adapter=encode(adapter), delta_whole=True)
+
+
+def local_federation(side, cohort, replicas=()):
+    """One run's grid, as a race of one lays it out: a lane of each copy of the base."""
+    passes = Passes(lanes_over((side.base, *replicas), lambda context: side), cohort, [side.observer])
+    return LocalGrid(client_app(side), passes)
 
 
 class Federation:

@@ -17,10 +17,10 @@ from fedlora_tui.console.widgets.compare_chart import CompareChart
 from fedlora_tui.console.widgets.last_rows import LastRows
 from fedlora_tui.console.widgets.one_line import OneLine
 from fedlora_tui.console.widgets.part import Part
+from fedlora_tui.console.widgets.row_table import HEAD_ROWS
 from fedlora_tui.console.widgets.run_bar import RunBar
 from fedlora_tui.console.widgets.run_line import RunLine
 from fedlora_tui.console.widgets.run_table import AtRound, RunTable
-from fedlora_tui.console.widgets.table import HEAD_ROWS
 
 
 class Compare(Screen[None], inherit_bindings=False):

@@ -24,10 +24,11 @@ from fedlora_tui.console.widgets.machine import Machine, MachineLine
 from fedlora_tui.console.widgets.one_line import OneLine
 from fedlora_tui.console.widgets.part import Part
 from fedlora_tui.console.widgets.rounds import Rounds
+from fedlora_tui.console.widgets.row_table import HEAD_ROWS
 from fedlora_tui.console.widgets.run_bar import RunBar
 from fedlora_tui.console.widgets.run_line import RunLine
 from fedlora_tui.console.widgets.starting import Starting
-from fedlora_tui.console.widgets.table import HEAD_ROWS, OrganizationTable
+from fedlora_tui.console.widgets.table import OrganizationTable
 from fedlora_tui.console.widgets.trends import Trends
 
 

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rich.text import Text
-from textual import events
-from textual.message import Message
 
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.drawing.text import cut_middle, right
@@ -20,8 +18,9 @@ from fedlora_tui.console.row import Row, rule, width_of
 from fedlora_tui.console.standing import common_round, loss_at, lowest
 from fedlora_tui.console.view import OneRun, View
 from fedlora_tui.console.widgets.part import Part
+from fedlora_tui.console.widgets.row_table import RowTable
 from fedlora_tui.console.widgets.run_line import STATE_STYLES
-from fedlora_tui.console.widgets.table import HEAD_ROWS, scroll_bar
+from fedlora_tui.console.widgets.table import scroll_bar
 
 LEAD = 4
 """The columns of the cursor and of the run's sign."""
@@ -120,40 +119,20 @@ def _without(head: str, columns: tuple[Column, ...]) -> tuple[Column, ...]:
     return tuple(column for column in columns if column.head != head)
 
 
-class RunTable(Part):
+class RunTable(RowTable):
     """The pane of runs."""
 
-    class Pointed(Message):
-        """The pointer asks for a row: its number, or one up or down when it is None."""
-
-        def __init__(self, index: int | None, direction: str = "") -> None:
-            super().__init__()
-            self.index = index
-            self.direction = direction
-
-    _top = 0
+    class Pointed(RowTable.Pointed):
+        """The pointer asks for a run."""
 
     def draw(self, view: View) -> list[Text]:
         """Give the rule, the head and the rows that are in sight."""
         rows = view.layout.table
         columns = columns_for(view.layout.columns, view.layout.width, max(len(run.label) for run in view.runs))
-        self._top = max(min(self._top, view.place, max(0, len(view.runs) - rows)), view.place - rows + 1, 0)
+        self.keep_in_sight(view.place, len(view.runs), rows)
         bar = scroll_bar(len(view.runs), rows, self._top, view)
         places = range(self._top, min(len(view.runs), self._top + rows))
         return [_title(view), _head(view, columns), *(_row(view, columns, p, bar[p - self._top]) for p in places)]
-
-    def on_click(self, event: events.Click) -> None:
-        """Choose the run under the pointer."""
-        if event.y >= HEAD_ROWS:
-            self.post_message(self.Pointed(self._top + event.y - HEAD_ROWS))
-
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Choose the next run."""
-        self.post_message(self.Pointed(None, "down"))
-
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """Choose the run before."""
-        self.post_message(self.Pointed(None, "up"))
 
 
 def _title(view: View) -> Text:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from statistics import median
 
 from rich.text import Text
-from textual import events
-from textual.message import Message
 
 from fedlora_tui.console.curves import organization_points, rounds_so_far
 from fedlora_tui.console.drawing import numbers
@@ -18,32 +16,25 @@ from fedlora_tui.console.row import Part as Words
 from fedlora_tui.console.row import Row, rule
 from fedlora_tui.console.view import View
 from fedlora_tui.console.widgets.columns import Placed, placed_columns
-from fedlora_tui.console.widgets.part import Part
+from fedlora_tui.console.widgets.row_table import RowTable
 
 STATES = (*("training", "testing", "waiting", "done", "late", "fault", "quarantine", "leaving", "absent", "stopped"),)
 """The order in which the head counts them."""
 
-HEAD_ROWS = 2
 DRAWN_SCALE = 100
 """Up to how many organizations the scale of trends is that of their drawn cells; above, that of their losses."""
 
 
-class OrganizationTable(Part):
+class OrganizationTable(RowTable):
     """The pane of organizations."""
 
     can_focus = True
 
-    class Pointed(Message):
-        """The pointer asks for a row: its number, or one up or down when it is None."""
-
-        def __init__(self, index: int | None, direction: str = "") -> None:
-            super().__init__()
-            self.index = index
-            self.direction = direction
+    class Pointed(RowTable.Pointed):
+        """The pointer asks for an organization."""
 
     def __init__(self, look: Look, *, id: str | None = None) -> None:
         super().__init__(look.palette, id=id)
-        self._top = 0
         self._trends: dict[str, str] = {}
         self._known_extremes: dict[str, tuple[object, tuple[float, ...]]] = {}
 
@@ -53,7 +44,8 @@ class OrganizationTable(Part):
         columns = placed_columns(view.layout.columns, width)
         more_below = bool(view.layout.box) and len(view.order) > view.layout.table
         rows = view.layout.table - (1 if more_below else 0)
-        self._keep_in_sight(view, rows)
+        cursor = view.order.index(view.selected) if view.selected in view.order else 0
+        self.keep_in_sight(cursor, len(view.order), rows)
         shown = view.order[self._top : self._top + rows]
         if view.slow or any(name not in self._trends for name in shown):
             self._trends = self._draw_trends(view, columns, shown)
@@ -66,23 +58,6 @@ class OrganizationTable(Part):
             words = (f"{hidden} more below", "quiet")
             lines.append(Row(width, view.look.glyphs).at(columns[0].start, words).text())
         return lines
-
-    def on_click(self, event: events.Click) -> None:
-        """Select the row under the pointer."""
-        if event.y >= HEAD_ROWS:
-            self.post_message(self.Pointed(self._top + event.y - HEAD_ROWS))
-
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Select the next row."""
-        self.post_message(self.Pointed(None, "down"))
-
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """Select the row before."""
-        self.post_message(self.Pointed(None, "up"))
-
-    def _keep_in_sight(self, view: View, rows: int) -> None:
-        cursor = view.order.index(view.selected) if view.selected in view.order else 0
-        self._top = max(min(self._top, cursor, max(0, len(view.order) - rows)), cursor - rows + 1, 0)
 
     def _draw_trends(self, view: View, columns: list[Placed], names: Sequence[str]) -> dict[str, str]:
         """Draw the trends in sight, on the one scale of all."""

@@ -1,0 +1,44 @@
+"""What tables whose rows are pointed at have in common: the pointer's rows, and which rows are in sight."""
+
+from __future__ import annotations
+
+from rich.theme import Theme
+from textual import events
+from textual.message import Message
+
+from fedlora_tui.console.widgets.part import Part
+
+HEAD_ROWS = 2
+
+
+class RowTable(Part):
+    """A table with a cursor; who owns it moves the cursor to what is pointed at."""
+
+    class Pointed(Message):
+        """The pointer asks for a row: its number, or one up or down when it is None."""
+
+        def __init__(self, index: int | None, direction: str = "") -> None:
+            super().__init__()
+            self.index = index
+            self.direction = direction
+
+    def __init__(self, palette: Theme, *, id: str | None = None) -> None:
+        super().__init__(palette, id=id)
+        self._top = 0
+
+    def on_click(self, event: events.Click) -> None:
+        """Ask for the row under the pointer."""
+        if event.y >= HEAD_ROWS:
+            self.post_message(self.Pointed(self._top + event.y - HEAD_ROWS))
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """Ask for the next row."""
+        self.post_message(self.Pointed(None, "down"))
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """Ask for the row before."""
+        self.post_message(self.Pointed(None, "up"))
+
+    def keep_in_sight(self, cursor: int, total: int, rows: int) -> None:
+        """Scroll no further than it takes for the cursor's row to be among the `rows` that are shown."""
+        self._top = max(min(self._top, cursor, max(0, total - rows)), cursor - rows + 1, 0)
