@@ -19,7 +19,9 @@ from transformers.utils import logging as transformers_logging
 
 from fedlora_tui.config import LoraConfig, ModelConfig
 from fedlora_tui.errors import UserError
+from fedlora_tui.lora.accelerated import fuse_activations, used
 from fedlora_tui.lora.adapter import TargetModule
+from fedlora_tui.lora.captured import Captures
 from fedlora_tui.lora.head import Head
 from fedlora_tui.lora.injection import recomputable
 from fedlora_tui.lora.isolation import isolates, trial
@@ -61,12 +63,14 @@ class BaseModel:
     recomputed: bool = False
     isolates: bool = False
     head: Head = field(init=False)
+    captures: Captures = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Find the head by trying, before any adapter is inside the model."""
         inside = f"{self.model.base_model_prefix}."
         adapted = not all(target.name.startswith(inside) for target in self.targets)
         object.__setattr__(self, "head", Head(self.model, adapted))
+        object.__setattr__(self, "captures", Captures(self.device))
 
     @property
     def parameters(self) -> int:
@@ -109,6 +113,8 @@ def load(model: ModelConfig, lora: LoraConfig, progress: Progress = lambda done,
     freeze(loaded)
     if not packed:
         loaded.to(device)
+    if used("gelu", device):
+        fuse_activations(loaded)
     _check_computes(model, loaded)
     targets = find_targets(loaded, lora)
     return BaseModel(

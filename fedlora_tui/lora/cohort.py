@@ -15,20 +15,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fedlora_tui.lora.accelerated import used
 from fedlora_tui.lora.adapter import A_SUFFIX, B_SUFFIX, Adapter
 from fedlora_tui.lora.base_model import BaseModel
 from fedlora_tui.lora.delta import NO_DELTA, BaseDelta, placed
+from fedlora_tui.lora.captured import Captures
+from fedlora_tui.lora.given import NO_ROW, Given, chosen, laid_out
 from fedlora_tui.lora.head import Losses
 from fedlora_tui.lora.injection import Draws, Dropout, StackedFactors, injected, recomputing
 from fedlora_tui.lora.readback import Readback
-from fedlora_tui.lora.rows import IGNORED, Inputs, Row, Rows, batches, generator_seed, padded, sent, targets
+from fedlora_tui.lora.rows import Row, Rows, batches, generator_seed, padded, targets
 from fedlora_tui.lora.stack import CohortAdamW, Descent, Stack
 
 MEASURED_ROWS = 32
 """Rows of a pass that measures, of all organizations together."""
-
-NO_ROW = Row(())
-"""Fills a batch that has fewer rows than the others of its pass."""
 
 
 @dataclass(frozen=True)
@@ -138,9 +138,33 @@ def train_cohort(
     trains = plans[0].trains
     if any(plan.trains != trains for plan in plans):
         raise ValueError("the organizations of a cohort train the same factors")
-    delta = placed(delta, base.device)
+    with base.captures.lent(_can_be_captured(base, plans, delta)) as captures:
+        return _trained_together(base, starts, rows, plans, observe, placed(delta, base.device), captures)
+
+
+def _can_be_captured(base: BaseModel, plans: Sequence[LocalTraining], delta: BaseDelta) -> bool:
+    """Tell whether every pass of a shape does the same: what draws, or changes with the rounds, does not."""
+    plain = base.quantization == "none" and not base.recomputed and base.head.backbone is not None
+    return (
+        plain
+        and used("graph", base.device)
+        and not delta.factors
+        and not any(plan.dropout for plan in plans)
+    )
+
+
+def _trained_together(
+    base: BaseModel,
+    starts: Sequence[Adapter],
+    rows: Sequence[Rows],
+    plans: Sequence[LocalTraining],
+    observe: StepObserver,
+    delta: BaseDelta,
+    captures: Captures | None,
+) -> list[Trained]:
     members = [_Member(base, place, own, plan) for place, (own, plan) in enumerate(zip(rows, plans, strict=True))]
-    stack = Stack(starts, base.device, trains)
+    longest = max(len(row) for member in members for batch in member.batches for row in batch)
+    stack = Stack(starts, base.device, plans[0].trains, captures)
     optimizer = CohortAdamW(stack, [Descent(plan.learning_rate, plan.clip_norm, plan.proximal_mu) for plan in plans])
     results: dict[int, Trained] = {}
     readback = Readback(base.device, partial(_tell, observe))
@@ -149,14 +173,18 @@ def train_cohort(
         going = [index for index, member in enumerate(active) if step < len(member.batches)]
         if len(going) < len(active):
             readback.read_all()
+            here = stack.here()
             for index, member in enumerate(active):
                 if index not in going:
-                    results[member.place] = _trained(member, stack.of(index))
+                    results[member.place] = _trained(member, stack.of(index, here))
             active = [active[index] for index in going]
             if not active:
                 break
             optimizer.keep(going)
-        losses, counts = _pass(base, active, optimizer.stack, step, delta)
+        if captures is None:
+            losses, counts = _pass(base, active, stack, step, delta)
+        else:
+            losses, counts = _captured_pass(base, active, stack, step, longest, captures)
         optimizer.update()
         readback.add(losses, (tuple(active), counts, step))
     return [results[member.place] for member in members]
@@ -182,19 +210,33 @@ def _pass(
 ) -> tuple[Tensor, list[int]]:
     """Carry one batch of every active organization forward and back; give each one's mean loss and target tokens."""
     own = [member.batches[step] for member in active]
-    height = max(map(len, own))
-    inputs = padded(_level(own, height), base.end_of_text, base.device)
-    counts = [targets(batch) for batch in own]
+    given, counts = laid_out(own, base.end_of_text, stack.values.dtype)
     draws = _draws(active, own)
     stacked = _factors(base, stack, delta, lambda: Dropout(draws, base.recomputed) if draws else None)
-    owned = torch.arange(len(active)).repeat_interleave(torch.tensor(counts))
-    shares = sent(1 / torch.tensor(counts, dtype=stack.values.dtype)[owned], base.device)
+    return _means(base, stacked, given.on(base.device), len(active)), counts
+
+
+def _captured_pass(
+    base: BaseModel, active: Sequence[_Member], stack: Stack, step: int, longest: int, captures: Captures
+) -> tuple[Tensor, list[int]]:
+    """Do the same with passes of few shapes, which are captured when they come again."""
+    own = [member.batches[step] for member in active]
+    given, counts = laid_out(own, base.end_of_text, stack.values.dtype, longest)
+
+    def compute(parameters: Mapping[str, Tensor], given: Given) -> Tensor:
+        return _means(base, _factors(base, stack, parameters=parameters), given, len(counts))
+
+    return captures.means(stack, given, compute), counts
+
+
+def _means(base: BaseModel, stacked: Mapping[str, StackedFactors], given: Given, organizations: int) -> Tensor:
+    """Go forward and back; give each organization's mean loss."""
+    positions = given.positions
     with injected(base.model, base.targets, stacked), recomputing(base.model, base.recomputed):
-        losses = base.head.losses(_call(inputs), *_chosen(inputs), shares)
+        losses = base.head.losses(_call(given.tokens, positions), given.places, given.answers, given.shares)
         losses.backward()
-    weighted = losses.by_target * shares
-    means = weighted.new_zeros(len(active)).index_add_(0, sent(owned, base.device), weighted)
-    return means, counts
+    weighted = losses.by_target * given.shares
+    return weighted.new_zeros(organizations).index_add_(0, given.owners, weighted)
 
 
 def _draws(active: Sequence[_Member], batches: Sequence[Sequence[Row]]) -> list[Draws]:
@@ -210,10 +252,10 @@ def _draws(active: Sequence[_Member], batches: Sequence[Sequence[Row]]) -> list[
 def row_forward(base: BaseModel, stack: Stack, row: Row) -> Losses:
     """Send one row forward as training does, each layer computed once."""
     inputs = padded([row], base.end_of_text, base.device)
-    places, answers = _chosen(inputs)
+    places, answers = chosen(inputs)
     weights = torch.ones(len(answers), dtype=stack.values.dtype, device=base.device)
     with injected(base.model, base.targets, _factors(base, stack)):
-        return base.head.losses(_call(inputs), places, answers, weights)
+        return base.head.losses(_call(inputs.tokens, inputs.positions), places, answers, weights)
 
 
 def _level(batches: Sequence[Sequence[Row]], height: int) -> list[Row]:
@@ -222,12 +264,17 @@ def _level(batches: Sequence[Sequence[Row]], height: int) -> list[Row]:
 
 
 def _factors(
-    base: BaseModel, stack: Stack, delta: BaseDelta = NO_DELTA, dropout: Callable[[], Dropout | None] = lambda: None
+    base: BaseModel,
+    stack: Stack,
+    delta: BaseDelta = NO_DELTA,
+    dropout: Callable[[], Dropout | None] = lambda: None,
+    parameters: Mapping[str, Tensor] | None = None,
 ) -> dict[str, StackedFactors]:
+    parameters = stack.parameters if parameters is None else parameters
     return {
         target.name: StackedFactors(
-            stack.parameters[target.name + A_SUFFIX],
-            stack.parameters[target.name + B_SUFFIX],
+            parameters[target.name + A_SUFFIX],
+            parameters[target.name + B_SUFFIX],
             stack.scales[target.name],
             dropout(),
             delta.factors.get(target.name),
@@ -236,20 +283,10 @@ def _factors(
     }
 
 
-def _call(inputs: Inputs) -> dict[str, Any]:
+def _call(tokens: Tensor, positions: Tensor | None) -> dict[str, Any]:
     # With a cache or an attention mask, transformers lets the documents of a row see one another without a word.
-    positions = {} if inputs.positions is None else {"position_ids": inputs.positions}
-    return {"input_ids": inputs.tokens, "use_cache": False, **positions}
-
-
-def _chosen(inputs: Inputs) -> tuple[Tensor, Tensor]:
-    """Give the positions, counted over all rows, after which a token is predicted, and those tokens.
-
-    Found on the processor, for on a GPU every question of how many there are would wait for an answer.
-    """
-    length, device = inputs.labels.shape[1], inputs.tokens.device
-    rows, columns = (inputs.labels[:, 1:] != IGNORED).nonzero(as_tuple=True)
-    return sent(rows * length + columns, device), sent(inputs.labels[rows, columns + 1], device)
+    also = {} if positions is None else {"position_ids": positions}
+    return {"input_ids": tokens, "use_cache": False, **also}
 
 
 def _trained(member: _Member, adapter: Adapter) -> Trained:
@@ -306,7 +343,7 @@ def _losses_of(
     """Add up the losses of each organization's rows, in one pass."""
     inputs = padded(_level(rows, max(map(len, rows))), base.end_of_text, base.device)
     with torch.no_grad(), injected(base.model, base.targets if stacked else (), stacked or {}):
-        losses = base.head.losses(_call(inputs), *_chosen(inputs), None).by_target.double()
+        losses = base.head.losses(_call(inputs.tokens, inputs.positions), *chosen(inputs), None).by_target.double()
     return torch.stack([own.sum() for own in torch.split(losses, [targets(own) for own in rows])]).tolist()
 
 

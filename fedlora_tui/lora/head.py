@@ -7,15 +7,18 @@ the next ones come: nothing as large as rows x length x vocabulary ever exists.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from fedlora_tui.lora.accelerated import used
+from fedlora_tui.lora.fused_loss import can_fuse, fused_cross_entropy
 from fedlora_tui.lora.isolation import equal_but_for_rounding, tokens_to_try
+from fedlora_tui.lora.padded_head import PaddedHead, is_unaligned
 
 CHUNK_BYTES = {"cpu": 8 * 2**20}
 """What the logits of one chunk may weigh in float32: enough for products at full rate, and still near the processor."""
@@ -47,16 +50,21 @@ class Head:
     """What a causal language model does after its layers, found in the model itself.
 
     `adapted` says that what comes after the layers carries adapters. They are told apart by rows: then all rows meet it
-    at once.
+    at once. `padded` says whether the product with an unaligned vocabulary is filled up; left out, on a GPU.
     """
 
-    def __init__(self, model: Any, adapted: bool = False) -> None:
+    def __init__(self, model: Any, adapted: bool = False, padded: bool | None = None) -> None:
         self.model = model
         self.backbone = None if adapted else backbone(model)
-        per_position = 4 * int(model.get_output_embeddings().weight.shape[0])
+        output = model.get_output_embeddings()
+        wanted = used("head", model.device) if padded is None else padded
+        self.product = PaddedHead(output) if wanted and self.backbone is not None and is_unaligned(output) else None
+        per_position = 4 * int(output.weight.shape[0])
         self.positions = max(
             FEWEST_POSITIONS, CHUNK_BYTES.get(model.device.type, CHUNK_BYTES_ELSEWHERE) // per_position
         )
+        if model.device.type == "cuda":
+            self.positions -= self.positions % FEWEST_POSITIONS
 
     def losses(self, call: dict[str, Any], positions: Tensor, labels: Tensor, weights: Tensor | None) -> Losses:
         """Send rows through the base; give the loss of `labels` at `positions` (counted over all rows, in order).
@@ -77,13 +85,24 @@ class Head:
             part = hidden.detach()[some].requires_grad_(weights is not None)
             logits = self._logits(outputs, part)
             chosen = None if weights is None else weights[some].to(dtype)
-            losses[some], back = cross_entropy(logits.detach().to(dtype), labels[some], chosen)
+            losses[some], back = self._cross_entropy(logits, labels[some], chosen, dtype)
             if gradient is not None and back is not None:
                 (gradient[some],) = torch.autograd.grad(logits, part, back.to(logits.dtype))
         return Losses(losses, hidden, gradient)
 
     def _logits(self, outputs: Any, hidden: Tensor) -> Tensor:
-        return hidden if self.backbone is None else _after(self.model, self.backbone, outputs, hidden)
+        return hidden if self.backbone is None else _after(self.model, self.backbone, outputs, hidden, self.product)
+
+    def _cross_entropy(
+        self, logits: Tensor, labels: Tensor, weights: Tensor | None, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor | None]:
+        if can_fuse(logits) and used("loss", logits.device):
+            # What the padded product gave is kept by nothing else, if nothing was computed with it.
+            overwritten = self.product is not None and self.product.gave(logits)
+            found = fused_cross_entropy(logits.detach(), labels, weights, overwritten)
+            if found is not None:
+                return found
+        return cross_entropy(logits.detach().to(dtype), labels, weights)
 
 
 @torch.no_grad()
@@ -123,17 +142,25 @@ def backbone(model: Any) -> Any:
     return part if apart.shape == whole.shape and equal_but_for_rounding(apart, whole) else None
 
 
-def _after(model: Any, part: Any, outputs: Any, hidden: Tensor) -> Tensor:
-    """Take hidden states [positions, width] the model's own way to logits, with all that it does after its head."""
-    with _answering(part, replace(outputs, last_hidden_state=hidden[None])):
+def _after(model: Any, part: Any, outputs: Any, hidden: Tensor, product: PaddedHead | None = None) -> Tensor:
+    """Take hidden states [positions, width] the model's own way to logits, with all that it does after its head.
+
+    The head's own product is another one where that is given.
+    """
+    answer = replace(outputs, last_hidden_state=hidden[None])
+    with ExitStack() as answers:
+        answers.enter_context(_answering(part, lambda *given, **named: answer))
+        if product is not None:
+            answers.enter_context(_answering(model.get_output_embeddings(), product))
         logits: Tensor = model(input_ids=hidden.new_zeros((1, len(hidden)), dtype=torch.long), use_cache=False).logits
-    return logits[0]
+    # A view whose way back is a view: an index would fill and copy a second array as large.
+    return logits.squeeze(0)
 
 
 @contextmanager
-def _answering(part: Any, answer: Any) -> Iterator[None]:
-    """Let a module answer, for as long as the context is open, what was found before."""
-    part.forward = lambda *given, **named: answer
+def _answering(part: Any, answer: Callable[..., Any]) -> Iterator[None]:
+    """Let a module answer in another way for as long as the context is open."""
+    part.forward = answer
     try:
         yield
     finally:

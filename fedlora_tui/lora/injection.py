@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from fedlora_tui.lora.accelerated import SHORT, ShortProduct, used
 from fedlora_tui.lora.adapter import Factors, TargetModule
 
 
@@ -35,8 +36,11 @@ class StackedFactors:
     def added(self, inputs: Tensor, output: Tensor) -> Tensor:
         """Give `output + scales * inputs A^T B^T` for inputs [K * rows, length, in], whose rows stand by organization.
 
-        Rounded once, after the sum, as PEFT does where the base is shorter than float32.
+        Rounded once, after the sum, as PEFT does where the base is shorter than float32; on a GPU such a product is one
+        of the base's format, as under autocast.
         """
+        if self._is_short(inputs, output):
+            return self._short(inputs, output)
         groups, shape, dtype = self.a.shape[0], inputs.shape, output.dtype
         x = inputs.to(self.a.dtype)
         if self.delta is not None:
@@ -47,6 +51,27 @@ class StackedFactors:
         low = torch.bmm(x, self.a.transpose(1, 2)) * self.scales
         before = output.to(self.a.dtype).reshape(groups, -1, output.shape[-1])
         return torch.baddbmm(before, low, self.b.transpose(1, 2)).view(output.shape).to(dtype)
+
+
+    def _is_short(self, inputs: Tensor, output: Tensor) -> bool:
+        """Tell whether the product is one of short formats, as a GPU computes it fastest."""
+        return (
+            used("product", output.device)
+            and output.dtype in SHORT
+            and inputs.dtype == output.dtype
+            and self.a.dtype == torch.float32
+            and self.delta is None
+        )
+
+    def _short(self, inputs: Tensor, output: Tensor) -> Tensor:
+        groups, x = self.a.shape[0], inputs
+        if self.dropout is not None:
+            x = self.dropout.apply(x.reshape(groups, -1, *inputs.shape[1:]))
+        x = x.reshape(groups, -1, inputs.shape[-1])
+        added: Tensor = ShortProduct.apply(  # type: ignore[no-untyped-call]
+            x, output.reshape(groups, -1, output.shape[-1]), self.a, self.b, self.scales
+        )
+        return added.view(output.shape)
 
 
 @dataclass(frozen=True)

@@ -322,12 +322,12 @@ class Inputs:
     positions: Tensor | None
 
 
-def padded(rows: Sequence[Row], filler: int, device: torch.device) -> Inputs:
-    """Lay rows out as inputs, the shorter ones filled up.
+def padded(rows: Sequence[Row], filler: int, device: torch.device, length: int = 0) -> Inputs:
+    """Lay rows out as inputs, the shorter ones filled up, to a `length` at least.
 
     Padding stands on the right, where a causal model's real tokens never look, so no attention mask is needed.
     """
-    longest = max((len(row) for row in rows), default=1)
+    longest = max(length, max((len(row) for row in rows), default=1))
     inputs = torch.full((len(rows), longest), filler, dtype=torch.long)
     labels = torch.full((len(rows), longest), IGNORED, dtype=torch.long)
     for index, row in enumerate(rows):

@@ -6,8 +6,9 @@ zeros, which stay zero, because A's gradient is zero where B is and B's where A 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -26,6 +27,17 @@ class Descent:
     proximal_mu: float = 0.0
 
 
+Layout = tuple[int, tuple[tuple[str, tuple[int, ...]], ...], frozenset[str]]
+"""How many organizations, the shapes of their factors, and which of them take a gradient."""
+
+
+class Memory(Protocol):
+    """Where stacks of one layout lie, one after the other, in the same place."""
+
+    def placed(self, layout: Layout, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Give tensors their place, or the same ones where there is none."""
+
+
 class Stack:
     """Adapters of the same modules, one after the other in every tensor, as they stand now.
 
@@ -34,31 +46,65 @@ class Stack:
     product is multiplied by, [K, 1, 1] by module. ValueError where modules differ.
     """
 
-    def __init__(self, adapters: Sequence[Adapter], device: torch.device, trained: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        adapters: Sequence[Adapter],
+        device: torch.device,
+        trained: Collection[str] = (),
+        memory: Memory | None = None,
+    ) -> None:
         """`trained` are the factors ("A", "B") that take a gradient; the others' stays zero, and so they stay."""
         self.adapters = list(adapters)
         self.trained = frozenset(trained)
+        self._memory = memory
         first = self.adapters[0].tensors()
         if any(list(adapter.tensors()) != list(first) for adapter in self.adapters):
             raise ValueError("the adapters of a cohort are of the same modules")
-        named = {name: _stacked([adapter.tensors()[name] for adapter in self.adapters]) for name in first}
+        # What all of them start from, where it is one, is sent once.
+        distinct = adapters[:1] if all(adapter is adapters[0] for adapter in adapters) else adapters
+        tensors = [adapter.tensors() for adapter in distinct]
+        named = {name: _stacked([own[name] for own in tensors]) for name in first}
         self._shapes = {name: tensor.shape[1:] for name, tensor in named.items()}
-        self._hold(torch.cat([tensor.flatten() for tensor in named.values()]).to(device))
+        values = torch.cat([tensor.flatten() for tensor in named.values()]).to(device)
+        if len(distinct) < len(adapters):
+            parts = torch.split(values, [shape.numel() for shape in self._shapes.values()])
+            values = torch.cat([part.repeat(len(adapters)) for part in parts])
+        self._hold(values)
+
+    @property
+    def layout(self) -> Layout:
+        """What stacks have in common that can lie in the same place."""
+        shapes = tuple((name, tuple(shape)) for name, shape in self._shapes.items())
+        return len(self.adapters), shapes, self.trained
 
     def _hold(self, values: Tensor) -> None:
-        self.values = values
-        self.gradient = torch.zeros_like(values) if self.trained else None
-        self.parameters = self.views(values)
         modules = list(self.adapters[0].factors)
         scales = torch.tensor(
             [[own.scale_of(module) for own in self.adapters] for module in modules], dtype=torch.float64
         )
-        self.scales = dict(zip(modules, scales.to(values).view(len(modules), -1, 1, 1), strict=True))
+        scales = scales.to(values).view(len(modules), -1, 1, 1)
+        self.values, self.gradient = values, None
+        if self.trained:
+            tensors = (values, torch.zeros_like(values), scales)
+            placed = tensors if self._memory is None else self._memory.placed(self.layout, tensors)
+            self.values, self.gradient, scales = placed
+        self.scales = dict(zip(modules, scales, strict=True))
+        self.parameters = self.leaves()
+
+    def leaves(self) -> dict[str, Tensor]:
+        """Give the factors by name anew, for autograd: those that are trained add to the stack's gradient."""
+        leaves = self.views(self.values)
         if self.gradient is not None:
             for name, own in self.views(self.gradient).items():
                 if is_one_of(name, self.trained):
-                    self.parameters[name].requires_grad_()
-                    self.parameters[name].grad = own
+                    leaves[name].requires_grad_()
+                    leaves[name].grad = own
+        return leaves
+
+    def empty_gradient(self) -> None:
+        """Let the gradients begin at zero."""
+        if self.gradient is not None:
+            self.gradient.zero_()
 
     def views(self, values: Tensor) -> dict[str, Tensor]:
         """See a tensor as long as `values` as factors by their names."""
@@ -76,13 +122,17 @@ class Stack:
         each = torch.tensor(numbers, dtype=self.values.dtype, device=self.values.device)
         return torch.cat([each.repeat_interleave(shape.numel()) for shape in self._shapes.values()])
 
-    def of(self, index: int) -> Adapter:
-        """Give one organization's adapter as it is now, at its own ranks, on the processor."""
-        start = self.adapters[index]
+    def here(self) -> dict[str, Tensor]:
+        """Give all factors by their names on the processor, fetched at once."""
+        return self.views(self.values.cpu())
+
+    def of(self, index: int, here: Mapping[str, Tensor] | None = None) -> Adapter:
+        """Give one organization's adapter as it is now, at its own ranks, on the processor; of what was fetched."""
+        start, here = self.adapters[index], here or self.here()
         tensors = {}
         for name, own in start.tensors().items():
             rows, columns = own.shape
-            tensors[name] = self.parameters[name].detach()[index, :rows, :columns].cpu().clone()
+            tensors[name] = here[name][index, :rows, :columns].clone()
         return from_tensors(tensors, start.rank, start.alpha, start.alphas)
 
     def chosen(self, values: Tensor, indices: Sequence[int]) -> Tensor:
