@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from transformers.activations import NewGELUActivation
 
 PIECES = ("head", "loss", "product", "gelu", "graph")
-"""The head's padded product, the loss in one kernel, the adapters' short product, the activation in one kernel, captured
-passes."""
+"""The head's padded product, the loss in one kernel, the adapters' short product, the activation in one kernel, and
+captured passes."""
 
 WITHOUT = "FEDLORA_TUI_GPU_WITHOUT"
 """Names, in the environment, the pieces that a measurement leaves out, with commas between them."""

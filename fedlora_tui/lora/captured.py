@@ -7,10 +7,11 @@ looks for it.
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -32,8 +33,8 @@ MET = 2
 MORE_OFTEN = 8
 """Where all places are taken, one is given to what was met by so much more often than the rarest that has one."""
 
-Compute = Callable[[Mapping[str, Tensor], Given], Tensor]
-"""A pass, forward and back: from factors that take gradients and what it is given to each organization's mean loss."""
+Compute = Callable[[Stack, Given], Tensor]
+"""A pass, forward and back: from a stack's leaves and what it is given to each organization's mean loss."""
 
 Replayed = tuple[Callable[[], object], Tensor]
 """What computes a captured pass once more, and where the means that it finds will lie."""
@@ -137,7 +138,7 @@ class Captures:
         return len(self._graphs)
 
     def placed(self, layout: Layout, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Give tensors of a stack's layout the place that captured passes know; the same tensors where there is none."""
+        """Give tensors of a stack's layout the place that captured passes know, or the same where there is none."""
         self._memory.met(layout)
         kept = self._memory.get(layout)
         if kept is not None:
@@ -157,14 +158,14 @@ class Captures:
         if known is not None:
             return known.again(given)
         try:
-            return compute(stack.parameters, given.on(self._device))
+            return compute(stack, given.on(self._device))
         except Exception as error:
             if not ran_out(error) or not len(self._graphs):
                 raise
         # What the graphs hold may be what is lacking.
         self._forget()
         stack.empty_gradient()
-        return compute(stack.parameters, given.on(self._device))
+        return compute(stack, given.on(self._device))
 
     def give_back(self) -> None:
         """Let go of every graph, where no cohort has them."""
@@ -181,11 +182,11 @@ class Captures:
 
     def _captured(self, key: Hashable, stack: Stack, given: Given, compute: Compute) -> _Captured | None:
         try:
-            bound = given.on(self._device)
+            # The stack as it lies now, for it goes on without those who leave it.
+            lying, bound = copy.copy(stack), given.on(self._device)
             self._pool = self._pool or _new_pool(self._device)
             with _capturing:
-                # Parameters that no earlier pass has seen: autograd remembers on which stream it met them first.
-                replay, means = self._capture(self._device, self._pool, lambda: compute(stack.leaves(), bound))
+                replay, means = self._capture(self._device, self._pool, lambda: compute(lying, bound))
             found = _Captured(bound, replay, means)
         except Exception as error:
             lacked = ran_out(error) or (error.__context__ is not None and ran_out(error.__context__))
@@ -195,7 +196,8 @@ class Captures:
             self._graphs.put(key, found)
             return found
         # Only outside the clause above is nothing of the failed pass held by its traceback any more.
-        logging.getLogger(__name__).warning("a pass of shape %s is not captured: %s", given.shape, said)
+        if not self._refused:
+            logging.getLogger(__name__).warning("a pass of shape %s is not captured: %s", given.shape, said)
         self._refused.add(key)
         if lacked:
             self._forget()

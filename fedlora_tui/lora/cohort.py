@@ -18,8 +18,8 @@ from torch import Tensor
 from fedlora_tui.lora.accelerated import used
 from fedlora_tui.lora.adapter import A_SUFFIX, B_SUFFIX, Adapter
 from fedlora_tui.lora.base_model import BaseModel
-from fedlora_tui.lora.delta import NO_DELTA, BaseDelta, placed
 from fedlora_tui.lora.captured import Captures
+from fedlora_tui.lora.delta import NO_DELTA, BaseDelta, placed
 from fedlora_tui.lora.given import NO_ROW, Given, chosen, laid_out
 from fedlora_tui.lora.head import Losses
 from fedlora_tui.lora.injection import Draws, Dropout, StackedFactors, injected, recomputing
@@ -145,12 +145,7 @@ def train_cohort(
 def _can_be_captured(base: BaseModel, plans: Sequence[LocalTraining], delta: BaseDelta) -> bool:
     """Tell whether every pass of a shape does the same: what draws, or changes with the rounds, does not."""
     plain = base.quantization == "none" and not base.recomputed and base.head.backbone is not None
-    return (
-        plain
-        and used("graph", base.device)
-        and not delta.factors
-        and not any(plan.dropout for plan in plans)
-    )
+    return plain and used("graph", base.device) and not delta.factors and not any(plan.dropout for plan in plans)
 
 
 def _trained_together(
@@ -223,8 +218,9 @@ def _captured_pass(
     own = [member.batches[step] for member in active]
     given, counts = laid_out(own, base.end_of_text, stack.values.dtype, longest)
 
-    def compute(parameters: Mapping[str, Tensor], given: Given) -> Tensor:
-        return _means(base, _factors(base, stack, parameters=parameters), given, len(counts))
+    def compute(stack: Stack, given: Given) -> Tensor:
+        # Leaves that no earlier pass has seen: autograd remembers on which stream of a GPU it met each first.
+        return _means(base, _factors(base, stack, parameters=stack.leaves()), given, len(counts))
 
     return captures.means(stack, given, compute), counts
 

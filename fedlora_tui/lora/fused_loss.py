@@ -10,7 +10,17 @@ from torch import Tensor
 from fedlora_tui.lora.accelerated import SHORT
 from fedlora_tui.lora.memory import ran_out
 
-_failed: set[str] = set()
+_failed: list[str] = []
+
+
+def failure() -> str:
+    """Tell why the kernel is not used any more; nothing where it is."""
+    return _failed[0] if _failed else ""
+
+
+def forget_failure() -> None:
+    """Let the kernel be tried again."""
+    _failed.clear()
 
 
 def can_fuse(logits: Tensor) -> bool:
@@ -36,8 +46,8 @@ def fused_cross_entropy(
     except Exception as error:
         if ran_out(error):
             raise
-        _failed.add(str(error))
-        said = " ".join(str(error).split())[:200]
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        _failed.append(said)
         logging.getLogger(__name__).warning("the loss goes through torch's own kernels: %s", said)
         return None
     return losses, gradient

@@ -100,7 +100,8 @@ def laid_out(
         numbers = [torch.nn.functional.pad(own, (0, more)) for own in numbers]
         shares = torch.nn.functional.pad(shares, (0, more))
     whole = [inputs.tokens.flatten(), *([] if inputs.positions is None else [inputs.positions.flatten()]), *numbers]
-    return Given(torch.cat(whole), shares, *inputs.tokens.shape, packed=inputs.positions is not None), counts
+    height, length = inputs.tokens.shape
+    return Given(torch.cat(whole), shares, height, length, inputs.positions is not None), counts
 
 
 def chosen(inputs: Inputs) -> tuple[Tensor, Tensor]:

@@ -52,7 +52,6 @@ class StackedFactors:
         before = output.to(self.a.dtype).reshape(groups, -1, output.shape[-1])
         return torch.baddbmm(before, low, self.b.transpose(1, 2)).view(output.shape).to(dtype)
 
-
     def _is_short(self, inputs: Tensor, output: Tensor) -> bool:
         """Tell whether the product is one of short formats, as a GPU computes it fastest."""
         return (
