@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -74,9 +75,16 @@ class ShortProduct(torch.autograd.Function):
 
 def bmm_into(left: Tensor, right: Tensor, dtype: torch.dtype) -> Tensor:
     """Multiply short matrices into a finer format; where torch can, without rounding the sums to the short one."""
-    if left.device.type == "cuda" and left.dtype in SHORT and dtype == torch.float32:
-        try:
-            return torch.bmm(left, right, out_dtype=dtype)
-        except (TypeError, NotImplementedError):  # a torch older than this
-            pass
+    if left.device.type == "cuda" and left.dtype in SHORT and dtype == torch.float32 and _sums_finely():
+        return torch.bmm(left, right, out_dtype=dtype)
     return torch.bmm(left, right).to(dtype)
+
+
+@cache
+def _sums_finely() -> bool:
+    """Find by trying whether this torch multiplies short matrices on a GPU into float32."""
+    short = torch.ones(1, 16, 16, dtype=torch.bfloat16, device="cuda")
+    try:
+        return bool(torch.bmm(short.transpose(1, 2), short, out_dtype=torch.float32).dtype == torch.float32)
+    except (TypeError, RuntimeError):
+        return False

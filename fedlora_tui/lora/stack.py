@@ -60,8 +60,9 @@ class Stack:
         first = self.adapters[0].tensors()
         if any(list(adapter.tensors()) != list(first) for adapter in self.adapters):
             raise ValueError("the adapters of a cohort are of the same modules")
-        # What all of them start from, where it is one, is sent once.
-        distinct = adapters[:1] if all(adapter is adapters[0] for adapter in adapters) else adapters
+        # What all of them start from, where it is one, is sent to another device once.
+        is_one = device.type != "cpu" and all(adapter is adapters[0] for adapter in adapters)
+        distinct = adapters[:1] if is_one else adapters
         tensors = [adapter.tensors() for adapter in distinct]
         named = {name: _stacked([own[name] for own in tensors]) for name in first}
         self._shapes = {name: tensor.shape[1:] for name, tensor in named.items()}
@@ -123,8 +124,11 @@ class Stack:
         return torch.cat([each.repeat_interleave(shape.numel()) for shape in self._shapes.values()])
 
     def here(self) -> dict[str, Tensor]:
-        """Give all factors by their names on the processor, fetched at once."""
-        return self.views(self.values.cpu())
+        """Give all factors by their names on the processor, fetched at once; to be copied from, not kept."""
+        if self.values.device.type == "cpu":
+            return self.views(self.values)
+        here = torch.empty(self.values.shape, dtype=self.values.dtype, pin_memory=self.values.device.type == "cuda")
+        return self.views(here.copy_(self.values))
 
     def of(self, index: int, here: Mapping[str, Tensor] | None = None) -> Adapter:
         """Give one organization's adapter as it is now, at its own ranks, on the processor; of what was fetched."""

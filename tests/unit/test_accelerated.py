@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -11,12 +13,12 @@ from transformers.activations import NewGELUActivation
 from fedlora_tui.lora import head as head_module
 from fedlora_tui.lora import injection
 from fedlora_tui.lora.accelerated import PIECES, WITHOUT, ShortProduct, fuse_activations, used
-from fedlora_tui.lora.cohort import measure
+from fedlora_tui.lora.adapter import Factors
 from fedlora_tui.lora.head import Head
 from fedlora_tui.lora.injection import StackedFactors
 from fedlora_tui.lora.padded_head import PaddedHead, is_unaligned
 from fedlora_tui.lora.stack import Stack
-from tests.peft_alone import PLAN, content, three, trained
+from tests.peft_alone import PLAN, content, relative, three, trained
 from tests.tiny_models import FAMILIES, VOCABULARY, base_of, gpt2, random_adapter
 
 FAMILIES_WITH_A_LINEAR_HEAD = [name for name in FAMILIES if is_unaligned(FAMILIES[name]().get_output_embeddings())]
@@ -133,6 +135,35 @@ def test_a_cohort_by_the_short_product_is_one_by_todays(monkeypatch, dtype):
                 torch.testing.assert_close(ours.adapter.tensors()[key], value, rtol=1e-4, atol=1e-6)
 
 
+def test_the_short_product_works_in_layers_computed_twice_with_dropout_and_over_what_joined_the_base(monkeypatch):
+    base, rows = base_of(gpt2()), three()
+    start, plan = random_adapter(base), replace(PLAN, dropout=0.2)
+    twice = replace(base, recomputed=True)
+    for own in (base, twice):
+        with monkeypatch.context() as own_patch:
+            plain, _ = trained(own, [start] * 3, rows, plan)
+            own_patch.setattr(StackedFactors, "_is_short", lambda self, inputs, output: self.delta is None)
+            short, _ = trained(own, [start] * 3, rows, plan)
+        for ours, theirs in zip(short, plain, strict=True):
+            assert ours.loss == pytest.approx(theirs.loss, abs=1e-5)
+            assert relative(ours.adapter.tensors(), theirs.adapter.tensors()) < 1e-5
+
+
+def test_a_product_over_what_joined_the_base_stays_in_float32():
+    tensors = (torch.zeros(1, 2, 6), torch.zeros(1, 8, 2), torch.ones(1, 1, 1))
+    joined = Factors(torch.zeros(2, 6), torch.zeros(8, 2))
+    on_gpu, short = torch.device("cuda"), {"dtype": torch.bfloat16}
+
+    class Output:
+        device, dtype = on_gpu, torch.bfloat16
+
+    inputs = torch.zeros(1, 3, 6, **short)
+    assert StackedFactors(*tensors)._is_short(inputs, Output)
+    assert not StackedFactors(*tensors, delta=joined)._is_short(inputs, Output)
+    assert not StackedFactors(*tensors)._is_short(inputs.float(), Output)
+    assert not StackedFactors(*tensors)._is_short(inputs, torch.zeros(1, 3, 8, **short))
+
+
 def test_only_transformers_own_gelu_is_replaced_and_it_is_the_same_function():
     model = nn.Sequential(NewGELUActivation(), nn.GELU(), nn.Sequential(NewGELUActivation()))
     x = torch.linspace(-6, 6, 101)
@@ -145,9 +176,10 @@ def test_only_transformers_own_gelu_is_replaced_and_it_is_the_same_function():
 
 def test_a_stack_of_one_start_is_the_stack_of_as_many_equal_ones():
     base = base_of(gpt2())
-    start = random_adapter(base)
-    once, each = (
-        Stack(own, base.device, "AB") for own in ([start] * 3, [start, random_adapter(base), random_adapter(base)])
-    )
-    assert torch.equal(once.values, each.values)
-    assert measure(base, start, three()[0]).tokens
+    start, equal = random_adapter(base), random_adapter(base)
+    # No numbers are on this device; what is sent there once has to have the shape of all.
+    once, each = (Stack(own, torch.device("meta"), "AB") for own in ([start] * 3, [start, equal, equal]))
+    assert once.values.shape == each.values.shape
+    assert once.layout == each.layout
+    here = Stack([start, equal], base.device, "AB")
+    assert content(here.of(1)) == content(here.of(0, here.here())) == content(start)
