@@ -16,7 +16,7 @@ trap 'rm -rf "$MODEL"' EXIT INT TERM
 if [ -n "$TINY" ]; then
     DEVICE=cpu DTYPE=float32 ORGANIZATIONS=2 LENGTH=32 STEPS=2 REPEATS=1 SHORT=${SHORT:-2}
 else
-    DEVICE=cuda DTYPE=bfloat16 ORGANIZATIONS=16 LENGTH=128 STEPS=8 REPEATS=5 SHORT=${SHORT:-10}
+    DEVICE=cuda DTYPE=bfloat16 ORGANIZATIONS=16 LENGTH=128 STEPS=8 REPEATS=3 SHORT=${SHORT:-10}
 fi
 
 # Speed does not depend on what the weights are, so no hub is needed; the embedded base lends its tokenizer.

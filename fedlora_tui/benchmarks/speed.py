@@ -172,7 +172,12 @@ class Speed:
             self._notes.append("between_rounds needs 2 local steps or more")
             return None
         federation = replace(config.federation, batch_size=BETWEEN_BATCH, rounds=BETWEEN_ROUNDS)
-        return between_rounds(replace(config, federation=federation))
+        try:
+            return between_rounds(replace(config, federation=federation))
+        except UserError as error:
+            # What was measured before is worth telling.
+            self._notes.append(f"between_rounds: {error}")
+            return None
 
     def _compared(self, folder: Path) -> list[short_run.Comparison]:
         """Run the short run against Ray's engine; nothing where the extra is not here or it was not asked for."""

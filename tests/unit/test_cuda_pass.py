@@ -216,9 +216,8 @@ def test_where_a_gpus_memory_runs_out_fewer_go_together():
     def together(messages, contexts):
         sizes.append(len(messages))
         rows = [random_rows(str(number), 4, 1, least=24) for number in range(len(messages))]
-        trained = train_cohort(
-            base, [random_adapter(base)] * len(rows), rows, [replace(PLAN, local_steps=3)] * len(rows)
-        )
+        plans = [replace(PLAN, local_steps=3)] * len(rows)
+        results = train_cohort(base, [random_adapter(base)] * len(rows), rows, plans)
         if len(messages) > 2:
             # More than the share of the GPU that this process may have.
             torch.empty(free // 2, dtype=torch.uint8, device=GPU)
