@@ -41,7 +41,7 @@ SHORT_ORGANIZATIONS, SHORT_STEPS = 8, 4
 LEARNING_RATE = 1e-3
 """No way is faster or slower for it; at the embedded base's own, rounding grows to 1e-5 of the loss in ten rounds."""
 
-BETWEEN_ROUNDS, BETWEEN_BATCH = 5, 4
+BETWEEN_ROUNDS, BETWEEN_BATCH = 4, 4
 RAY_EXTRA = 'pip install "fedlora-tui[ray]"'
 MIB = 2**20
 

@@ -74,6 +74,18 @@ def test_every_way_has_a_row_and_every_batch_size_its_ratios(config):
 
 
 @pytest.mark.usefixtures("without_processes")
+def test_where_the_run_between_rounds_fails_the_table_is_told_all_the_same(config, monkeypatch):
+    def fails(config):
+        raise UserError("the run ended as failed: no reason was told")
+
+    monkeypatch.setattr(speed, "between_rounds", fails)
+    report = bench(config, batch_sizes=(1,)).report()
+    assert report.ratios["between_rounds"] is None
+    assert len(report.rows) == 4
+    assert "between_rounds: the run ended as failed: no reason was told" in report.notes
+
+
+@pytest.mark.usefixtures("without_processes")
 def test_a_way_that_reaches_other_losses_is_told_in_one_line(config, monkeypatch):
     def astray(work):
         return ways.in_turn(replace(work, plan=replace(work.plan, learning_rate=2 * work.plan.learning_rate)))

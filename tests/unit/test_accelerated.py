@@ -11,12 +11,12 @@ from torch.nn import functional
 from transformers.activations import NewGELUActivation
 
 from fedlora_tui.lora import head as head_module
-from fedlora_tui.lora import injection
+from fedlora_tui.lora import injection, padded_head
 from fedlora_tui.lora.accelerated import PIECES, WITHOUT, ShortProduct, fuse_activations, used
 from fedlora_tui.lora.adapter import Factors
-from fedlora_tui.lora.head import Head
+from fedlora_tui.lora.head import Head, cross_entropy
 from fedlora_tui.lora.injection import StackedFactors
-from fedlora_tui.lora.padded_head import PaddedHead, is_unaligned
+from fedlora_tui.lora.padded_head import PaddedHead, is_unaligned, lies_over
 from fedlora_tui.lora.stack import Stack
 from tests.peft_alone import PLAN, content, relative, three, trained
 from tests.tiny_models import FAMILIES, VOCABULARY, base_of, gpt2, random_adapter
@@ -86,6 +86,39 @@ def test_a_padded_head_takes_the_gradient_where_it_lies_over_the_logits_and_else
     (in_place,) = torch.autograd.grad(logits, hidden[2], over)
     torch.testing.assert_close(elsewhere, expected)
     torch.testing.assert_close(in_place, expected)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "gemma2"])
+def test_a_loss_writes_its_gradient_over_the_logits_only_where_nothing_else_keeps_them(monkeypatch, name):
+    model, tokens = FAMILIES[name]().eval(), torch.arange(1, 19).view(2, 9)
+    positions, labels, weights = torch.arange(0, 16, 2), torch.arange(8), torch.linspace(0.1, 1, 8)
+    seen = []
+
+    def written(logits, labels, weights, overwritten):
+        losses, slope = cross_entropy(logits, labels, weights)
+        if overwritten:
+            logits.numpy()[:] = slope.numpy()
+        seen.append(overwritten)
+        return losses, logits if overwritten else slope
+
+    def found(padded):
+        given = model.get_input_embeddings()(tokens).detach().requires_grad_()
+        head = Head(model, padded=padded)
+        losses = head.losses({"inputs_embeds": given, "use_cache": False}, positions, labels, weights)
+        losses.backward()
+        return losses.by_target, given.grad
+
+    expected = found(padded=False)
+    monkeypatch.setattr(head_module, "can_fuse", lambda logits: True)
+    monkeypatch.setattr(head_module, "used", lambda piece, device: piece == "loss")
+    monkeypatch.setattr(head_module, "fused_cross_entropy", written)
+    whole = []
+    monkeypatch.setattr(padded_head, "lies_over", lambda *both: whole.append(lies_over(*both)) or whole[-1])
+    ours = found(padded=True)
+    torch.testing.assert_close(ours[0], expected[0], rtol=1e-5, atol=1e-5)
+    assert (ours[1] - expected[1]).norm() <= 1e-5 * expected[1].norm()
+    # Gemma 2 bends its logits after its head.
+    assert seen == whole == [name == "gpt2"]
 
 
 def test_only_a_plain_head_with_unaligned_rows_is_padded():
