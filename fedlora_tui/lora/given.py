@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from fedlora_tui.lora.rows import IGNORED, Inputs, Row, padded, sent, targets
 
@@ -93,12 +94,16 @@ def laid_out(
     owners = torch.arange(len(batches)).repeat_interleave(torch.tensor(counts))
     shares = (1 / torch.tensor(counts, dtype=dtype))[owners]
     places, answers = chosen(inputs)
-    numbers = [places, answers, owners]
     if longest is not None:
-        more = _up(len(shares), max(1, inputs.tokens.numel() // TARGET_SHARE)) - len(shares)
-        # What fills up asks for token 0 after the first position of all, and weighs nothing.
-        numbers = [torch.nn.functional.pad(own, (0, more)) for own in numbers]
-        shares = torch.nn.functional.pad(shares, (0, more))
+        positions = inputs.tokens.numel()
+        more = _up(len(shares), max(1, positions // TARGET_SHARE)) - len(shares)
+        # What fills up weighs nothing, and is each organization's own, so that no number of one meets another's. No
+        # position comes often: a GPU adds up what goes back to one position in turn.
+        filling = torch.arange(more) % positions
+        places, answers = torch.cat([places, filling]), functional.pad(answers, (0, more))
+        owners = torch.cat([owners, filling // (positions // len(batches))])
+        shares = functional.pad(shares, (0, more))
+    numbers = [places, answers, owners]
     whole = [inputs.tokens.flatten(), *([] if inputs.positions is None else [inputs.positions.flatten()]), *numbers]
     height, length = inputs.tokens.shape
     return Given(torch.cat(whole), shares, height, length, inputs.positions is not None), counts

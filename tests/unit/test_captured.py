@@ -198,6 +198,9 @@ def test_passes_of_few_shapes_carry_the_same_targets_and_what_fills_up_weighs_no
         assert torch.equal(few.owners[weighed], plain.owners)
         following = few.tokens.flatten()[few.places[weighed] + 1]
         assert torch.equal(following, few.answers[weighed])
+        own_positions = few.rows * few.length // len(batches)
+        assert torch.equal(few.places // own_positions, few.owners)
+        assert int(few.places.bincount().max()) <= 2
         assert len(few.shares) % (few.rows * few.length // 16) == 0
         assert (few.positions is None) == (not few.packed)
     assert laid_out([first], 0, torch.float32, longest=40)[0].length == 32
