@@ -16,6 +16,9 @@ captured passes."""
 WITHOUT = "FEDLORA_TUI_GPU_WITHOUT"
 """Names, in the environment, the pieces that a measurement leaves out, with commas between them."""
 
+RANKS = 8
+"""Rows of 8 numbers of 16 bits are 16 bytes, which a GPU's matrix kernels read at once."""
+
 SHORT = (torch.bfloat16, torch.float16)
 
 
@@ -50,16 +53,20 @@ class ShortProduct(torch.autograd.Function):
     """`output + inputs A^T (s B)^T` in the inputs' format, from factors that are held in a finer one.
 
     inputs [K, n, in], output [K, n, out], A [K, rank, in], B [K, out, rank], scales [K, 1, 1]. Factors are rounded for
-    the product, as autocast does, and their gradients are sums in their own format. What is given as `output` is
-    overwritten: the layers that carry adapters keep nothing of it.
+    the product, as autocast does, and their gradients are sums in their own format. Ranks are filled up with zeros to a
+    multiple of `RANKS`, for narrower matrices meet slower kernels. What is given as `output` is overwritten: the
+    layers that carry adapters keep nothing of it.
     """
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, *given: Tensor) -> Tensor:
         inputs, output, a, b, scales = given
-        short_a, short_b = a.to(inputs.dtype), (b * scales).to(inputs.dtype)
+        more = -a.shape[1] % RANKS
+        short_a = nn.functional.pad(a.to(inputs.dtype), (0, 0, 0, more))
+        short_b = nn.functional.pad((b * scales).to(inputs.dtype), (0, more))
         low = torch.bmm(inputs, short_a.transpose(1, 2))
         ctx.save_for_backward(inputs, low, short_a, short_b, scales)
+        ctx.rank = a.shape[1]  # type: ignore[attr-defined]
         return output.detach().baddbmm_(low, short_b.transpose(1, 2))
 
     @staticmethod
@@ -67,9 +74,10 @@ class ShortProduct(torch.autograd.Function):
         inputs, low, a, b, scales = ctx.saved_tensors  # type: ignore[attr-defined]
         needs_inputs, _, needs_a, needs_b, _ = ctx.needs_input_grad  # type: ignore[attr-defined]
         (gradient,) = gradients
-        of_b = bmm_into(gradient.transpose(1, 2), low, scales.dtype) * scales if needs_b else None
+        rank = ctx.rank  # type: ignore[attr-defined]
+        of_b = bmm_into(gradient.transpose(1, 2), low, scales.dtype)[..., :rank] * scales if needs_b else None
         of_low = torch.bmm(gradient, b)
-        of_a = bmm_into(of_low.transpose(1, 2), inputs, scales.dtype) if needs_a else None
+        of_a = bmm_into(of_low.transpose(1, 2), inputs, scales.dtype)[:, :rank] if needs_a else None
         return torch.bmm(of_low, a) if needs_inputs else None, gradient, of_a, of_b, None
 
 

@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-BLOCK, WARPS = 4096, 8
+BLOCK, WARPS = 2048, 8
 
 
 @triton.jit
@@ -18,6 +18,7 @@ def _cross_entropy(
     losses,
     gradient,
     columns,
+    whole,
     logits_stride,
     gradient_stride,
     with_gradient: tl.constexpr,
@@ -28,24 +29,30 @@ def _cross_entropy(
     label = tl.load(labels + row)
     at_label = tl.load(own + label).to(tl.float32)
     places = tl.arange(0, block)
-    highest = tl.full((), float("-inf"), tl.float32)
-    total = tl.full((), 0.0, tl.float32)
-    for begin in range(0, columns, block):
-        inside = begin + places < columns
-        z = tl.load(own + begin + places, mask=inside, other=float("-inf")).to(tl.float32)
-        higher = tl.maximum(highest, tl.max(z, 0))
-        total = total * tl.exp(highest - higher) + tl.sum(tl.exp(z - higher), 0)
-        highest = higher
-    tl.store(losses + row, tl.log(total) + highest - at_label)
+    # Whole blocks without a mask: a masked row would be read a number at a time. One highest number and sum a place.
+    inside = whole + places < columns
+    z = tl.load(own + whole + places, mask=inside, other=float("-inf")).to(tl.float32)
+    high = tl.where(inside, z, -1e38)
+    total = tl.where(inside, 1.0, 0.0)
+    for begin in range(0, whole, block):
+        z = tl.load(own + begin + places).to(tl.float32)
+        higher = tl.maximum(high, z)
+        total = total * tl.exp(high - higher) + tl.exp(z - higher)
+        high = higher
+    highest = tl.max(high, 0)
+    sum_of_all = tl.sum(total * tl.exp(high - highest), 0)
+    tl.store(losses + row, tl.log(sum_of_all) + highest - at_label)
     if with_gradient:
         weight = tl.load(weights + row)
-        share = weight / total
+        share = weight / sum_of_all
         back = gradient + row * gradient_stride
-        for begin in range(0, columns, block):
-            inside = begin + places < columns
-            z = tl.load(own + begin + places, mask=inside, other=float("-inf")).to(tl.float32)
+        for begin in range(0, whole, block):
+            z = tl.load(own + begin + places).to(tl.float32)
             slope = tl.exp(z - highest) * share - tl.where(begin + places == label, weight, 0.0)
-            tl.store(back + begin + places, slope.to(back.dtype.element_ty), mask=inside)
+            tl.store(back + begin + places, slope.to(back.dtype.element_ty))
+        z = tl.load(own + whole + places, mask=inside, other=float("-inf")).to(tl.float32)
+        slope = tl.exp(z - highest) * share - tl.where(whole + places == label, weight, 0.0)
+        tl.store(back + whole + places, slope.to(back.dtype.element_ty), mask=inside)
 
 
 def launch(logits: Tensor, labels: Tensor, weights: Tensor | None, losses: Tensor, gradient: Tensor | None) -> None:
@@ -65,6 +72,7 @@ def launch(logits: Tensor, labels: Tensor, weights: Tensor | None, losses: Tenso
             losses,
             back,
             columns,
+            columns // BLOCK * BLOCK,
             logits.stride(0),
             back.stride(0),
             with_gradient=gradient is not None,
