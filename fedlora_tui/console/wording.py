@@ -11,8 +11,8 @@ from fedlora_tui.console.drawing.glyphs import Glyphs
 from fedlora_tui.console.view import Said
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.commands import KNOBS
-from fedlora_tui.protocol.events import Record
-from fedlora_tui.protocol.state import RoundSummary, RunState, Waiting
+from fedlora_tui.protocol.events import Record, Waiting
+from fedlora_tui.protocol.state import RoundSummary, RunState
 
 KNOB_NAMES = {"rate": "lr", "aggregation": "method"}
 """What a knob is called where its own name would be long."""
@@ -53,6 +53,8 @@ def _run_words(event: ev.Event, state: RunState, glyphs: Glyphs) -> tuple[str, s
         case ev.RunStarted():
             words = f"{event.run}: {len(event.orgs)} organizations, {event.rounds} rounds, on {event.device}"
             return sign("running"), "held", "started", words
+        case ev.RunContinued():
+            return sign("running"), "held", "goes on", f"after round {event.round}: {event.reason}"
         case ev.RoundFinished():
             return sign("done"), "held", f"round {event.round}", _round_words(event, state, glyphs)
         case ev.RunPaused():

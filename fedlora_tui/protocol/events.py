@@ -46,6 +46,7 @@ class RunStarted(Event):
     """The run's folder exists and its organizations are known; `config` is the whole resolved configuration.
 
     `keeps_rank`: the method's rank cannot be turned. `unequal_ranks`: organizations may have ranks of their own.
+    `parent` is the run that this one goes on from, as it was after `parent_round`; empty where it began by itself.
     """
 
     type: ClassVar[str] = "run_started"
@@ -64,9 +65,46 @@ class RunStarted(Event):
     target_modules: tuple[str, ...] = ()
     dtype: str = "float32"
     folder: str = ""
-    resumed_from: int | None = None
     keeps_rank: bool = False
     unequal_ranks: bool = True
+    parent: str = ""
+    parent_round: int | None = None
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A change that was taken and acts at the start of `round`; `before` is what a setting stood at."""
+
+    command: str
+    value: Any
+    round: int
+    before: Any = None
+
+
+@dataclass(frozen=True)
+class RunContinued(Event):
+    """The run goes on as it was at the end of `round`; what is told above of later rounds happened and does not count.
+
+    `reason` says what went before: it was stopped, it failed, its process was killed, it was forked. `orgs` take part;
+    `waiting` are changes that were asked for and wait. The settings are those of that round: `ranks` those that
+    organizations have of their own. The losses are told where the journal has no such round: at the begin of a fork.
+    """
+
+    type: ClassVar[str] = "run_continued"
+    round: int
+    reason: str
+    orgs: tuple[str, ...]
+    rounds: int
+    rank: int
+    ranks: Mapping[str, int]
+    learning_rate: float
+    aggregation: str
+    trainable: int
+    keeps_rank: bool = False
+    unequal_ranks: bool = True
+    waiting: tuple[Waiting, ...] = ()
+    train_loss: float | None = None
+    eval_loss: float | None = None
 
 
 @dataclass(frozen=True)
@@ -453,16 +491,23 @@ def to_json(record: Record, run: str = "") -> str:
     return json.dumps(_finite({**head, **body}), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
+class NewerVersion(ValueError):
+    """A line that a later version of this program wrote."""
+
+
 def from_json(line: str) -> Record:
     """Read one line back.
 
-    A kind that is not known gives `Unknown`. Raises ValueError for a line that is no event of this version.
+    A kind that is not known gives `Unknown`. Raises ValueError for a line that is no event of this version,
+    NewerVersion where it is one of a later version.
     """
     data = json.loads(line)
     if not isinstance(data, dict):
         raise ValueError("an event line is a JSON object")
-    if data.get("v") != VERSION:
-        raise ValueError(f"event version {data.get('v')!r}, this program reads version {VERSION}")
+    version = data.get("v")
+    if version != VERSION:
+        newer = isinstance(version, int) and version > VERSION
+        raise (NewerVersion if newer else ValueError)(f"event version {version!r}, this program reads up to {VERSION}")
     try:
         seq, t, kind = int(data.pop("seq")), float(data.pop("t")), str(data.pop("type"))
     except (KeyError, TypeError) as missing:
@@ -472,14 +517,22 @@ def from_json(line: str) -> Record:
     return Record(seq, t, Unknown(kind, data) if known is None else _build(known, data))
 
 
+_PARTS: Mapping[type[Event], tuple[str, type]] = {
+    Telemetry: ("gpus", Gpu),
+    RunContinued: ("waiting", Waiting),
+}
+"""The fields of kinds that hold dataclasses of their own."""
+
+
 def _build(kind: type[Event], data: dict[str, Any]) -> Event:
     names = {f.name for f in fields(kind)}
     values = {name: _frozen(value) for name, value in data.items() if name in names}
     try:
-        if kind is Telemetry:
-            known = {f.name for f in fields(Gpu)}
-            values["gpus"] = tuple(
-                Gpu(**{name: value for name, value in gpu.items() if name in known}) for gpu in values.get("gpus", ())
+        if kind in _PARTS:
+            name, part = _PARTS[kind]
+            known = {f.name for f in fields(part)}
+            values[name] = tuple(
+                part(**{name: value for name, value in one.items() if name in known}) for one in values.get(name, ())
             )
         return kind(**values)
     except (TypeError, AttributeError) as error:

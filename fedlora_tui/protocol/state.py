@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fedlora_tui.protocol import events as ev
+from fedlora_tui.protocol.continuing import continued, remembered
 from fedlora_tui.protocol.curve import added, condensed, means
 from fedlora_tui.protocol.events import Record
 from fedlora_tui.protocol.organization import OrganizationRound, OrganizationState
@@ -72,16 +73,6 @@ class Merged:
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """A change that was taken and acts at the start of `round`; `before` is what a setting stood at."""
-
-    command: str
-    value: Any
-    round: int
-    before: Any = None
-
-
-@dataclass(frozen=True)
 class Answer:
     """The engine's word on the last command: `event` is an acknowledgement or a refusal."""
 
@@ -120,7 +111,7 @@ class RunState:
     base_tokens: int = 0
     curve: tuple[tuple[float, ...], ...] = ()
     round_curve: tuple[tuple[float, int], ...] = ()
-    waiting: tuple[Waiting, ...] = ()
+    waiting: tuple[ev.Waiting, ...] = ()
     marks: tuple[ev.KnobTurned, ...] = ()
     aggregation: str = ""
     keeps_rank: bool = False
@@ -135,6 +126,7 @@ class RunState:
     checkpoint: ev.CheckpointWritten | None = None
     checkpoint_t: float | None = None
     export: ev.AdapterExported | None = None
+    behind: tuple[RunState, ...] = ()
 
     @property
     def rank(self) -> int:
@@ -211,7 +203,7 @@ class RunState:
         if recent:
             whole = sum(recent) / len(recent)
         elif self.step and self.steps and self.round_since is not None and not self.round_finished:
-            whole = (self.t - self.round_since) * self.steps / self.step
+            whole = max(0.0, self.t - self.round_since) * self.steps / self.step
         else:
             return None
         left = whole * (self.rounds - self.round + (0 if self.round_finished else 1))
@@ -236,7 +228,8 @@ def apply(state: RunState, record: Record) -> RunState:
     log = state.log
     if not isinstance(record.event, NOT_LOGGED):
         log = (*log[-(LOG_LENGTH - 1) :], record)
-    return replace(state, seq=max(state.seq, record.seq), t=record.t, began=state.began or record.t, log=log)
+    state = replace(state, seq=max(state.seq, record.seq), t=record.t, began=state.began or record.t, log=log)
+    return remembered(state, record.event)
 
 
 def _phase(state: RunState, phase: str, t: float, reason: str = "") -> RunState:
@@ -292,7 +285,7 @@ def _run_paused(state: RunState, event: ev.RunPaused, t: float) -> RunState:
 def _run_resumed(state: RunState, event: ev.RunResumed, t: float) -> RunState:
     since = state.round_since
     if since is not None and state.phase == "paused" and state.phase_since is not None:
-        since += t - state.phase_since
+        since += max(0.0, t - state.phase_since)
     return replace(_phase(state, "running", t), round_since=since)
 
 
@@ -537,7 +530,7 @@ def _command_acknowledged(state: RunState, event: ev.CommandAcknowledged, t: flo
     if event.command == "undo":
         waiting = waiting[:-1]
     elif event.takes_effect_round is not None:
-        waiting = (*waiting, Waiting(event.command, event.value, event.takes_effect_round, event.before))
+        waiting = (*waiting, ev.Waiting(event.command, event.value, event.takes_effect_round, event.before))
     return replace(state, answer=Answer(t, event), waiting=waiting)
 
 
@@ -562,6 +555,7 @@ def _command_refused(state: RunState, event: ev.CommandRefused, t: float) -> Run
 _CHANGES: Mapping[type[ev.Event], Callable[[RunState, Any, float], RunState]] = {
     ev.Preparing: _preparing,
     ev.RunStarted: _run_started,
+    ev.RunContinued: continued,
     ev.PauseRequested: _pause_requested,
     ev.RunPaused: _run_paused,
     ev.RunResumed: _run_resumed,

@@ -20,8 +20,9 @@ from fedlora_tui.console.actions import (
 from fedlora_tui.console.screens.dialog import BOX_WIDTH
 from fedlora_tui.console.screens.help import KEY_WIDTH, LEFT_GROUPS, RIGHT_COLUMN, RIGHT_GROUPS, RIGHT_KEY_WIDTH
 from fedlora_tui.protocol.commands import Rank
+from fedlora_tui.protocol.events import Waiting
 from fedlora_tui.protocol.ranks import Ranks
-from fedlora_tui.protocol.state import OrganizationState, RunState, Waiting
+from fedlora_tui.protocol.state import OrganizationState, RunState
 
 DRAWN = {
     "compact": (80, " space pause  a add  d drop  , tune  t try  e export  / filter  ? help  q quit"),

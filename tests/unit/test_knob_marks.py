@@ -8,8 +8,8 @@ from fedlora_tui.console.curves import knobs_turned
 from fedlora_tui.console.drawing.glyphs import ASCII, UNICODE
 from fedlora_tui.console.wording import entry_of, mark_words, turned_words, waiting_words
 from fedlora_tui.protocol import events as ev
-from fedlora_tui.protocol.events import Record
-from fedlora_tui.protocol.state import RunState, Waiting, fold
+from fedlora_tui.protocol.events import Record, Waiting
+from fedlora_tui.protocol.state import RunState, fold
 
 RATE = ev.KnobTurned(4, "rate", 1e-3, 5e-4, 147_456)
 RANK = ev.KnobTurned(6, "rank", 4, 8, 294_912)
