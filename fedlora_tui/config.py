@@ -308,6 +308,7 @@ class RunsConfig:
     """Where runs are kept."""
 
     dir: str = key("runs", "folder of run folders")
+    keep_full: int = key(3, "newest rounds with all that a resume needs; adapters stay of all", least=1, most=10_000)
     name: str = key("", "suffix of the run's id; left out: random letters", pattern=r"[A-Za-z0-9._-]{0,40}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -21,6 +22,7 @@ from fedlora_tui.lora.delta import NO_DELTA, BaseDelta
 FOLDER = "checkpoints"
 ADAPTER, SERVER, STATE = "adapter.safetensors", "server.safetensors", "state.json"
 DELTA, OWN = "base-delta.safetensors", "organizations.safetensors"
+SUMS = "SHA256SUMS"
 FIRST, SECOND = "first.", "second."
 
 
@@ -45,29 +47,99 @@ def name(round: int) -> str:
 
 
 def write(run: Path, checkpoint: Checkpoint) -> int:
-    """Write a checkpoint aside, sync it, and rename it into place; give its size in bytes."""
+    """Write a checkpoint aside, sync it, and rename it into place; give its size in bytes. Raises OSError."""
     home = run / FOLDER
     home.mkdir(exist_ok=True)
     aside = home / f".{name(checkpoint.round)}.part"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
-    state = {**checkpoint.state, "v": 1, "round": checkpoint.round}
     adapter = checkpoint.adapter
+    others = {SERVER: _named(checkpoint.server), DELTA: _delta_tensors(checkpoint.delta), OWN: _own_tensors(checkpoint)}
+    tensors = {ADAPTER: {key: tensor.contiguous() for key, tensor in adapter.tensors().items()}}
+    tensors |= {file: kept for file, kept in others.items() if kept}
+    state = {**checkpoint.state, "v": 1, "round": checkpoint.round, "files": [*tensors, STATE]}
     state |= {"rank": adapter.rank, "alpha": adapter.alpha, "alphas": dict(adapter.alphas)}
     state["server_steps"] = checkpoint.server.steps
-    tensors = {key: tensor.contiguous() for key, tensor in adapter.tensors().items()}
-    size = _write_synced(aside / ADAPTER, save(tensors))
-    others = {SERVER: _named(checkpoint.server), DELTA: _delta_tensors(checkpoint.delta), OWN: _own_tensors(checkpoint)}
-    for file, kept in others.items():
-        if kept:
-            size += _write_synced(aside / file, save(kept))
-    size += _write_synced(aside / STATE, json.dumps(state, indent=1, allow_nan=False).encode())
+    sums: dict[str, str] = {}
+    size = 0
+    for file, kept in tensors.items():
+        size += _write_summed(aside, file, save(kept), sums)
+    size += _write_summed(aside, STATE, json.dumps(state, indent=1, allow_nan=False).encode(), sums)
+    size += _write_synced(aside / SUMS, _sum_lines(sums))
     _sync_folder(aside)
     place = home / name(checkpoint.round)
     shutil.rmtree(place, ignore_errors=True)
     aside.rename(place)
     _sync_folder(home)
     return size
+
+
+def remove_torn(run: Path) -> None:
+    """Remove what writes left behind that never ended."""
+    for aside in (run / FOLDER).glob(".round-*.part"):
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def thin_out(run: Path, round: int) -> None:
+    """Let go of what only a resume from this round needs; its adapter and what joined the base stay.
+
+    The sums are written first: whatever ends this in between, the checkpoint is one of the two.
+    """
+    folder = run / FOLDER / name(round)
+    sums = _read_sums(folder)
+    let_go = [file for file in (SERVER, OWN) if file in sums]
+    if not let_go:
+        return
+    aside = folder / f"{SUMS}.part"
+    _write_synced(aside, _sum_lines({file: own for file, own in sums.items() if file not in let_go}))
+    aside.rename(folder / SUMS)
+    _sync_folder(folder)
+    for file in let_go:
+        (folder / file).unlink(missing_ok=True)
+
+
+def fault(run: Path, round: int) -> str | None:
+    """Say which file of a checkpoint is missing or is not what was written; None where it is whole."""
+    folder = run / FOLDER / name(round)
+    try:
+        sums = _read_sums(folder)
+    except (OSError, ValueError):
+        return f"{name(round)}/{SUMS} is missing or broken"
+    for file in dict.fromkeys((STATE, ADAPTER, *sums)):
+        try:
+            data = (folder / file).read_bytes()
+        except FileNotFoundError:
+            return f"{name(round)}/{file} is missing"
+        except (OSError, ValueError) as error:
+            return f"{name(round)}/{file!r} cannot be read: {error}"
+        if hashlib.sha256(data).hexdigest() != sums.get(file):
+            return f"{name(round)}/{file} is not what was written"
+    kept = set(json.loads((folder / STATE).read_text(encoding="utf-8"))["files"]) - {SERVER, OWN}
+    missing = sorted(kept - sums.keys())
+    return f"{name(round)}/{missing[0]} is missing" if missing else None
+
+
+def is_full(run: Path, round: int) -> bool:
+    """Tell whether a whole checkpoint still has all that a resume needs."""
+    return set(read_state(run, round)["files"]) <= _read_sums(run / FOLDER / name(round)).keys()
+
+
+def _write_summed(folder: Path, file: str, data: bytes, sums: dict[str, str]) -> int:
+    sums[file] = hashlib.sha256(data).hexdigest()
+    return _write_synced(folder / file, data)
+
+
+def _sum_lines(sums: Mapping[str, str]) -> bytes:
+    """Lay checksums out as `sha256sum --check` reads them."""
+    return "".join(f"{own}  {file}\n" for file, own in sums.items()).encode()
+
+
+def _read_sums(folder: Path) -> dict[str, str]:
+    """Read the checksums of a checkpoint's files. Raises OSError or ValueError where there are none."""
+    *lines, end = (folder / SUMS).read_bytes().decode().split("\n")
+    if end:
+        raise ValueError("the last line is torn")
+    return {file: own for own, file in (line.split("  ", 1) for line in lines)}
 
 
 def _named(server: ServerMemory) -> dict[str, Tensor]:

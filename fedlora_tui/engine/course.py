@@ -19,7 +19,7 @@ from fedlora_tui.engine.meeting import Meeting
 from fedlora_tui.organizations.roster import Roster
 
 if TYPE_CHECKING:
-    from fedlora_tui.engine.prepare import Prepared, Say
+    from fedlora_tui.engine.prepare import Prepared, Say, Stood
     from fedlora_tui.federation.client_app import ClientSide
     from fedlora_tui.federation.local_grid import LocalGrid
     from fedlora_tui.federation.passes import Passes, Replies, Sent
@@ -56,12 +56,12 @@ class Course:
         self._laying: Meeting[Entrant, Laid] = Meeting(runs, self._lay)
         self._sending: Meeting[Sent | None, Replies] = Meeting(runs, self._answer)
 
-    def prepare(self, config: Config, roster: Roster, say: Say) -> Prepared:
+    def prepare(self, config: Config, roster: Roster, say: Say, stood: Stood | None = None) -> Prepared:
         """Prepare a run; the first one loads the base, and the others go beside it. Raises UserError."""
         from fedlora_tui.engine.prepare import prepare
 
         with self._preparing:
-            prepared = prepare(config, roster, say, self._prepared)
+            prepared = prepare(config, roster, say, self._prepared, stood)
             self._prepared.append(prepared)
         return prepared
 
@@ -141,6 +141,8 @@ def _cohort(entrants: Sequence[Prepared]) -> int:
     for prepared in entrants:
         config, base = prepared.config, prepared.base
         asked = config.federation.cohort if base.rows_apart else 1
+        if prepared.stood is not None:
+            asked = prepared.stood.cohort
         plan, length, lanes = plan_of(config, 0), config.model.max_length, lanes_on(base)
         sizes += [cohort_size(asked, own, prepared.adapter, plan, length, lanes) for own in prepared.devices]
     return min(sizes)

@@ -26,12 +26,21 @@ def chosen_round(run: Path, wanted: str) -> int:
     if wanted == "latest":
         return finished[-1]
     if wanted == "best":
-        losses = {round: checkpoint.read_state(run, round)["eval_loss"] for round in finished}
+        losses = {round: _loss(run, round) for round in finished}
         measured = {round: loss for round, loss in losses.items() if loss is not None}
         return min(measured, key=lambda round: (measured[round], round), default=finished[-1])
     if wanted.isdecimal() and int(wanted) in finished:
         return int(wanted)
     raise UserError(f"round {wanted} of {run.name}: allowed is latest, best, or {_spans(finished)}")
+
+
+def _loss(run: Path, round: int) -> float | None:
+    """Give a checkpoint's hold-out loss, None where it was not measured or the checkpoint is broken."""
+    try:
+        loss: float | None = checkpoint.read_state(run, round)["eval_loss"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return loss
 
 
 def _spans(rounds: list[int]) -> str:
@@ -59,6 +68,11 @@ def taken_home(kept: Checkpoint, org: str) -> Adapter:
         return as_adapter_total(kept.adapter, kept.delta)
     if org in kept.own:
         return kept.own[org]
+    if not kept.own and kept.state["trained_by"]:
+        raise UserError(
+            f"organizations' own adapters of round {kept.round} were let go of: they stay of the newest rounds "
+            f"(runs.keep_full), the best one and marked ones"
+        )
     those = ", ".join(sorted(kept.own))
     if not org:
         raise UserError(f"with {method} each organization has an adapter of its own: name one with --org, of {those}")
@@ -68,6 +82,9 @@ def taken_home(kept: Checkpoint, org: str) -> Adapter:
 def write(run: Path, command: Export, base: BaseModel, settings: dict[str, Any]) -> AdapterExported:
     """Write what was asked for. Raises UserError where the round is not there or the folder cannot be written."""
     round = chosen_round(run, command.round)
+    fault = checkpoint.fault(run, round)
+    if fault is not None:
+        raise UserError(f"round {round} of {run.name} cannot be exported: {fault}; name another with --round")
     kept = checkpoint.read(run, round)
     origin = _origin(run, kept.state, base, settings)
     adapter = taken_home(kept, command.org)
@@ -92,7 +109,6 @@ def _keep_what_is_there(folder: Path) -> None:
 
 
 def _origin(run: Path, state: Any, base: BaseModel, settings: dict[str, Any]) -> Origin:
-    first = checkpoint.read_state(run, 0)
     return Origin(
         run=run.name,
         round=state["round"],
@@ -100,7 +116,7 @@ def _origin(run: Path, state: Any, base: BaseModel, settings: dict[str, Any]) ->
         aggregation=state["aggregation"],
         organizations=tuple(state["trained_by"]),
         base=base.name,
-        base_loss=first["eval_loss"],
+        base_loss=state["base_loss"],
         eval_loss=state["eval_loss"],
         train_loss=state["train_loss"],
         settings=settings,

@@ -23,12 +23,13 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self._path = folder / NAME
         self._file = self._path.open("ab", buffering=0)
+        self._descriptor = self._file.fileno()
         self.mended = self._mend()
 
     def append(self, record: Record) -> None:
         """Write one record as one line, whole or not at all. Raises OSError where the disk takes no more."""
         line = (to_json(record) + "\n").encode()
-        if os.fstat(self._file.fileno()).st_nlink == 0:
+        if os.fstat(self._descriptor).st_nlink == 0:
             raise OSError(errno.ENOENT, "the file was removed while the run went on", str(self._path))
         before = self._file.seek(0, os.SEEK_END)
         if self._file.write(line) != len(line):

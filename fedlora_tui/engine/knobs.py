@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fedlora_tui.config import RULES, Config
+from fedlora_tui.protocol.events import Waiting
 
 KEYS: Mapping[str, str] = {
     "rank": "lora.rank",
@@ -23,12 +24,30 @@ KEYS: Mapping[str, str] = {
 class Change:
     """A change that waits for the next round: `add` or `drop` an organization, or turn a knob to a value.
 
-    `org` is the organization that it is about, empty where it is about the run.
+    `org` is the organization that it is about, empty where it is about the run. A change that waited when its run ended
+    waits for the same `round` where the run goes on; 0 is the next one.
     """
 
     command: str
     org: str = ""
     to: Any = None
+    round: int = field(default=0, compare=False)
+
+    @property
+    def value(self) -> Any:
+        """What the command that asked for it had as its value."""
+        if self.command not in KEYS:
+            return self.org
+        return {"org": self.org, self.command: self.to} if self.org else self.to
+
+
+def change_of(waiting: Waiting) -> Change:
+    """Give the change that an acknowledged command asked for."""
+    command, value = waiting.command, waiting.value
+    if command not in KEYS:
+        return Change(command, value, round=waiting.round)
+    own = value if isinstance(value, Mapping) else {"org": "", command: value}
+    return Change(command, own["org"], own[command], waiting.round)
 
 
 def setting(config: Config, change: Change) -> Any:

@@ -48,6 +48,14 @@ class Counts:
     notice: str = ""
 
 
+@dataclass(frozen=True)
+class Stood:
+    """What decides how a run's numbers are added up, as it was before the run ended and goes on."""
+
+    cohort: int
+    lanes: int
+
+
 class Texts:
     """The organizations' tokens, each read when it is first needed and kept here for as long as it takes part."""
 
@@ -136,7 +144,8 @@ def _reading_ahead(source: Source, config: Config) -> ReadAhead | None:
 class Prepared:
     """A run that can begin. `config` is resolved: it names as many organizations as were found.
 
-    `replicas` are the base once more for each further lane: on each further device, or over the same weights.
+    `replicas` are the base once more for each further lane: on each further device, or over the same weights. `stood`
+    is how a run went that goes on.
     """
 
     config: Config
@@ -146,6 +155,7 @@ class Prepared:
     adapter: Adapter
     warnings: tuple[Warned, ...] = ()
     replicas: tuple[BaseModel, ...] = ()
+    stood: Stood | None = None
 
     @property
     def bases(self) -> tuple[BaseModel, ...]:
@@ -158,13 +168,17 @@ class Prepared:
         return tuple({base.device: base for base in reversed(self.bases)}.values())[::-1]
 
 
-def prepare(config: Config, roster: Roster, say: Say, beside: Sequence[Prepared] = ()) -> Prepared:
+def prepare(
+    config: Config, roster: Roster, say: Say, beside: Sequence[Prepared] = (), stood: Stood | None = None
+) -> Prepared:
     """Load the base and read the organizations, telling each stage as it begins and ends. Raises UserError.
 
-    `beside` are runs that this one goes beside, over the same base.
+    `beside` are runs that this one goes beside, over the same base. A run that goes on has `stood` as it is: it was
+    checked when it began and at every change since.
     """
     names = roster.names
-    _check_combination(config, names)
+    if stood is None:
+        _check_combination(config, names)
     base = _shared_base(beside[0], say) if beside else _load_base(config, say)
     texts = Texts(roster.source, base, config)
     for other in beside:
@@ -184,14 +198,16 @@ def prepare(config: Config, roster: Roster, say: Say, beside: Sequence[Prepared]
     lora, seed = config.lora, config.federation.seed
     adapter = started(base.targets, lora.default_rank, lora.alpha, seed, lora.highest_rank)
     warnings = tuple(_warnings(texts, first))
-    replicas = beside[0].replicas if beside else _replicas(base, config, len(names))
-    return Prepared(resolved(config, len(names)), base, texts, names, adapter, warnings, replicas)
+    lanes = min(lanes_on(base), len(names)) if stood is None else stood.lanes
+    replicas = beside[0].replicas if beside else _replicas(base, config, lanes)
+    whole = resolved(config, len(names)) if stood is None else config
+    return Prepared(whole, base, texts, names, adapter, warnings, replicas, stood)
 
 
-def _replicas(base: BaseModel, config: Config, organizations: int) -> tuple[BaseModel, ...]:
+def _replicas(base: BaseModel, config: Config, lanes: int) -> tuple[BaseModel, ...]:
     """Give the base once more for every further lane, on other devices or over the same weights."""
     elsewhere = (base_model.replica(base, device) for device in base_model.further_devices(config.model))
-    twins = (base_model.twin(base) for _ in range(1, min(lanes_on(base), organizations)))
+    twins = (base_model.twin(base) for _ in range(1, lanes if lanes_on(base) > 1 else 1))
     return (*elsewhere, *twins)
 
 

@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
 
 from fedlora_tui.config import RULES, Config, Setting
 from fedlora_tui.engine.course import Course
 from fedlora_tui.engine.folder import letters
 from fedlora_tui.engine.knobs import KEYS, value_of
-from fedlora_tui.engine.run import Manner, Run
+from fedlora_tui.engine.past import Fork
+from fedlora_tui.engine.run import Manner, Run, Start
 from fedlora_tui.errors import UserError
 from fedlora_tui.protocol.commands import Command, Export, Undo
 from fedlora_tui.protocol.events import Record
@@ -36,10 +38,15 @@ MOST_RUNS = 16
 
 @dataclass(frozen=True)
 class Entry:
-    """The configuration of one run, and the words that tell it from the others, empty where it runs alone."""
+    """The configuration of one run, and the words that tell it from the others, empty where it runs alone.
+
+    `continues` is the folder of a run to go on with, `fork` the run and round from which a new one begins.
+    """
 
     config: Config
     label: str = ""
+    continues: Path | None = None
+    fork: Fork | None = None
 
 
 def entries(options: Sequence[str], load: Callable[[Iterable[Setting]], Config]) -> list[Entry]:
@@ -89,7 +96,10 @@ class Race:
     ) -> None:
         course = Course([entry.label for entry in given])
         self.entries = tuple(given)
-        self.runs = tuple(Run(entry.config, manner, clock, course, place) for place, entry in enumerate(given))
+        self.runs = tuple(
+            Run(entry.config, manner, clock, course, place, Start(entry.continues, entry.fork))
+            for place, entry in enumerate(given)
+        )
         self._course = course
         self._raced = _differing([entry.config for entry in given])
         self._begun = False

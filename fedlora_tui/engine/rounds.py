@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,22 +15,23 @@ from fedlora_tui.aggregation.robust import Defended, defend
 from fedlora_tui.aggregation.server_step import ServerMemory, ServerStep, advance, cooled, warmed, widened
 from fedlora_tui.config import Config
 from fedlora_tui.engine import checkpoint
-from fedlora_tui.engine.checkpoint import Checkpoint
+from fedlora_tui.engine.checkpoint import Checkpoint, is_full
+from fedlora_tui.engine.keeping import Keeping, Standing
 from fedlora_tui.engine.knobs import KEYS, Change, setting, turned
+from fedlora_tui.engine.past import Fork, as_turned, parent_of, run_continued
 from fedlora_tui.engine.prepare import Counts, Prepared
 from fedlora_tui.engine.sampling import measured, sampled
 from fedlora_tui.engine.steering import Steering
 from fedlora_tui.engine.stream import Stream
-from fedlora_tui.engine.telling import Telling
 from fedlora_tui.engine.workable import rank_terms
 from fedlora_tui.errors import UserError
-from fedlora_tui.federation.client_app import kept_adapter
+from fedlora_tui.federation.client_app import keep_adapter, kept_adapter
 from fedlora_tui.federation.global_model import GlobalModel
 from fedlora_tui.federation.local_grid import LocalGrid
 from fedlora_tui.federation.messages import EvaluateReply, TrainReply
 from fedlora_tui.federation.server_app import Answer, Server
 from fedlora_tui.lora.adapter import Adapter, with_b_of
-from fedlora_tui.lora.cohort import LocalTraining, StepDone
+from fedlora_tui.lora.cohort import LocalTraining
 from fedlora_tui.lora.resize import first_rows, resize, started
 from fedlora_tui.lora.rows import generator_seed
 from fedlora_tui.protocol import events as ev
@@ -42,63 +43,6 @@ class RoundError(Exception):
 
 class TooFewError(RoundError):
     """A round that cannot begin for want of organizations, in a run that nobody steers."""
-
-
-class Watching:
-    """Turns what organizations do into events, and lets the operator pause or stop between their steps."""
-
-    def __init__(self, stream: Stream, steering: Steering, run_id: int, lanes: int = 1) -> None:
-        self._stream, self._steering, self._run_id, self._lanes = stream, steering, run_id, lanes
-        self._telling = Telling(self._emit)
-        self._round = self._step = 0
-        self._told: dict[str, tuple[int, int]] = {}
-
-    def steps(self, round: int, done: Sequence[StepDone]) -> None:
-        """Report one local step of a cohort, but those that were reported before memory ran out."""
-        new = [one for one in done if self._told.get(one.organization, (0, 0)) < (round, one.step)]
-        self._told |= {one.organization: (round, one.step) for one in new}
-        self._telling.tell(
-            [ev.TrainStep(one.organization, round, one.step, one.steps, one.loss, one.tokens) for one in new]
-        )
-
-    def _emit(self, event: ev.Event) -> None:
-        """Put what was told into the stream, and remember how far that is."""
-        if isinstance(event, ev.TrainStep):
-            self._round, self._step = event.round, event.step
-            self._steering.reached(event.round, event.step)
-        self._stream.emit(event)
-
-    def testing(self, round: int, organization: str) -> None:
-        """Report that an organization begins to measure."""
-        self._telling.tell([ev.OrgState(organization, "testing", round)])
-        self._steering.between(round, self._step)
-
-    def between(self) -> None:
-        """Let the operator in between two local steps, or two passes of a measurement."""
-        self._steering.between(self._round, self._step)
-
-    def lanes_begin(self, count: int) -> None:
-        """Let each lane wait for its turn in telling."""
-        self._telling.begin(count)
-
-    def lane_began(self, lane: int) -> None:
-        """Know what this thread tells for what the lane tells."""
-        self._telling.enter(lane)
-
-    def lane_has(self, runs: Collection[int]) -> None:
-        """Wait no longer for a lane that has nothing more of this run."""
-        if self._run_id not in runs:
-            self._telling.finish()
-
-    def lane_ended(self) -> None:
-        """Wait no longer for one of the lanes."""
-        self._telling.end()
-
-    def shrunk(self, cohort: int) -> None:
-        """Report that fewer organizations go in one pass."""
-        self._stream.emit(ev.CohortSized(cohort, self._lanes))
-        passes = "one organization" if cohort == 1 else f"{cohort} organizations"
-        self._stream.emit(ev.Warned(f"out of memory: from now on {passes} a pass (federation.cohort = {cohort})"))
 
 
 @dataclass
@@ -135,13 +79,75 @@ class RoundLoop:
         self.folder = folder
         self.patient = patient
         self.trained_by: set[str] = set()
+        self.base_loss: float | None = None
+        self.keeping = Keeping(folder, self.config.runs.keep_full)
 
     def run(self) -> None:
         """Measure the base, then go round by round until the last one or until an end is asked for."""
         for name in self.organizations:
             self._welcome(name, 1)
-        self._save(0, None, self._first_look())
-        round = 1
+        self.base_loss = self._first_look()
+        self._save(0, None, self.base_loss)
+        self._rounds_from(1)
+
+    def restore(self, kept: Checkpoint) -> None:
+        """Stand where the run stood after the round of a checkpoint; nothing is told."""
+        self.config = as_turned(self.config, kept.state)
+        self.organizations = list(kept.state["organizations"])
+        self.model = GlobalModel(0, kept.adapter, kept.delta)
+        self.own = dict(kept.own)
+        self.server_memory = kept.server
+        self.trained_by = set(kept.state["trained_by"])
+        self.base_loss = kept.state["base_loss"]
+
+    def go_on(self, round: int) -> None:
+        """Go on after a round that was restored: organizations hold nothing but what never leaves them."""
+        for name in self.organizations:
+            self.server.welcome(name, self.grid.join(name))
+        self._give_back_own()
+        self._rounds_from(round + 1)
+
+    def begin_fork(self, fork: Fork) -> None:
+        """Measure the base alone, then the adapter that another run had after a round, and go on from there."""
+        for name in self.organizations:
+            self._welcome(name, fork.round + 1)
+        self.base_loss = self._first_look()
+        kept, config = parent_of(fork), self.config
+        self.model = self.model.taken_over(kept.adapter, kept.delta)
+        self.own, self.trained_by = dict(kept.own), set(kept.state["trained_by"])
+        self._take_over_memory(kept, fork)
+        lost = self._resize(fork.round + 1)
+        if lost:
+            self.stream.emit(ev.Warned(f"rank {kept.adapter.rank} to {self.model.adapter.rank}: {lost:.1%} of it lost"))
+        self._give_back_own()
+        loss = self._evaluate(_RoundSums(fork.round), self._measured())
+        losses = kept.state["train_loss"], loss
+        self._save(fork.round, *losses)
+        names, asked = self.organizations, self.steering.outstanding()
+        reason = f"forked from {fork.folder.name}"
+        told = run_continued(fork.round, reason, names, config, self.model.adapter, asked, losses)
+        self.stream.emit(told)
+        self._rounds_from(fork.round + 1)
+
+    def _take_over_memory(self, kept: Checkpoint, fork: Fork) -> None:
+        """Take over what the parent's server kept, or say that there is none of it."""
+        optimizer = self.config.federation.server_optimizer
+        before = kept.state["config"]["federation"]["server_optimizer"]
+        if optimizer == before and is_full(fork.folder, fork.round):
+            self.server_memory = kept.server
+        elif optimizer != "none":
+            why = "was let go of" if optimizer == before else f"is {before}'s"
+            said = f"{optimizer} starts anew: what the server kept of round {fork.round} of {fork.folder.name} {why}"
+            self.stream.emit(ev.Warned(said))
+
+    def _give_back_own(self) -> None:
+        """Put back what organizations keep that never leaves them: their process is this one."""
+        for name in sorted(self.own.keys() & set(self.organizations)):
+            self.server.holds(name, self.model.version)
+            state = self.grid.state(self.server.node(name))
+            keep_adapter(state, self.own[name], self.model.delta, self.model.version)
+
+    def _rounds_from(self, round: int) -> None:
         while self._goes_on(round) and self._boundary(round):
             self._one_round(round)
             round += 1
@@ -287,22 +293,24 @@ class RoundLoop:
         replies = self._train({name: self._own_plan(plan, name) for name in names}, sums)
         lost, train_loss = self._aggregate(round, replies)
         eval_loss = self._evaluate(sums, self._measured())
-        self._save(round, train_loss, eval_loss)
-        seconds = time.monotonic() - started - (self.steering.paused_seconds - paused)
-        self.stream.emit(
-            ev.RoundFinished(
-                round,
-                rounds,
-                train_loss,
-                eval_loss,
-                sums.bytes_up,
-                sums.bytes_down,
-                seconds,
-                sums.tokens,
-                lost,
-                tuple(sorted(replies)),
-            )
+
+        def seconds() -> float:
+            return time.monotonic() - started - (self.steering.paused_seconds - paused)
+
+        finished = ev.RoundFinished(
+            round,
+            rounds,
+            train_loss,
+            eval_loss,
+            sums.bytes_up,
+            sums.bytes_down,
+            seconds(),
+            sums.tokens,
+            lost,
+            tuple(sorted(replies)),
         )
+        self._save(round, train_loss, eval_loss, finished, self.steering.paused_seconds > paused)
+        self.stream.emit(replace(finished, seconds=seconds()))
 
     def _sample(self, round: int) -> tuple[str, ...]:
         federation = self.config.federation
@@ -445,24 +453,65 @@ class RoundLoop:
                 self.stream.emit(ev.OrgEvaluated(name, round, reply.loss, reply.tokens, answer.bytes_down))
         return sum(answer.bytes_down for answer in answers)
 
-    def _save(self, round: int, train_loss: float | None, eval_loss: float | None) -> None:
-        """Write the round's checkpoint."""
+    def _save(
+        self,
+        round: int,
+        train_loss: float | None,
+        eval_loss: float | None,
+        finished: ev.RoundFinished | None = None,
+        paused: bool = False,
+    ) -> None:
+        """Write the round's checkpoint; where that cannot be done, wait for the operator, or fail."""
         started = time.monotonic()
-        state = {
-            "run": self.folder.name,
-            "rounds": self.config.federation.rounds,
-            "aggregation": self.config.federation.aggregation,
-            "organizations": self.organizations,
-            "trained_by": sorted(self.trained_by),
-            "modules": list(self.model.adapter.factors),
-            "train_loss": train_loss,
-            "eval_loss": eval_loss,
-        }
-        size = checkpoint.write(
-            self.folder, Checkpoint(round, self.model.adapter, state, self.server_memory, self.model.delta, self.own)
-        )
+        while True:
+            state = self._standing(round, train_loss, eval_loss, finished, paused).state()
+            kept = Checkpoint(round, self.model.adapter, state, self.server_memory, self.model.delta, self.own)
+            try:
+                # A checkpoint never knows more than the journal, whatever ends the machine.
+                self.stream.sync()
+                size = checkpoint.write(self.folder, kept)
+                break
+            except OSError as error:
+                where = error.filename or self.folder / checkpoint.FOLDER
+                trouble = f"checkpoint of round {round} cannot be written: {error.strerror or error} ({where})"
+                if not self.patient or self.steering.finish_asked:
+                    raise RoundError(trouble) from None
+                self.steering.wait_by_itself(trouble)
+        self.keeping.wrote(round, state, self._best(round, eval_loss))
         path = f"{checkpoint.FOLDER}/{checkpoint.name(round)}"
         self.stream.emit(ev.CheckpointWritten(round, path, size, time.monotonic() - started))
+
+    def _standing(
+        self,
+        round: int,
+        train_loss: float | None,
+        eval_loss: float | None,
+        finished: ev.RoundFinished | None,
+        paused: bool,
+    ) -> Standing:
+        turned = any(mark.round == round for mark in self.stream.state.marks)
+        return Standing(
+            run=self.folder.name,
+            config=self.config,
+            organizations=self.organizations,
+            trained_by=self.trained_by,
+            modules=list(self.model.adapter.factors),
+            train_loss=train_loss,
+            eval_loss=eval_loss,
+            base_loss=self.base_loss,
+            outstanding=self.steering.outstanding(),
+            finished=finished,
+            cohort=self.stream.state.cohort,
+            lanes=len(self.prepared.bases),
+            marks=[mark for mark, holds in (("knob", turned), ("pause", paused)) if holds],
+        )
+
+    def _best(self, round: int, eval_loss: float | None) -> int | None:
+        """Give the round with the lowest hold-out loss so far, this one included."""
+        best = self.stream.state.best
+        if best is None or best.eval_loss is None or (eval_loss is not None and eval_loss < best.eval_loss):
+            return round
+        return best.round
 
 
 def plan_of(config: Config, round: int) -> LocalTraining:

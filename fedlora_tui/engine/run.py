@@ -9,19 +9,21 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedlora_tui.config import RULES, Config, to_mapping
+from fedlora_tui.config import RULES, Config, resolved, to_mapping
 from fedlora_tui.engine import folder as run_folder
 from fedlora_tui.engine.course import Course, Entrant, run_id
 from fedlora_tui.engine.knobs import Change
+from fedlora_tui.engine.lock import Lock
+from fedlora_tui.engine.past import Fork, Past, as_turned, look_back, parent_of, run_continued, stood_by
 from fedlora_tui.engine.steering import Steering, Stopped, Terms
 from fedlora_tui.engine.stream import Inbox, Reader, Stream
 from fedlora_tui.errors import UserError
-from fedlora_tui.organizations.roster import call_roster
+from fedlora_tui.organizations.roster import Roster, call_roster
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.commands import Command, Export
 from fedlora_tui.protocol.events import Record
@@ -43,11 +45,20 @@ class Manner:
     """How a run behaves toward whoever started it.
 
     `patient`: a run that pauses by itself waits for the operator; else it fails. `on_folder` is told of the run's
-    folder as soon as it exists.
+    folder as soon as it exists. `tells_past`: a run that goes on is drained with what its journal holds already.
     """
 
     patient: bool = True
     on_folder: Callable[[Path], None] = lambda folder: None
+    tells_past: bool = False
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins, if not at the base alone: with a run's own folder, or with a round of another run."""
+
+    continues: Path | None = None
+    fork: Fork | None = None
 
 
 class Run:
@@ -60,8 +71,12 @@ class Run:
         clock: Callable[[], float] = time.time,
         course: Course | None = None,
         place: int = 0,
+        start: Start | None = None,
     ) -> None:
         """A run of a race has its place on a course that it shares."""
+        self._from = start or Start()
+        self._past: Past | None = None
+        self._lock: Lock | None = None
         self.config = config
         self._course, self._place = course or Course(), place
         self.manner = manner or Manner()
@@ -134,6 +149,8 @@ class Run:
         if self._log is not None:
             logging.getLogger().removeHandler(self._log)
             self._log.close()
+        if self._lock is not None:
+            self._lock.close()
 
     def _work(self) -> None:
         _name_thread()
@@ -156,17 +173,32 @@ class Run:
             for stage in ("device", "base", "organizations", "first look"):
                 self._say(ev.Preparing(stage, "waiting"))
             self._say(ev.Preparing("configuration", "done", f"{len(RULES)} keys, {len(self.config.given)} set"))
-            run_folder.check_writable(Path(self.config.runs.dir))
+            if self._from.continues is None:
+                run_folder.check_writable(Path(self.config.runs.dir))
+            else:
+                self._lock = Lock(self._from.continues)
             roster = call_roster(self.config)
             self._say(ev.Preparing("device", "working", "loading torch"))
-
-            return self._course.prepare(self.config, roster, self._say)
+            return self._prepared(roster)
         except (UserError, Stopped) as refused:
             self._refusal = str(refused)
         except Exception as error:
             logger.exception("preparing")
             self._refusal = f"cannot start: {_in_words(error)}"
         return None
+
+    def _prepared(self, roster: Roster) -> Prepared:
+        """Prepare, in the way of the run that this one goes on with, where there is one."""
+        if self._from.continues is not None:
+            self._past = look_back(self._from.continues)
+            roster = replace(roster, names=self._past.organizations)
+            return self._course.prepare(self.config, roster, self._say, stood_by(self._past.state))
+        if self._from.fork is None:
+            return self._course.prepare(self.config, roster, self._say)
+        roster = replace(roster, names=tuple(parent_of(self._from.fork).state["organizations"]))
+        prepared = self._course.prepare(self.config, roster, self._say)
+        # How many a source deals its text to stays as it was, whoever came or went since.
+        return replace(prepared, config=resolved(prepared.config, self.config.federation.organizations))
 
     def _untold(self, error: Exception) -> None:
         """End a run whose folder or journal cannot be written (a full disk): its readers hear of it all the same."""
@@ -183,6 +215,12 @@ class Run:
         self._stream.mention(stage)
 
     def _go(self, prepared: Prepared) -> None:
+        if self._from.continues is not None:
+            self.folder = self._from.continues
+            self._keep_log(self.folder)
+            self.manner.on_folder(self.folder)
+            self._through(prepared)
+            return
         try:
             self.folder = run_folder.create(Path(self.config.runs.dir), self.config.runs.name, self._stream.clock())
         except UserError as refused:
@@ -196,6 +234,10 @@ class Run:
             self.close()
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
+        self._through(prepared)
+
+    def _through(self, prepared: Prepared) -> None:
+        """Go through the rounds, and tell how that ended."""
         began = time.monotonic()
         with self._telemetry(prepared):
             try:
@@ -216,6 +258,7 @@ class Run:
 
     def _furnish(self, folder: Path) -> None:
         """Put into a new folder what a run needs before its first event."""
+        self._lock = Lock(folder)
         self._keep_log(folder)
         self.manner.on_folder(folder)
         run_folder.write_config(folder, self.config)
@@ -225,17 +268,47 @@ class Run:
         from fedlora_tui.federation.server_app import serve
 
         assert self.folder is not None
-        self._stream.emit(_run_started(prepared, self.folder))
-        for warning in prepared.warnings:
-            self._stream.emit(warning)
-        self._steering.open(self._terms(prepared), prepared.organizations, prepared.config.federation.rounds)
+        if self._past is None:
+            self._stream.emit(_run_started(prepared, self.folder, self._from.fork))
+            for warning in prepared.warnings:
+                self._stream.emit(warning)
+            self._steering.open(self._terms(prepared), prepared.organizations, prepared.config.federation.rounds)
+        else:
+            self._take_up(prepared, self._past, self.folder)
         loop = self._loop(prepared, self.folder)
         self._now = lambda: loop.config
         with _set_aside():
-            serve(loop.grid, loop.run)
+            serve(loop.grid, self._first_step(loop))
+
+    def _take_up(self, prepared: Prepared, past: Past, folder: Path) -> None:
+        """Take up the journal of a run that goes on, and what was asked of it."""
+        mended = self._stream.open_journal(folder)
+        self._stream.take_up(past.records, self._inbox.put if self.manner.tells_past else None)
+        if mended:
+            self._stream.emit(ev.Warned(f"the journal's last line was torn: {mended} bytes of it were cut off"))
+        for warning in past.warnings:
+            self._stream.emit(ev.Warned(warning))
+        if past.told is not None:
+            self._stream.emit(past.told)
+        config = as_turned(self.config, past.state)
+        adapter = past.checkpoint.adapter if past.checkpoint is not None else prepared.adapter
+        self._stream.emit(run_continued(past.round, past.reason, past.organizations, config, adapter, past.outstanding))
+        self._now = lambda: config
+        self._steering.open(self._terms(prepared), past.organizations, config.federation.rounds, past.outstanding)
+        self._steering.tell_outstanding()
+
+    def _first_step(self, loop: RoundLoop) -> Callable[[], None]:
+        """Give what the run begins with: the base alone, a round of its own, or one of another run."""
+        past, fork = self._past, self._from.fork
+        if past is not None and past.checkpoint is not None:
+            loop.restore(past.checkpoint)
+            return partial(loop.go_on, past.round)
+        fork = fork if past is None else past.parent
+        return loop.run if fork is None else partial(loop.begin_fork, fork)
 
     def _loop(self, prepared: Prepared, folder: Path) -> RoundLoop:
-        from fedlora_tui.engine.rounds import RoundLoop, Watching
+        from fedlora_tui.engine.rounds import RoundLoop
+        from fedlora_tui.engine.watching import Watching
         from fedlora_tui.federation.client_app import ClientSide
         from fedlora_tui.federation.messages import AdapterSpec
         from fedlora_tui.federation.server_app import Server
@@ -262,6 +335,7 @@ class Run:
             export=lambda command: self._export(command, prepared),
             config=lambda: self._now(),
             come_to_round=partial(self._course.come_to_round, self._place),
+            patient=self.manner.patient,
         )
 
     def _cannot_export(self, command: Export) -> str | None:
@@ -366,7 +440,7 @@ def log_to_files_alone() -> None:
     logging.captureWarnings(True)
 
 
-def _run_started(prepared: Prepared, folder: Path) -> ev.RunStarted:
+def _run_started(prepared: Prepared, folder: Path, fork: Fork | None) -> ev.RunStarted:
     from fedlora_tui.engine.workable import rank_terms
 
     config, base = prepared.config, prepared.base
@@ -389,6 +463,8 @@ def _run_started(prepared: Prepared, folder: Path) -> ev.RunStarted:
         folder=str(folder),
         keeps_rank=keeps_rank,
         unequal_ranks=unequal_ranks,
+        parent=fork.folder.name if fork is not None else "",
+        parent_round=fork.round if fork is not None else None,
     )
 
 

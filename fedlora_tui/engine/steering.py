@@ -14,7 +14,7 @@ from typing import Any
 
 from fedlora_tui.config import Config
 from fedlora_tui.engine.gate import Gate
-from fedlora_tui.engine.knobs import KEYS, Change, refused, setting, turned
+from fedlora_tui.engine.knobs import KEYS, Change, change_of, refused, setting, turned
 from fedlora_tui.engine.stream import Stream
 from fedlora_tui.protocol import commands as ask
 from fedlora_tui.protocol import events as ev
@@ -22,6 +22,10 @@ from fedlora_tui.protocol import events as ev
 
 class Stopped(Exception):
     """Raised in the worker, between two local steps, when the run is to end now."""
+
+
+class Unwritable(Exception):
+    """Raised in the worker of a run that nobody steers when its journal cannot be written."""
 
 
 class Refusal(Exception):
@@ -33,7 +37,8 @@ class Terms:
     """What steering has to know of a run to answer: what a round needs, who could join, what can be exported.
 
     `cannot_export` says why an export is impossible, None where it is not; `export` does it, in a thread of its own.
-    `config` tells how the run is set now; `come_to_round` waits for the other runs of a race before each round.
+    `config` tells how the run is set now; `come_to_round` waits for the other runs of a race before each round. A run
+    that is not `patient` fails where it would pause by itself.
     """
 
     min_organizations: int
@@ -43,6 +48,20 @@ class Terms:
     export: Callable[[ask.Export], None]
     config: Callable[[], Config]
     come_to_round: Callable[[], None] = lambda: None
+    patient: bool = True
+
+
+@dataclass(frozen=True)
+class Outstanding:
+    """What was asked of a run and is not done yet, in and after `round`; `seq` is the last record that it knows of.
+
+    `finish` is the round after which an early end was asked for, None where it was not.
+    """
+
+    round: int
+    seq: int = 0
+    waiting: tuple[ev.Waiting, ...] = ()
+    finish: int | None = None
 
 
 @dataclass
@@ -66,6 +85,7 @@ class Steering:
         self._present: tuple[str, ...] = ()
         self._round = 0
         self._rounds = 0
+        self._finishes = 0
         self._wishes = _Wishes()
         self._paused_since: float | None = None
         self._pause_reason = ""
@@ -73,10 +93,37 @@ class Steering:
         self._over = False
         self._changed = self._gate.changed
 
-    def open(self, terms: Terms, present: Collection[str], rounds: int) -> None:
-        """Begin to take commands: the run is prepared."""
+    def open(self, terms: Terms, present: Collection[str], rounds: int, then: Outstanding | None = None) -> None:
+        """Begin to take commands: the run is prepared. `then` is where a run that goes on stood."""
         with self._changed:
             self._terms, self._present, self._rounds = terms, tuple(present), rounds
+            if then is not None:
+                self._round, self._reached = then.round, (then.round, 0)
+                self._wishes.waiting = [change_of(waiting) for waiting in then.waiting]
+                self._wishes.finish, self._finishes = then.finish is not None, then.finish or 0
+
+    def tell_outstanding(self) -> None:
+        """Tell what waits in a run that goes on, where it shows elsewhere than among the changes."""
+        with self._changed:
+            for change in self._wishes.waiting:
+                if change.command in ("add", "drop"):
+                    self._tell_coming(change, change.round)
+            if self._wishes.finish:
+                self._stream.emit(ev.RunFinishing(self._finishes, "asked for"))
+
+    def _tell_coming(self, change: Change, round: int) -> None:
+        state, verb = ("joining", "joins") if change.command == "add" else ("leaving", "leaves")
+        self._stream.emit(ev.OrgState(change.org, state, round, f"{verb} at round {round}"))
+
+    def outstanding(self) -> Outstanding:
+        """Give what was asked for and is not done yet; every command up to `seq` is in it or done."""
+        with self._changed:
+            waiting = [
+                ev.Waiting(change.command, change.value, change.round or self._round + 1)
+                for change in self._wishes.waiting
+            ]
+            finish = self._round if self._wishes.finish else None
+            return Outstanding(self._round, self._stream.seq, tuple(waiting), finish)
 
     def close(self) -> None:
         """The run is over: only exports are taken from now on."""
@@ -100,9 +147,19 @@ class Steering:
         """Pause here for as long as the operator wants, and raise Stopped when the run is to end."""
         with self._changed:
             self._reached = (round, step)
+            self._look_at_the_journal()
             if self._wishes.pause and self._wishes.stop is None:
                 self._wait_paused()
             self._raise_if_stopped()
+
+    def _look_at_the_journal(self) -> None:
+        """Pause by itself, or fail where nobody steers, while the journal cannot be written."""
+        trouble = self._stream.trouble
+        if not trouble or self._terms is None or self._wishes.stop is not None:
+            return
+        if not self._terms.patient:
+            raise Unwritable(trouble)
+        self._wishes.pause, self._pause_reason = True, trouble
 
     def rest(self) -> None:
         """The worker waits for other runs before it goes on: it is paused when one of them is."""
@@ -123,9 +180,12 @@ class Steering:
         with self._changed:
             self.between(round, 0)
             self._round = round
+            changes = [change for change in self._wishes.waiting if change.round <= round]
+            later = [change for change in self._wishes.waiting if change.round > round]
             # From here on these changes are made: a command that comes while they are being made builds on them.
+            self._wishes.waiting = changes
             self._present = tuple(sorted(self._coming()))
-            changes, self._wishes.waiting = self._wishes.waiting, []
+            self._wishes.waiting = later
             return changes
 
     def take_rounds(self) -> list[Change]:
@@ -151,6 +211,12 @@ class Steering:
         with self._changed:
             self._round = round - 1
             self._reached = (round, 0)
+            self._finishes = 0
+            self.wait_by_itself(reason)
+
+    def wait_by_itself(self, reason: str) -> None:
+        """Pause by itself until the operator has put it right and resumes, or asks for the end."""
+        with self._changed:
             self._wishes.pause, self._pause_reason = True, reason
             self._wait_paused()
             self._raise_if_stopped()
@@ -164,7 +230,7 @@ class Steering:
     def finish_asked(self) -> bool:
         """True when no further round is to start."""
         with self._changed:
-            return self._wishes.finish
+            return self._wishes.finish and self._round >= self._finishes
 
     @property
     def stop_reason(self) -> str | None:
@@ -229,6 +295,8 @@ class Steering:
         coming = len(self._coming())
         if coming < need:
             raise Refusal(f"a round needs {need} organizations, {coming} would be here: add one first")
+        if not self._stream.written():
+            raise Refusal(f"{self._stream.trouble}: put it right first")
         self._acknowledge(command)
         self._go_on()
 
@@ -243,7 +311,7 @@ class Steering:
             raise Refusal(f"{name} takes part already")
         self._wishes.waiting.append(Change("add", name))
         self._acknowledge(ask.AddOrganization(name), round)
-        self._stream.emit(ev.OrgState(name, "joining", round, f"joins at round {round}"))
+        self._tell_coming(Change("add", name), round)
 
     def _drop(self, command: ask.DropOrganization) -> None:
         need = self._goes_on().min_organizations
@@ -257,7 +325,7 @@ class Steering:
             raise Refusal(f"a round needs {need} (federation.min_organizations)")
         self._wishes.waiting.append(Change("drop", command.org))
         self._acknowledge(command, round)
-        self._stream.emit(ev.OrgState(command.org, "leaving", round, f"leaves at round {round}"))
+        self._tell_coming(Change("drop", command.org), round)
 
     def _turn(self, command: ask.Command) -> None:
         terms = self._goes_on()

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from fedlora_tui.engine.journal import Journal
-from fedlora_tui.protocol.events import UNRECORDED, Event, Record, TrainStep, finite
+from fedlora_tui.engine.journal import NAME, Journal
+from fedlora_tui.protocol.events import (
+    UNRECORDED,
+    Event,
+    Record,
+    RunFailed,
+    RunFinished,
+    RunStopped,
+    TrainStep,
+    finite,
+)
 from fedlora_tui.protocol.state import RunState, apply
 
 Reader = Callable[[Record], None]
@@ -24,6 +34,8 @@ class Stream:
         self._lock = threading.RLock()
         self._readers: list[Reader] = []
         self._journal: Journal | None = None
+        self._unwritten: list[Record] = []
+        self._trouble = ""
         self._seq = 0
 
     def subscribe(self, reader: Reader) -> None:
@@ -31,14 +43,52 @@ class Stream:
         with self._lock:
             self._readers.append(reader)
 
-    def open_journal(self, folder: Path) -> None:
-        """Journal every event from now on."""
+    def open_journal(self, folder: Path) -> int:
+        """Journal every event from now on; give the bytes of a torn last line that was cut off for it."""
         with self._lock:
             self._journal = Journal(folder)
+            return self._journal.mended
+
+    def take_up(self, past: Iterable[Record], reader: Reader | None = None) -> None:
+        """Go on after the records of a journal: they are folded, and one reader is told of them, too.
+
+        It is not told of earlier ends, for it would take the run for over until it hears that it goes on.
+        """
+        with self._lock:
+            for record in past:
+                self._seq = record.seq
+                self.state = apply(self.state, record)
+                if reader is not None and not isinstance(record.event, RunFinished | RunStopped | RunFailed):
+                    reader(record)
+
+    @property
+    def seq(self) -> int:
+        """The number of the last record."""
+        with self._lock:
+            return self._seq
+
+    @property
+    def trouble(self) -> str:
+        """Why the journal cannot be written, in words; empty where it can."""
+        return self._trouble
+
+    def sync(self) -> None:
+        """Wait until the journal is on the disk. Raises OSError."""
+        with self._lock:
+            if self._journal is not None and not self._try_to_write():
+                raise OSError(errno.EIO, self._trouble)
+            if self._journal is not None:
+                self._journal.sync()
+
+    def written(self) -> bool:
+        """Write what could not be written before; True where nothing is left."""
+        with self._lock:
+            return self._try_to_write()
 
     def close_journal(self) -> None:
         """Close the journal; what is emitted later is seen by readers alone."""
         with self._lock:
+            self._try_to_write()
             journal, self._journal = self._journal, None
             if journal is not None:
                 journal.close()
@@ -62,14 +112,32 @@ class Stream:
             self._readers.clear()
 
     def emit(self, event: Event) -> Record:
-        """Number an event, journal it, and hand it out; numbers that are not finite become None for every reader."""
+        """Number an event, journal it, and hand it out; numbers that are not finite become None for every reader.
+
+        Where the journal cannot be written, readers are told all the same: the run is in `trouble`, and what was told
+        is written, in order, as soon as that is possible.
+        """
         with self._lock:
             record = Record(self._seq + 1, self.clock(), finite(event))
             if self._journal is not None:
-                self._journal.append(record)
+                self._unwritten.append(record)
+                self._try_to_write()
             self._seq = record.seq
             self._hand_out(record)
             return record
+
+    def _try_to_write(self) -> bool:
+        if self._journal is None:
+            return True
+        try:
+            while self._unwritten:
+                self._journal.append(self._unwritten[0])
+                del self._unwritten[0]
+        except OSError as error:
+            self._trouble = f"the journal cannot be written: {error.strerror or error} ({error.filename or NAME})"
+            return False
+        self._trouble = ""
+        return True
 
     def mention(self, event: Event) -> None:
         """Hand out an event that belongs in no journal: what is said before the run's folder exists."""

@@ -346,6 +346,14 @@ def kept_adapter(state: RecordDict, spec: AdapterSpec) -> Adapter:
     return decode(held, spec)
 
 
+def keep_adapter(state: RecordDict, adapter: Adapter, delta: BaseDelta, version: int) -> None:
+    """Put back into an organization's state what it kept when its process ended."""
+    state[HELD] = encode(adapter)
+    state[HELD_VERSION] = MetricRecord({VERSION: version})
+    if delta.factors:
+        state[HELD_DELTA] = encode_delta(delta)
+
+
 def _keep_b(context: Context, adapter: Adapter) -> None:
     """Keep an organization's own B beside the A that it was sent."""
     held = context.state[HELD]

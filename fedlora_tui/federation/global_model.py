@@ -47,6 +47,13 @@ class GlobalModel:
             return GlobalModel(version, adapter, delta, changed, {}, version)
         return GlobalModel(version, adapter, delta, changed, {**self.parts, version: part}, self.whole_since)
 
+    def taken_over(self, adapter: Adapter, delta: BaseDelta) -> GlobalModel:
+        """Give the model of another run as the next version of this one: everybody lacks all of it."""
+        version = self.version + 1
+        return GlobalModel(
+            version, adapter, delta, dict.fromkeys(SUFFIXES, version), {}, version if delta.factors else 0
+        )
+
     def resized(self, adapter: Adapter) -> GlobalModel:
         """Give the model with its adapter at another rank: a version of which everybody lacks both factors."""
         version = self.version + 1

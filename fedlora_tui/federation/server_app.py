@@ -70,6 +70,10 @@ class Server:
         self._nodes[organization] = node
         self._held.pop(organization, None)
 
+    def holds(self, organization: str, version: int) -> None:
+        """Know of an organization that it holds a version: it was there before this server was."""
+        self._held[organization] = version
+
     def node(self, organization: str) -> int:
         """Give the node that an organization is."""
         return self._nodes[organization]

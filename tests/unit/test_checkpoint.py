@@ -42,7 +42,7 @@ def test_a_checkpoint_is_read_back_bit_for_bit_in_the_models_order(tmp_path):
     assert {key: again.state[key] for key in state()} == state()
     assert again.state["train_loss"] is None
     folder = tmp_path / "checkpoints" / "round-0007"
-    assert sorted(file.name for file in folder.iterdir()) == ["adapter.safetensors", "state.json"]
+    assert sorted(file.name for file in folder.iterdir()) == ["SHA256SUMS", "adapter.safetensors", "state.json"]
     assert size == sum(file.stat().st_size for file in folder.iterdir())
 
 

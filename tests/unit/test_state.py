@@ -321,6 +321,9 @@ def value_of(field, hint):
         return st.lists(names, max_size=3).map(tuple)
     if field == "state":
         return st.sampled_from(["waiting", "joining", "leaving", "testing", "fault", "working", "done"])
+    if field == "waiting":
+        change = st.builds(ev.Waiting, st.sampled_from(["add", "rank"]), names, st.integers(-2, 40))
+        return st.lists(change, max_size=2).map(tuple)
     if field == "gpus":
         return st.just(())
     if field == "command":
