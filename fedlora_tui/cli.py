@@ -123,6 +123,45 @@ def _export_parser() -> _Parser:
     return parser
 
 
+RUN_HELP = "id or path of a run (newest by default)"
+
+
+def _resume_parser() -> _Parser:
+    parser = _Parser(f"{PROGRAM} resume", description="Go on with a run that ended early, to the same result.")
+    parser.add_argument("run", nargs="?", metavar="RUN", help=RUN_HELP)
+    _with_face(parser)
+    parser.add_argument("--runs-dir", default=None, metavar="DIR", help="folder of run folders")
+    return parser
+
+
+def _fork_parser() -> _Parser:
+    parser = _Parser(f"{PROGRAM} fork", description="Begin a run with a finished round of another one, with changes.")
+    parser.add_argument("run", nargs="?", metavar="RUN", help=RUN_HELP)
+    parser.add_argument("--round", type=_positive, required=True, metavar="N", help="the round to begin with")
+    _with_face(parser)
+    parser.add_argument("--runs-dir", default=None, metavar="DIR", help="folder of run folders")
+    shared: dict[str, Any] = {"action": _Keep, "dest": "settings", "default": []}
+    parser.add_argument("--set", metavar="SECTION.KEY=VALUE", help="change one key (repeatable)", **shared)
+    for flag in ("--rounds", "--rank", "--name"):
+        name, value, text = SHORT_FORMS[flag]
+        parser.add_argument(flag, metavar=value, help=f"{text} ({name})", const=name, **shared)
+    return parser
+
+
+def _with_face(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--console", action="store_true", help="with a console; else as fedlora-tui run does it")
+    parser.add_argument("--ascii", action="store_true", help="draw with plain characters only")
+    parser.add_argument("--json", action="store_true", help="put every further event on stdout, a line of JSON each")
+    parser.add_argument("--wait", action="store_true", help="a run that pauses by itself waits instead of failing")
+
+
+def _runs_parser() -> _Parser:
+    parser = _Parser(f"{PROGRAM} runs", description="The runs of a folder, the newest first.")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a run, a line each")
+    parser.add_argument("--runs-dir", default=None, metavar="DIR", help="folder of run folders")
+    return parser
+
+
 def _doctor_parser() -> _Parser:
     parser = _Parser(f"{PROGRAM} doctor", description="What this machine has, what would be slow, what is missing.")
     parser.add_argument("--data", action="store_true", help="instead, count the text that a run here would train on")
@@ -293,6 +332,41 @@ def _export(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _resume(arguments: argparse.Namespace) -> int:
+    from fedlora_tui.resume_command import continued, finished
+
+    runs = _runs_dir(arguments)
+    done = finished(runs, arguments.run)
+    if done is not None:
+        print(f"{PROGRAM}: {done}", file=sys.stderr, flush=True)
+        return 0
+    return _through(continued(runs, arguments.run), arguments)
+
+
+def _fork(arguments: argparse.Namespace) -> int:
+    from fedlora_tui.resume_command import forked
+
+    return _through(forked(_runs_dir(arguments), arguments.run, arguments.round, arguments.settings), arguments)
+
+
+def _through(given: list[Entry], arguments: argparse.Namespace) -> int:
+    """Go through a run with the face that was asked for."""
+    if arguments.console:
+        from fedlora_tui.console_run import run_with_console
+
+        return run_with_console(given, arguments.ascii)
+    from fedlora_tui.headless import run_headless
+
+    return run_headless(given, json_lines=arguments.json, patient=arguments.wait)
+
+
+def _runs(arguments: argparse.Namespace) -> int:
+    from fedlora_tui.runs_command import print_runs
+
+    print_runs(_runs_dir(arguments), arguments.json)
+    return 0
+
+
 def _doctor(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
@@ -350,6 +424,9 @@ Command = tuple[Callable[[], _Parser], Callable[[argparse.Namespace], int], str]
 COMMANDS: dict[str, Command] = {
     CONSOLE: (_console_parser, _console, "console and run, starting at once"),
     "run": (_run_parser, _run, "the same run with no terminal; --json puts every event on stdout"),
+    "resume": (_resume_parser, _resume, "go on with a run that was stopped, failed or killed, to the same result"),
+    "runs": (_runs_parser, _runs, "the list of runs: state, round, losses; --json: an object a line"),
+    "fork": (_fork_parser, _fork, "begin a run with a finished round of another one, with changes"),
     "export": (_export_parser, _export, "write a finished round's adapter, or a merged model"),
     "bench": (_bench_parser, _bench, "measure a claim on this machine: quality, robust, speed, rounds, console"),
     "doctor": (_doctor_parser, _doctor, "what this machine has and what is missing; --data: your text in counts"),

@@ -40,7 +40,9 @@ def run_with_console(given: Sequence[Entry], ascii_only: bool) -> int:
     terminated = _end_on_termination()
     with tempfile.TemporaryDirectory(prefix="fedlora-tui-") as waiting_room:
         early = Path(waiting_room) / LOG
-        race = Race(with_readers(given), Manner(on_folder=lambda folder: _move_output(early, folder / LOG)))
+        race = Race(
+            with_readers(given), Manner(on_folder=lambda folder: _move_output(early, folder / LOG), tells_past=True)
+        )
         result = run_console(race.racers, _options(given[0].config, ascii_only), early)
         if result.refusal is not None:
             raise UserError(result.refusal)

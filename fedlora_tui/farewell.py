@@ -68,8 +68,10 @@ def farewell(state: RunState, glyphs: Glyphs = UNICODE) -> str:
     lines = [f"  {started.run} {'was finished early' if early else _ending(state)}{reason}: round {rounds}, {losses}"]
     checkpoint = f"   checkpoint round-{state.checkpoint.round:04d}" if state.checkpoint else ""
     lines.append(f"    files   {started.folder}{checkpoint}")
+    where = started.run if Path(started.folder).parent == Path("runs") else shlex.quote(started.folder)
+    if state.phase in ("failed", "stopped"):
+        lines.append(f"    go on   fedlora-tui resume {where}")
     if any(row.round > 0 for row in state.history):
-        where = started.run if Path(started.folder).parent == Path("runs") else shlex.quote(started.folder)
         lines.append(f"    export  fedlora-tui export {where}")
     if state.phase == "failed":
         lines.append(f"    why     {started.folder}/engine.log")

@@ -32,6 +32,15 @@ class Fork:
 
 
 @dataclass(frozen=True)
+class Losses:
+    """A round's losses: of training, of what it left behind on the hold-outs, and of the base alone on them."""
+
+    train: float | None = None
+    evaluated: float | None = None
+    base: float | None = None
+
+
+@dataclass(frozen=True)
 class Past:
     """Where a run goes on: after the round of its checkpoint, or from its begin where it has none.
 
@@ -57,6 +66,11 @@ class Past:
     def organizations(self) -> tuple[str, ...]:
         """Who takes part: of a run without a checkpoint, who began it."""
         return tuple(self.state.get("organizations", self.started.orgs))
+
+    @property
+    def losses(self) -> Losses:
+        """The losses of that round."""
+        return Losses(*(self.state.get(name) for name in ("train_loss", "eval_loss", "base_loss")))
 
     @property
     def state(self) -> Mapping[str, Any]:
@@ -148,9 +162,9 @@ def run_continued(
     config: Config,
     adapter: Adapter,
     outstanding: Outstanding,
-    losses: tuple[float | None, float | None] = (None, None),
+    losses: Losses,
 ) -> ev.RunContinued:
-    """Tell how a run stands that goes on; losses (train, eval) where its journal lacks that round."""
+    """Tell how a run stands that goes on."""
     from fedlora_tui.engine.workable import rank_terms
 
     keeps_rank, unequal_ranks = rank_terms(config)
@@ -167,8 +181,9 @@ def run_continued(
         keeps_rank=keeps_rank,
         unequal_ranks=unequal_ranks,
         waiting=outstanding.waiting,
-        train_loss=losses[0],
-        eval_loss=losses[1],
+        train_loss=losses.train,
+        eval_loss=losses.evaluated,
+        base_loss=losses.base,
     )
 
 

@@ -18,7 +18,7 @@ from fedlora_tui.engine import checkpoint
 from fedlora_tui.engine.checkpoint import Checkpoint, is_full
 from fedlora_tui.engine.keeping import Keeping, Standing
 from fedlora_tui.engine.knobs import KEYS, Change, setting, turned
-from fedlora_tui.engine.past import Fork, as_turned, parent_of, run_continued
+from fedlora_tui.engine.past import Fork, Losses, as_turned, parent_of, run_continued
 from fedlora_tui.engine.prepare import Counts, Prepared
 from fedlora_tui.engine.sampling import measured, sampled
 from fedlora_tui.engine.steering import Steering
@@ -121,8 +121,8 @@ class RoundLoop:
             self.stream.emit(ev.Warned(f"rank {kept.adapter.rank} to {self.model.adapter.rank}: {lost:.1%} of it lost"))
         self._give_back_own()
         loss = self._evaluate(_RoundSums(fork.round), self._measured())
-        losses = kept.state["train_loss"], loss
-        self._save(fork.round, *losses)
+        losses = Losses(kept.state["train_loss"], loss, self.base_loss)
+        self._save(fork.round, losses.train, losses.evaluated)
         names, asked = self.organizations, self.steering.outstanding()
         reason = f"forked from {fork.folder.name}"
         told = run_continued(fork.round, reason, names, config, self.model.adapter, asked, losses)
@@ -308,6 +308,7 @@ class RoundLoop:
             sums.tokens,
             lost,
             tuple(sorted(replies)),
+            self.base_loss,
         )
         self._save(round, train_loss, eval_loss, finished, self.steering.paused_seconds > paused)
         self.stream.emit(replace(finished, seconds=seconds()))

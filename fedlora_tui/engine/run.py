@@ -292,9 +292,10 @@ class Run:
             self._stream.emit(past.told)
         config = as_turned(self.config, past.state)
         adapter = past.checkpoint.adapter if past.checkpoint is not None else prepared.adapter
-        self._stream.emit(run_continued(past.round, past.reason, past.organizations, config, adapter, past.outstanding))
+        names, asked = past.organizations, past.outstanding
+        self._stream.emit(run_continued(past.round, past.reason, names, config, adapter, asked, past.losses))
         self._now = lambda: config
-        self._steering.open(self._terms(prepared), past.organizations, config.federation.rounds, past.outstanding)
+        self._steering.open(self._terms(prepared), names, config.federation.rounds, asked)
         self._steering.tell_outstanding()
 
     def _first_step(self, loop: RoundLoop) -> Callable[[], None]:

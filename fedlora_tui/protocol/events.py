@@ -87,7 +87,7 @@ class RunContinued(Event):
 
     `reason` says what went before: it was stopped, it failed, its process was killed, it was forked. `orgs` take part;
     `waiting` are changes that were asked for and wait. The settings are those of that round: `ranks` those that
-    organizations have of their own. The losses are told where the journal has no such round: at the begin of a fork.
+    organizations have of their own, and the losses its own; a fork's journal tells them nowhere else.
     """
 
     type: ClassVar[str] = "run_continued"
@@ -105,6 +105,7 @@ class RunContinued(Event):
     waiting: tuple[Waiting, ...] = ()
     train_loss: float | None = None
     eval_loss: float | None = None
+    base_loss: float | None = None
 
 
 @dataclass(frozen=True)
@@ -246,7 +247,10 @@ class RoundAggregated(Event):
 
 @dataclass(frozen=True)
 class RoundFinished(Event):
-    """A whole round is over and its checkpoint is written. `eval_loss` is a mean weighted by tokens."""
+    """A whole round is over and its checkpoint is written. `eval_loss` is a mean weighted by tokens.
+
+    `base_loss` is that of the base alone, as it was before round 1.
+    """
 
     type: ClassVar[str] = "round_finished"
     round: int
@@ -259,6 +263,7 @@ class RoundFinished(Event):
     tokens: int
     drift: float | None
     orgs: tuple[str, ...]
+    base_loss: float | None = None
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ def test_the_folder_of_a_run_holds_what_the_contract_says(settings):
     watched = WatchedRun(configured(settings, runs__name="mine")).go()
     assert watched.folder.name.endswith("-mine")
     names = {entry.name for entry in watched.folder.iterdir()}
-    assert names == {"config.toml", "events.jsonl", "checkpoints", "exports", "engine.log"}
+    assert names == {"config.toml", "events.jsonl", "checkpoints", "exports", "engine.log", "lock"}
     assert sorted(entry.name for entry in (watched.folder / "checkpoints").iterdir()) == [
         "round-0000",
         "round-0001",
@@ -412,8 +412,8 @@ def test_a_training_that_gives_nan_is_refused_and_a_round_without_replies_fails_
     assert "none of 3 replies could be used" in watched.run.state.reason
 
 
-def test_a_full_disk_ends_the_run_as_failed_where_its_readers_see_it(settings):
-    watched = WatchedRun(configured(settings))
+def test_a_full_disk_fails_a_run_that_nobody_steers_where_its_readers_see_it(settings):
+    watched = WatchedRun(configured(settings), patient=False)
 
     def fill():
         class Full:

@@ -1,0 +1,129 @@
+"""What a list of runs says of each: read from the first line of its journal and as little of its end as that takes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fedlora_tui.engine import journal, lock
+from fedlora_tui.engine.folder import all_runs
+
+ENDS = {"run_finished": "done", "run_stopped": "stopped", "run_failed": "failed"}
+AT_WORK = {"run_resumed", "run_finishing", "run_continued", "round_started", "train_step", "round_finished"}
+FEW = b'"type":"train_step"', b'"type":"telemetry"', b'"type":"org_state"', b'"type":"update_received"'
+"""Lines that are many and say nothing of the run as a whole: they are passed over without being read."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One run in a list. Losses are those of the last finished round, times are seconds since the epoch.
+
+    `state` is running or paused while a process writes the run; else done, stopped, failed, stale where its process
+    ended without a word, or unreadable.
+    """
+
+    id: str
+    name: str
+    state: str
+    round: int = 0
+    rounds: int = 0
+    train_loss: float | None = None
+    eval_loss: float | None = None
+    base_loss: float | None = None
+    started: float | None = None
+    last: float | None = None
+    parent: str = ""
+    parent_round: int | None = None
+    note: str = ""
+
+    def mapping(self) -> dict[str, Any]:
+        """Give it as plain values."""
+        return asdict(self)
+
+
+def list_runs(runs: Path) -> list[Summary]:
+    """Give all runs of a folder, the newest first."""
+    found = [summary(folder) for folder in all_runs(runs)]
+    return sorted(found, key=lambda one: (-(one.started or 0.0), one.id))
+
+
+def summary(folder: Path) -> Summary:
+    """Say of one run what a list says; nothing of a journal makes this raise."""
+    try:
+        return _summary(folder)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return Summary(folder.name, folder.name, "unreadable", note=" ".join(str(error).split()))
+
+
+def _summary(folder: Path) -> Summary:
+    with (folder / journal.NAME).open("rb") as file:
+        head = file.readline()
+    first = _line(head) if head.endswith(b"\n") else {}
+    told = _Tail(folder)
+    return Summary(
+        id=folder.name,
+        name=folder.name.split("-", 2)[-1],
+        state=_state(folder, told),
+        round=told.round,
+        rounds=told.rounds or int(first.get("rounds", 0)),
+        train_loss=told.train_loss,
+        eval_loss=told.eval_loss,
+        base_loss=told.base_loss,
+        started=first.get("t"),
+        last=told.last,
+        parent=str(first.get("parent", "")),
+        parent_round=first.get("parent_round"),
+    )
+
+
+def _state(folder: Path, told: _Tail) -> str:
+    if lock.held(folder):
+        return "paused" if told.phase == "paused" else "running"
+    return told.phase if told.phase in ENDS.values() else "stale"
+
+
+class _Tail:
+    """What the end of a journal says, read backwards up to the last finished round."""
+
+    def __init__(self, folder: Path) -> None:
+        self.phase = ""
+        self.round = self.rounds = 0
+        self.train_loss: float | None = None
+        self.eval_loss: float | None = None
+        self.base_loss: float | None = None
+        self.last: float | None = None
+        self._read(journal.lines_from_end(folder))
+
+    def _read(self, lines: Iterable[bytes]) -> None:
+        for text in lines:
+            if self.phase and any(kind in text[:120] for kind in FEW):
+                continue
+            line = _line(text)
+            kind = str(line["type"])
+            self.last = line["t"] if self.last is None else self.last
+            self.phase = self.phase or _phase(kind)
+            if kind in WITH_ROUNDS:
+                self.rounds = self.rounds or int(line["rounds"])
+            if kind in ("round_finished", "run_continued"):
+                self.round, self.base_loss = line["round"], line.get("base_loss")
+                self.train_loss, self.eval_loss = line["train_loss"], line["eval_loss"]
+                return
+
+
+WITH_ROUNDS = ("round_started", "round_finished", "run_continued", "run_started")
+
+
+def _phase(kind: str) -> str:
+    if kind in ENDS:
+        return ENDS[kind]
+    if kind == "run_paused":
+        return "paused"
+    return "running" if kind in AT_WORK else ""
+
+
+def _line(text: bytes) -> Mapping[str, Any]:
+    line: Mapping[str, Any] = json.loads(text)
+    return line

@@ -1,0 +1,265 @@
+"""A run that goes on ends with the bytes of the run that was never ended, wherever it was ended.
+
+A copy of a run's folder, made while an event is told, is what a kill at that moment leaves: lines and files are whole
+or not there, whoever looks.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from fedlora_tui.config import load
+from fedlora_tui.engine import checkpoint, journal
+from fedlora_tui.engine.run import Manner, Run, Start
+from fedlora_tui.protocol import commands as ask
+from fedlora_tui.protocol import events as ev
+from fedlora_tui.protocol.state import RunState, fold
+from tests.tiny_runs import GUARD, WatchedRun, configured, small_settings
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return small_settings(tmp_path)
+
+
+def at(kind, round, org=None, nth=1):
+    """The nth event of a kind in a round."""
+    seen = []
+
+    def holds(event):
+        if not isinstance(event, kind) or event.round != round or (org and event.org != org):
+            return False
+        seen.append(event)
+        return len(seen) == nth
+
+    return holds
+
+
+def ended_at(watched, tmp_path, moments):
+    """Copy the run's folder as it is at each moment, by name."""
+    copies = {}
+
+    def copy(name):
+        copies[name] = tmp_path / "ended" / name / watched.run.folder.name
+        shutil.copytree(watched.run.folder, copies[name])
+
+    for name, moment in moments.items():
+        watched.when(moment, lambda name=name: copy(name))
+    return copies
+
+
+class GoneOn(WatchedRun):
+    """A run that goes on in a folder."""
+
+    def __init__(self, folder, patient=True):
+        super().__init__(load(folder / "config.toml"))
+        self.run = Run(load(folder / "config.toml"), Manner(patient=patient), start=Start(continues=folder))
+        self.run.subscribe(self._hear)
+
+
+def files(folder, round):
+    home = folder / "checkpoints" / checkpoint.name(round)
+    return {file.name: file.read_bytes() for file in home.glob("*.safetensors")}
+
+
+def losses(records):
+    """The losses of each round's end, as the last telling of it has them."""
+    return {r.event.round: (r.event.train_loss, r.event.eval_loss, r.event.orgs) for r in records if ends(r.event)}
+
+
+def ends(event):
+    return isinstance(event, ev.RoundFinished)
+
+
+def without_times(state):
+    """What a state tells but for its clocks, which the journal rounds."""
+    named = ("phase", "round", "rounds", "organizations", "curve", "merged", "marks", "waiting", "ranks", "left_up")
+    return [getattr(state, name) for name in named], [replace(row, t=0.0) for row in state.history]
+
+
+def check_same(whole, gone_on, last):
+    assert gone_on.run.refusal is None
+    assert gone_on.run.state.phase == "done", gone_on.run.state.reason
+    assert files(gone_on.folder, last) == files(whole.folder, last)
+    assert losses(gone_on.journal()) == losses(whole.journal())
+    numbers = [record.seq for record in gone_on.journal()]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert without_times(fold(RunState(), gone_on.journal())) == without_times(gone_on.run.state)
+    ours, theirs = gone_on.run.state, whole.run.state
+    assert [row.round for row in ours.history] == [row.round for row in theirs.history]
+    assert list(ours.organizations) == list(theirs.organizations)
+    assert [len(org.history) for org in ours.organizations.values()] == [
+        len(org.history) for org in theirs.organizations.values()
+    ]
+    assert len(ours.curve) == len(theirs.curve)
+
+
+MOMENTS = {
+    "first look": at(ev.OrgEvaluated, 0),
+    "first round": at(ev.TrainStep, 1),
+    "in a round": at(ev.TrainStep, 2, nth=4),
+    "measuring": at(ev.OrgEvaluated, 2, nth=2),
+    "before round_finished": at(ev.CheckpointWritten, 2),
+    "after round_finished": at(ev.RoundFinished, 2),
+}
+
+
+def test_wherever_a_run_is_ended_it_goes_on_to_the_same_bytes(settings, tmp_path):
+    watched = WatchedRun(configured(settings, federation__rounds=3))
+    copies = ended_at(watched, tmp_path, MOMENTS)
+    watched.go()
+    assert copies.keys() == MOMENTS.keys()
+    for folder in copies.values():
+        check_same(watched, GoneOn(folder).go(), 3)
+
+
+HARD = {
+    "fedit and fedadam": {"federation__server_optimizer": "fedadam", "federation__server_learning_rate": 0.01},
+    "fedavgm with schedules": {
+        "federation__server_optimizer": "fedavgm",
+        "federation__server_warmup": 3,
+        "federation__server_cooldown": 0.5,
+    },
+    "fedsa": {"federation__aggregation": "fedsa"},
+    "fedsa with a sample": {"federation__aggregation": "fedsa", "federation__fraction": 0.67},
+    "flora": {"federation__aggregation": "flora"},
+    "fedex": {"federation__aggregation": "fedex"},
+    "rolora": {"federation__aggregation": "rolora"},
+    "fedsvd": {"federation__aggregation": "fedsvd"},
+    "unequal ranks": {"federation__aggregation": "hetlora", "lora__rank": "{ default = 4, beta = 2 }"},
+    "a module of its own rank": {"lora__rank_pattern": '{ "attn.c_attn" = 2 }', "lora__dropout": 0.1},
+}
+
+
+@pytest.mark.parametrize("hard", HARD)
+def test_what_a_method_keeps_from_round_to_round_goes_on(settings, tmp_path, hard):
+    watched = WatchedRun(configured(settings, federation__rounds=3, **HARD[hard]))
+    copies = ended_at(watched, tmp_path, {"in the last round": at(ev.TrainStep, 3, nth=2)})
+    watched.go()
+    check_same(watched, GoneOn(copies["in the last round"]).go(), 3)
+
+
+def test_what_was_asked_for_is_done_where_the_run_goes_on(settings, tmp_path):
+    more = {"federation__organizations": 2, "federation__rounds": 4, "federation__server_optimizer": "fedadam"}
+    watched = WatchedRun(configured(settings, **more))
+
+    def ask_for(*commands):
+        return lambda: [watched.run.send(command) for command in commands]
+
+    early = ask.AddOrganization("gamma"), ask.Rank(6), ask.Steps(3), ask.Undo()
+    late = ask.DropOrganization("alpha"), ask.Rate(2e-3), ask.Rounds(5), ask.Rank(8), ask.Undo()
+    watched.when(at(ev.TrainStep, 1), ask_for(*early))
+    watched.when(at(ev.TrainStep, 2), ask_for(*late))
+    moments = {
+        "before it takes effect": at(ev.UpdateReceived, 1),
+        "at the boundary": at(ev.KnobTurned, 2),
+        "in the round in which it took effect": at(ev.UpdateReceived, 2),
+        "a round later": at(ev.UpdateReceived, 3),
+    }
+    copies = ended_at(watched, tmp_path, moments)
+    watched.go()
+    assert watched.run.state.rounds == 5
+    gone_on = {name: GoneOn(folder) for name, folder in copies.items()}
+    for name, one in gone_on.items():
+        if name in ("before it takes effect", "at the boundary"):
+            one.when(at(ev.TrainStep, 2), lambda one=one: [one.run.send(command) for command in late])
+        check_same(watched, one.go(), 5)
+    told = gone_on["in the round in which it took effect"].told(ev.RunContinued)[0]
+    waiting = [(change.command, change.value, change.round) for change in told.waiting]
+    assert waiting == [("add", "gamma", 2), ("rank", 6, 2), ("drop", "alpha", 3), ("rate", 2e-3, 3), ("rounds", 5, 3)]
+    assert told.orgs == ("alpha", "beta")
+
+
+def test_a_run_that_goes_on_shows_the_round_before_and_no_half_round(settings, tmp_path):
+    watched = WatchedRun(configured(settings, federation__rounds=2))
+    copies = ended_at(watched, tmp_path, {"here": at(ev.TrainStep, 2, nth=3), "round 1": at(ev.RoundFinished, 1)})
+    watched.go()
+    gone_on = GoneOn(copies["here"])
+    states = []
+    gone_on.when(lambda event: isinstance(event, ev.RunContinued), lambda: states.append(gone_on.run.state))
+    gone_on.go()
+    then = fold(RunState(), journal.read(copies["round 1"]))
+    now = states[0]
+    assert (now.phase, now.round, now.step, now.round_finished) == ("running", 1, 0, True)
+    for name in ("history", "curve", "merged", "bytes_up", "bytes_down", "eval_loss", "train_loss"):
+        assert getattr(now, name) == getattr(then, name), name
+    for name, org in now.organizations.items():
+        assert (org.history, org.step, org.round_curve) == (then.organizations[name].history, 0, ())
+    assert gone_on.told(ev.RunContinued)[0].reason == "its process ended without a word"
+
+
+def test_a_pause_does_not_survive_and_what_was_turned_in_it_does(settings, tmp_path):
+    watched = WatchedRun(configured(settings, federation__rounds=3))
+    watched.when(at(ev.TrainStep, 2), lambda: watched.run.send(ask.Pause()))
+    watched.run.start()
+    watched.wait_for(lambda event: isinstance(event, ev.RunPaused))
+    watched.run.send(ask.Rank(8))
+    copy = tmp_path / "ended" / watched.folder.name
+    shutil.copytree(watched.folder, copy)
+    watched.run.send(ask.Resume())
+    watched.end()
+    gone_on = GoneOn(copy).go()
+    check_same(watched, gone_on, 3)
+    assert checkpoint.read(gone_on.folder, 3).adapter.rank == 8
+
+
+def test_an_early_end_that_was_asked_for_comes_after_the_same_round(settings, tmp_path):
+    watched = WatchedRun(configured(settings, federation__rounds=4))
+    watched.when(at(ev.TrainStep, 2), lambda: watched.run.send(ask.Finish()))
+    copies = ended_at(watched, tmp_path, {"asked": at(ev.UpdateReceived, 2), "over": at(ev.RoundFinished, 2)})
+    watched.go()
+    for folder in copies.values():
+        gone_on = GoneOn(folder).go()
+        check_same(watched, gone_on, 2)
+        assert checkpoint.rounds(gone_on.folder) == [0, 1, 2]
+
+
+def test_a_run_that_was_stopped_goes_on_and_says_why_it_had_ended(settings):
+    watched = WatchedRun(configured(settings, federation__rounds=2))
+    watched.when(at(ev.TrainStep, 2), lambda: watched.run.send(ask.Stop("stopped by the operator")))
+    watched.go()
+    watched.run.close()
+    whole = WatchedRun(configured(settings, federation__rounds=2)).go()
+    gone_on = GoneOn(watched.folder).go()
+    check_same(whole, gone_on, 2)
+    assert gone_on.told(ev.RunContinued)[0].reason == "it was stopped: stopped by the operator"
+
+
+def test_a_broken_checkpoint_is_told_and_the_one_before_serves(settings, tmp_path):
+    watched = WatchedRun(configured(settings, federation__rounds=3))
+    copies = ended_at(watched, tmp_path, {"here": at(ev.TrainStep, 3)})
+    watched.go()
+    broken = copies["here"] / "checkpoints" / "round-0002" / "adapter.safetensors"
+    data = bytearray(broken.read_bytes())
+    data[len(data) // 2] ^= 4
+    broken.write_bytes(data)
+    gone_on = GoneOn(copies["here"]).go()
+    check_same(watched, gone_on, 3)
+    (said,) = [event.message for event in gone_on.told(ev.Warned)]
+    assert (
+        said
+        == "checkpoint round-0002/adapter.safetensors is not what was written: the run goes on after round 1 instead"
+    )
+    assert gone_on.told(ev.RunContinued)[0].round == 1
+
+
+def test_a_run_is_written_by_one_process_at_a_time(settings):
+    watched = WatchedRun(configured(settings, federation__rounds=2))
+    refusals = []
+
+    def another():
+        second = Run(load(watched.folder / "config.toml"), start=Start(continues=watched.folder))
+        second.start()
+        assert second.wait(GUARD)
+        refusals.append(second.refusal)
+
+    before = []
+    watched.when(at(ev.TrainStep, 1), lambda: before.append((watched.folder / journal.NAME).read_bytes()))
+    watched.when(at(ev.TrainStep, 1), another)
+    watched.go()
+    assert f"run {watched.folder.name} is being written by pid " in refusals[0]
+    assert f"fedlora-tui attach {watched.folder.name}" in refusals[0]
+    assert (watched.folder / journal.NAME).read_bytes().startswith(before[0])
