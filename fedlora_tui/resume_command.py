@@ -79,6 +79,8 @@ def _as_settings(config: Config, folder: Path) -> list[Setting]:
 def _check_free(setting: Setting) -> None:
     if setting.name in KEPT_BY_A_FORK:
         raise UserError(f"{setting.flag}: a fork cannot change {setting.name}: {KEPT_BY_A_FORK[setting.name]}")
+    if setting.name not in RULES:
+        return  # it is told with the nearest key when all are read
     if setting.name.startswith(FREE) and not setting.name.startswith("lora.rank_"):
         return
     reason = next((why for section, why in KEPT_BY_A_FORK.items() if setting.name.startswith(section)), None)

@@ -66,7 +66,7 @@ class Started:
                 self.process.send_signal(signal.SIGKILL)
                 self.process.wait(60)
                 return True
-            time.sleep(0.0005)
+            time.sleep(0.001)
         self.process.wait(60)
         return False
 
@@ -187,7 +187,7 @@ def test_what_stands_on_the_screen_of_a_stopped_run_says_how_it_goes_on(tmp_path
     _, said = done.communicate(timeout=GUARD)
     folder = run_folder(tmp_path / "runs")
     assert done.returncode == 130
-    assert f"fedlora-tui resume {folder}" in said
+    assert f"fedlora-tui resume {folder.name}" in said
 
 
 if __name__ == "__main__":
