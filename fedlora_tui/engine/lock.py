@@ -37,7 +37,7 @@ class Lock:
 
     def __init__(self, folder: Path) -> None:
         """Take the lock. Raises UserError where another holds it, and OSError where there can be none."""
-        self._file = (folder / NAME).open("a+", encoding="utf-8")
+        self._file = (folder / NAME).open("a+b", buffering=0)
         for attempt in range(TRIES):
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -50,8 +50,9 @@ class Lock:
                 break
         with suppress(OSError):  # a full disk is no reason not to hold it: it is then held by nobody known
             self._file.truncate(0)
-            self._file.write(json.dumps(asdict(Holder(os.getpid(), socket.gethostname(), round(time.time(), 3)))))
-            self._file.flush()
+            self._file.write(
+                json.dumps(asdict(Holder(os.getpid(), socket.gethostname(), round(time.time(), 3)))).encode()
+            )
 
     def close(self) -> None:
         """Let another write the run."""

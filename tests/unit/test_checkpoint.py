@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import re
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from fedlora_tui.aggregation.server_step import ServerMemory
 from fedlora_tui.engine import checkpoint
 from fedlora_tui.engine.checkpoint import Checkpoint
 from fedlora_tui.lora.adapter import Adapter, Factors
+from fedlora_tui.lora.delta import BaseDelta
 
 # Not in the order of the alphabet, which is safetensors' own.
 MODULES = ("z.last", "a.first", "m.middle")
@@ -113,3 +116,73 @@ def test_what_a_servers_optimizer_keeps_is_read_back_bit_for_bit(tmp_path):
             key: tensor.numpy().tobytes() for key, tensor in read.items()
         }
         assert all(tensor.dtype == torch.float64 for tensor in read.values())
+
+
+def full(round=1):
+    """A checkpoint that has every file there is."""
+    tensors = {key: tensor.double() for key, tensor in adapter(1).tensors().items()}
+    delta = BaseDelta({name: Factors(torch.ones(1, 5), torch.ones(7, 1)) for name in MODULES})
+    squares = {key: tensor**2 for key, tensor in tensors.items()}
+    return Checkpoint(round, adapter(), state(), ServerMemory(4, tensors, squares), delta, {"one": adapter(2)})
+
+
+def test_every_flipped_bit_in_every_file_is_found(tmp_path):
+    checkpoint.write(tmp_path, full())
+    home = tmp_path / "checkpoints" / "round-0001"
+    assert checkpoint.fault(tmp_path, 1) is None
+    files = sorted(home.iterdir())
+    assert len(files) == 6
+    draw = random.Random(5)
+    for file in files:
+        data = file.read_bytes()
+        places = range(len(data)) if len(data) < 600 else draw.sample(range(len(data)), 300)
+        for place in places:
+            file.write_bytes(data[:place] + bytes([data[place] ^ (1 << draw.randrange(8))]) + data[place + 1 :])
+            assert checkpoint.fault(tmp_path, 1) is not None, (file.name, place)
+        for short in (b"", data[:-1], data + b"\n"):
+            file.write_bytes(short)
+            assert checkpoint.fault(tmp_path, 1) is not None, file.name
+        file.write_bytes(data)
+    assert checkpoint.fault(tmp_path, 1) is None
+
+
+@pytest.mark.parametrize("file", ["adapter", "server", "base-delta", "organizations"])
+def test_a_missing_file_is_named(tmp_path, file):
+    checkpoint.write(tmp_path, full())
+    (tmp_path / "checkpoints" / "round-0001" / f"{file}.safetensors").unlink()
+    assert checkpoint.fault(tmp_path, 1) == f"round-0001/{file}.safetensors is missing"
+
+
+def test_what_is_thinned_out_keeps_adapter_and_base_and_is_whole_but_not_full(tmp_path):
+    checkpoint.write(tmp_path, full())
+    assert checkpoint.is_full(tmp_path, 1)
+    checkpoint.thin_out(tmp_path, 1)
+    checkpoint.thin_out(tmp_path, 1)
+    home = tmp_path / "checkpoints" / "round-0001"
+    names = {file.name for file in home.iterdir()}
+    assert names == {"SHA256SUMS", "state.json", "adapter.safetensors", "base-delta.safetensors"}
+    assert checkpoint.fault(tmp_path, 1) is None
+    assert not checkpoint.is_full(tmp_path, 1)
+    assert content(checkpoint.read(tmp_path, 1).adapter) == content(adapter())
+    assert set(checkpoint.read(tmp_path, 1).delta.factors) == set(MODULES)
+
+
+def test_thinning_out_that_is_ended_in_between_leaves_a_whole_checkpoint(tmp_path, monkeypatch):
+    checkpoint.write(tmp_path, full())
+
+    def torn(*arguments, **more):
+        raise Torn
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.Path, "unlink", torn)
+        with pytest.raises(Torn):
+            checkpoint.thin_out(tmp_path, 1)
+    assert checkpoint.fault(tmp_path, 1) is None
+    assert not checkpoint.is_full(tmp_path, 1)
+
+
+def test_the_sums_are_those_that_sha256sum_reads(tmp_path):
+    checkpoint.write(tmp_path, full())
+    lines = (tmp_path / "checkpoints" / "round-0001" / "SHA256SUMS").read_text().splitlines()
+    assert all(re.fullmatch(r"[0-9a-f]{64}  [a-z-]+\.(safetensors|json)", line) for line in lines)
+    assert len(lines) == 5

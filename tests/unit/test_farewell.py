@@ -25,6 +25,7 @@ def test_farewell_names_run_losses_folder_and_the_way_back() -> None:
     assert farewell(state) == (
         "  1122-1402 is stopped (stopped by the operator): round 6/20, hold-out 2.905, base 3.412\n"
         "    files   runs/1122-1402   checkpoint round-0006\n"
+        "    go on   fedlora-tui resume 1122-1402\n"
         "    export  fedlora-tui export 1122-1402\n"
     )
 
