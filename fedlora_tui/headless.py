@@ -27,6 +27,7 @@ from fedlora_tui.protocol.events import (
     UNRECORDED,
     Record,
     RoundFinished,
+    RunContinued,
     RunPaused,
     RunStarted,
     UpdateRejected,
@@ -245,6 +246,8 @@ def _sentence(record: Record, state: RunState) -> str:
             f"   train {numbers.loss(event.train_loss)}   drift {numbers.drift(event.drift)}"
             f"   {numbers.seconds(event.seconds)} s   {numbers.bytes_text(event.bytes_up + event.bytes_down)}"
         )
+    if isinstance(event, RunContinued):
+        return f"{event.reason}; it goes on after round {event.round} of {event.rounds}"
     if isinstance(event, UpdateRejected):
         return f"{event.org}: reply refused: {event.reason}"
     if isinstance(event, Warned):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from fedlora_tui.cli import main
 from fedlora_tui.config import load
 from fedlora_tui.engine import checkpoint, journal
 from fedlora_tui.engine.run import Run, Start
@@ -229,3 +230,19 @@ def test_a_journal_of_a_newer_version_is_refused_by_its_version(settings):
     place = watched.folder / journal.NAME
     expected = f"{place}:{number}: event version 2, this program reads up to 1; upgrade fedlora-tui to read this run"
     assert gone_on.refusal == expected
+
+
+def test_a_broken_checkpoint_is_not_exported_and_the_others_are(settings, tmp_path, capsys):
+    watched = WatchedRun(configured(settings)).go()
+    watched.run.close()
+    kept = watched.folder / "checkpoints" / "round-0002" / "adapter.safetensors"
+    data = kept.read_bytes()
+    kept.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    words = ["export", str(watched.folder), "--out", str(tmp_path / "home")]
+    assert main([*words, "--round", "2"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    told = "round 2 of {} cannot be exported: round-0002/adapter.safetensors is not what was written; name another"
+    assert told.format(watched.folder.name) in err.splitlines()[-1]
+    assert not (tmp_path / "home").exists()
+    assert main([*words, "--round", "1"]) == 0

@@ -1,0 +1,42 @@
+"""What takes minutes to show: `make soak` goes through the parts below, or `make soak ARGS="kills --kills 20"` one."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+
+def kills(asked: argparse.Namespace) -> int:
+    """Kill a run at random moments, half of them inside checkpoints, and hold its bytes to one that never was."""
+    environment = {**os.environ, "FEDLORA_TUI_KILLS": str(asked.kills), "FEDLORA_TUI_SEED": str(asked.seed)}
+    test = "tests/e2e/test_kill_and_resume.py::test_killed_again_and_again_it_ends_with_the_same_bytes"
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-s", "--timeout", "3600", test], env=environment, check=False
+    ).returncode
+
+
+PARTS: Mapping[str, Callable[[argparse.Namespace], int]] = {"kills": kills}
+
+
+def main() -> int:
+    """Go through the parts; 0 where all held."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="which parts (all)")
+    parser.add_argument("--kills", type=int, default=50, help="how often a run is killed (50)")
+    parser.add_argument("--seed", type=int, default=6, help="of the moments (6)")
+    asked = parser.parse_args()
+    failed = []
+    for part in asked.parts or PARTS:
+        began = time.monotonic()
+        if PARTS[part](asked) != 0:
+            failed.append(part)
+        print(f"{part}: {'failed' if part in failed else 'held'} after {time.monotonic() - began:.0f} s", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
