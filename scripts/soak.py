@@ -25,10 +25,12 @@ PARTS: Mapping[str, Callable[[argparse.Namespace], int]] = {"kills": kills}
 def main() -> int:
     """Go through the parts; 0 where all held."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="which parts (all)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"which of {', '.join(PARTS)} (all)")
     parser.add_argument("--kills", type=int, default=50, help="how often a run is killed (50)")
     parser.add_argument("--seed", type=int, default=6, help="of the moments (6)")
     asked = parser.parse_args()
+    if not set(asked.parts) <= PARTS.keys():
+        parser.error(f"parts are {', '.join(PARTS)}")
     failed = []
     for part in asked.parts or PARTS:
         began = time.monotonic()

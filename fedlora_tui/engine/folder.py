@@ -76,7 +76,7 @@ def started_at(folder: Path) -> float:
     """Give when a run began, from its first event."""
     try:
         return next(iter(journal.read(folder))).t
-    except (StopIteration, ValueError, OSError):
+    except (StopIteration, ValueError, OSError, UserError):
         return 0.0
 
 

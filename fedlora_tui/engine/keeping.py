@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,23 +72,23 @@ class Keeping:
 
     def __init__(self, folder: Path, newest: int) -> None:
         self._folder, self._newest = folder, newest
-        self._full: dict[int, Mapping[str, Any]] = {}
+        self._marked: dict[int, bool] = {}
         for round in checkpoint.rounds(folder):
             with suppress(OSError, ValueError, KeyError):
                 if checkpoint.is_full(folder, round):
-                    self._full[round] = checkpoint.read_state(folder, round)
+                    self._marked[round] = bool(checkpoint.read_state(folder, round)["marks"])
 
-    def wrote(self, round: int, state: Mapping[str, Any], best: int | None) -> None:
+    def wrote(self, round: int, marked: bool, best: int | None) -> None:
         """A full checkpoint was written; thin out those that nobody goes back to."""
         # What lies beyond a round that is gone through once more is gone through, too.
-        self._full = {other: own for other, own in self._full.items() if other < round} | {round: state}
-        stay = {*sorted(self._full)[-self._newest :], best}
-        for other, own in list(self._full.items()):
-            if other in stay or own.get("marks"):
+        self._marked = {other: own for other, own in self._marked.items() if other < round} | {round: marked}
+        stay = {*sorted(self._marked)[-self._newest :], best}
+        for other, own in list(self._marked.items()):
+            if other in stay or own:
                 continue
             try:
                 checkpoint.thin_out(self._folder, other)
             except (OSError, ValueError):
                 # It only takes room. Whoever reads this checkpoint finds out what is wrong with it.
                 logging.getLogger(__name__).exception("thinning out round %d", other)
-            del self._full[other]
+            del self._marked[other]

@@ -478,7 +478,7 @@ class RoundLoop:
                 if not self.patient or self.steering.finish_asked:
                     raise RoundError(trouble) from None
                 self.steering.wait_by_itself(trouble)
-        self.keeping.wrote(round, state, self._best(round, eval_loss))
+        self.keeping.wrote(round, bool(state["marks"]), self._best(round, eval_loss))
         path = f"{checkpoint.FOLDER}/{checkpoint.name(round)}"
         self.stream.emit(ev.CheckpointWritten(round, path, size, time.monotonic() - started))
 

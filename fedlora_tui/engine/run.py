@@ -149,7 +149,8 @@ class Run:
         if self._log is not None:
             logging.getLogger().removeHandler(self._log)
             self._log.close()
-        if self._lock is not None:
+        # A worker that was abandoned may still write: then the lock ends with the process.
+        if self._lock is not None and self._over.is_set():
             self._lock.close()
 
     def _work(self) -> None:

@@ -77,7 +77,7 @@ def continued(state: RunState, event: ev.RunContinued, t: float) -> RunState:
 
 
 def _at_rest(org: OrganizationState, rank: int) -> OrganizationState:
-    state = org.state if org.state in ("done", "fault", "absent") else "waiting"
+    state = "waiting" if org.state in ("training", "testing", "joining", "leaving", "stopped") else org.state
     return replace(org, state=state, rank=rank, step=0, steps=0, loss_sum=0.0, loss_tokens=0, round_curve=())
 
 

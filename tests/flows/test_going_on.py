@@ -263,3 +263,36 @@ def test_a_run_is_written_by_one_process_at_a_time(settings):
     assert f"run {watched.folder.name} is being written by pid " in refusals[0]
     assert f"fedlora-tui attach {watched.folder.name}" in refusals[0]
     assert (watched.folder / journal.NAME).read_bytes().startswith(before[0])
+
+
+def test_what_only_a_resume_needs_stays_of_the_newest_the_best_and_the_marked_rounds(settings):
+    more = {"federation__rounds": 7, "federation__server_optimizer": "fedavgm", "runs__keep_full": 2}
+    watched = WatchedRun(configured(settings, **more))
+    watched.when(at(ev.TrainStep, 1), lambda: watched.run.send(ask.Rate(2e-3)))
+    watched.go()
+    full = [round for round in range(8) if checkpoint.is_full(watched.folder, round)]
+    best = watched.run.state.best.round
+    assert full == sorted({0, 2, 6, 7, best})
+    assert checkpoint.read_state(watched.folder, 2)["marks"] == ["knob"]
+    assert all(checkpoint.fault(watched.folder, round) is None for round in range(8))
+    assert checkpoint.read(watched.folder, 1).server.first == {}
+    assert [checkpoint.read(watched.folder, round).adapter.rank for round in range(8)] == [4] * 8
+
+
+def test_a_console_is_given_the_whole_history_and_never_takes_the_run_for_over(settings):
+    watched = WatchedRun(configured(settings, federation__rounds=2))
+    watched.when(at(ev.TrainStep, 2), lambda: watched.run.send(ask.Stop("stopped by the operator")))
+    watched.go()
+    watched.run.close()
+    config = load(watched.folder / "config.toml")
+    run = Run(config, Manner(tells_past=True), start=Start(continues=watched.folder))
+    run.start()
+    assert run.wait(GUARD)
+    state, over = RunState(), []
+    for record in run.drain():
+        state = fold(state, [record])
+        over.append(state.over)
+    assert over == [False] * (len(over) - 1) + [True]
+    assert without_times(state) == without_times(run.state)
+    assert [row.round for row in state.history] == [0, 1, 2]
+    run.close()
