@@ -412,30 +412,6 @@ def test_a_training_that_gives_nan_is_refused_and_a_round_without_replies_fails_
     assert "none of 3 replies could be used" in watched.run.state.reason
 
 
-def test_a_full_disk_fails_a_run_that_nobody_steers_where_its_readers_see_it(settings):
-    watched = WatchedRun(configured(settings), patient=False)
-
-    def fill():
-        class Full:
-            name = "events.jsonl"
-
-            def seek(self, *arguments):
-                return 0
-
-            def write(self, data):
-                raise OSError(28, "No space left on device")
-
-            def close(self):
-                pass
-
-        watched.run._stream._journal._file = Full()
-
-    watched.when(is_step(1, 1), fill)
-    watched.go()
-    assert watched.run.state.phase == "failed"
-    assert "No space left" in watched.run.state.reason
-
-
 # --- exports
 
 
