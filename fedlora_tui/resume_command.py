@@ -38,7 +38,8 @@ def finished(runs: Path, run: str | None) -> str | None:
     told = summary(folder)
     if told.state != "done":
         return None
-    return f"run {folder.name} is done: round {told.round} of {told.rounds}; fedlora-tui fork {folder.name} goes on"
+    more = f"fedlora-tui fork {folder.name} --round {told.round} --rounds {told.round + 10} goes on from there"
+    return f"run {folder.name} is done: round {told.round} of {told.rounds}; {more}"
 
 
 def continued(runs: Path, run: str | None) -> list[Entry]:

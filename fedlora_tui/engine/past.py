@@ -68,6 +68,25 @@ class Past:
         return tuple(self.state.get("organizations", self.started.orgs))
 
     @property
+    def counted(self) -> list[ev.Event]:
+        """The events up to the end of that round that count: no half round, and each round as it was gone through last.
+
+        Whatever is added up of events from round to round can be added up again from these.
+        """
+        ends: dict[int, int] = {}
+        kept: list[ev.Event] = []
+        for record in self.records:
+            event = record.event
+            if isinstance(event, ev.RunContinued):
+                kept = kept[: ends.get(event.round, 0)]
+            kept.append(event)
+            if isinstance(event, ev.RoundFinished | ev.RunContinued):
+                ends[event.round] = len(kept)
+            elif isinstance(event, ev.CheckpointWritten) and event.round == 0:
+                ends[0] = len(kept)
+        return kept if self.told is not None else kept[: ends.get(self.round, 0)]
+
+    @property
     def losses(self) -> Losses:
         """The losses of that round."""
         return Losses(*(self.state.get(name) for name in ("train_loss", "eval_loss", "base_loss")))

@@ -45,7 +45,7 @@ class Manner:
     """How a run behaves toward whoever started it.
 
     `patient`: a run that pauses by itself waits for the operator; else it fails. `on_folder` is told of the run's
-    folder as soon as it exists. `tells_past`: a run that goes on is drained with what its journal holds already.
+    folder as soon as it exists. `tells_past`: readers of a run that goes on hear what its journal holds already.
     """
 
     patient: bool = True
@@ -284,7 +284,7 @@ class Run:
     def _take_up(self, prepared: Prepared, past: Past, folder: Path) -> None:
         """Take up the journal of a run that goes on, and what was asked of it."""
         mended = self._stream.open_journal(folder)
-        self._stream.take_up(past.records, self._inbox.put if self.manner.tells_past else None)
+        self._stream.take_up(past.records, self.manner.tells_past)
         if mended:
             self._stream.emit(ev.Warned(f"the journal's last line was torn: {mended} bytes of it were cut off"))
         for warning in past.warnings:

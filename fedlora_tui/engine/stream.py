@@ -49,17 +49,18 @@ class Stream:
             self._journal = Journal(folder)
             return self._journal.mended
 
-    def take_up(self, past: Iterable[Record], reader: Reader | None = None) -> None:
-        """Go on after the records of a journal: they are folded, and one reader is told of them, too.
+    def take_up(self, past: Iterable[Record], told: bool) -> None:
+        """Go on after the records of a journal: they are folded, and, if `told`, handed to every reader.
 
-        It is not told of earlier ends, for it would take the run for over until it hears that it goes on.
+        Readers do not hear of earlier ends: they would take the run for over until they hear that it goes on.
         """
         with self._lock:
             for record in past:
                 self._seq = record.seq
                 self.state = apply(self.state, record)
-                if reader is not None and not isinstance(record.event, RunFinished | RunStopped | RunFailed):
-                    reader(record)
+                if told and not isinstance(record.event, RunFinished | RunStopped | RunFailed):
+                    for reader in self._readers:
+                        reader(record)
 
     @property
     def seq(self) -> int:
