@@ -10,6 +10,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
+import torch
 
 from fedlora_tui.config import load
 from fedlora_tui.engine import checkpoint, journal
@@ -17,6 +18,7 @@ from fedlora_tui.engine.run import Manner, Run, Start
 from fedlora_tui.protocol import commands as ask
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.state import RunState, fold
+from tests.flows.test_race import WatchedRace, given
 from tests.tiny_runs import GUARD, WatchedRun, configured, small_settings
 
 
@@ -296,3 +298,22 @@ def test_a_console_is_given_the_whole_history_and_never_takes_the_run_for_over(s
     assert without_times(state) == without_times(run.state)
     assert [row.round for row in state.history] == [0, 1, 2]
     run.close()
+
+
+def test_a_run_of_a_race_goes_on_alone_with_its_own_setting(settings, tmp_path):
+    raced = WatchedRace(given(settings, "lora.rank=2,6", federation__rounds=2, federation__server_optimizer="fedavgm"))
+    second = raced.race.runs[1]
+    copy = tmp_path / "ended" / "second"
+
+    def keep(record):
+        if isinstance(record.event, ev.TrainStep) and record.event.round == 2 and not copy.exists():
+            shutil.copytree(second.folder, copy)
+
+    second.subscribe(keep)
+    raced.go()
+    gone_on = GoneOn(copy).go()
+    assert gone_on.run.state.phase == "done", gone_on.run.state.reason or gone_on.run.refusal
+    alone, together = (checkpoint.read(folder, 2).adapter for folder in (copy, second.folder))
+    assert alone.rank == together.rank == 6
+    for name, tensor in together.tensors().items():
+        assert torch.allclose(alone.tensors()[name], tensor, atol=1e-5)
