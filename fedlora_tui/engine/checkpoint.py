@@ -49,7 +49,11 @@ def name(round: int) -> str:
 def write(run: Path, checkpoint: Checkpoint) -> int:
     """Write a checkpoint aside, sync it, and rename it into place; give its size in bytes. Raises OSError."""
     home = run / FOLDER
-    home.mkdir(exist_ok=True)
+    if not home.exists():
+        home.mkdir()
+        # A folder's name is on the disk when the folder that holds it is synced.
+        _sync_folder(run)
+        _sync_folder(run.parent)
     aside = home / f".{name(checkpoint.round)}.part"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()

@@ -110,11 +110,12 @@ def look_back(folder: Path) -> Past:
     if started is None:
         raise UserError(f"run {folder.name}: its journal has no begin: there is nothing to go on from")
     kept, broken = newest_whole(folder)
+    if kept is None and broken:
+        raise UserError(f"run {folder.name}: none of its checkpoints is whole, the first: {broken[0]}: start it anew")
     if kept is None:
         outstanding = _outstanding(records, Outstanding(0))
         parent = Fork(folder.parent / started.parent, started.parent_round or 0) if started.parent else None
-        warnings = _in_words(broken, "the run begins anew")
-        return Past(records, started, None, outstanding, _why(records), warnings=warnings, parent=parent)
+        return Past(records, started, None, outstanding, _why(records), parent=parent)
     state = kept.state
     asked = Outstanding(
         kept.round, state["seq"], tuple(ev.Waiting(**waiting) for waiting in state["waiting"]), state["finish"]

@@ -317,3 +317,18 @@ def test_a_run_of_a_race_goes_on_alone_with_its_own_setting(settings, tmp_path):
     assert alone.rank == together.rank == 6
     for name, tensor in together.tensors().items():
         assert torch.allclose(alone.tensors()[name], tensor, atol=1e-5)
+
+
+def test_a_run_of_whose_checkpoints_none_is_whole_is_refused_and_left_as_it_is(settings):
+    watched = WatchedRun(configured(settings)).go()
+    watched.run.close()
+    for sums in (watched.folder / "checkpoints").glob("*/SHA256SUMS"):
+        sums.write_text("")
+    before = (watched.folder / journal.NAME).read_bytes()
+    gone_on = Run(load(watched.folder / "config.toml"), start=Start(continues=watched.folder))
+    gone_on.start()
+    assert gone_on.wait(GUARD)
+    assert (
+        "none of its checkpoints is whole, the first: round-0002/state.json is not what was written" in gone_on.refusal
+    )
+    assert (watched.folder / journal.NAME).read_bytes() == before
