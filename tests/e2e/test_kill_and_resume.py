@@ -15,6 +15,7 @@ import pytest
 from fedlora_tui.cli import main
 from fedlora_tui.engine import journal, lock
 from fedlora_tui.protocol import events as ev
+from fedlora_tui.protocol.events import from_json
 from tests.e2e.test_cli import ENVIRONMENT, GUARD, PROGRAM
 from tests.tiny_models import write_texts
 from tests.tiny_runs import tiny_base
@@ -189,6 +190,31 @@ def test_what_stands_on_the_screen_of_a_stopped_run_says_how_it_goes_on(tmp_path
     folder = run_folder(tmp_path / "runs")
     assert done.returncode == 130
     assert f"fedlora-tui resume {folder.name}" in said
+
+
+def test_resume_with_json_tells_what_comes_from_then_on_and_nothing_twice(tmp_path):
+    runs = tmp_path / "runs"
+    process = Started(tmp_path, "run", *words(tmp_path))
+    assert process.kill_when(lambda: any(runs.glob("*/checkpoints/round-0002")))
+    process.end()
+    folder = run_folder(runs)
+    before = [record.seq for record in journal.read(folder)]
+    done = subprocess.run(
+        [*PROGRAM, "resume", str(folder), "--json"],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=GUARD,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = [from_json(line) for line in done.stdout.splitlines()]
+    assert told == list(journal.read(folder))[len(before) :]
+    assert any(isinstance(record.event, ev.RunContinued) for record in told[:3])
+    assert "its process ended without a word; it goes on after round" in done.stderr
+    assert f"{folder.name} is done: round {ROUNDS}/{ROUNDS}" in done.stderr
 
 
 if __name__ == "__main__":
