@@ -66,7 +66,7 @@ def test_an_event_is_in_the_journal_before_a_reader_sees_it(tmp_path):
     assert counts == [1, 2, 3]
 
 
-def test_an_event_that_the_disk_did_not_take_has_no_number_and_leaves_no_half_line(tmp_path, monkeypatch):
+def test_an_event_that_the_disk_did_not_take_leaves_no_half_line_and_is_written_before_the_next(tmp_path, monkeypatch):
     stream, seen = Stream(), []
     stream.subscribe(seen.append)
     stream.open_journal(tmp_path)
@@ -86,12 +86,17 @@ def test_an_event_that_the_disk_did_not_take_has_no_number_and_leaves_no_half_li
 
     whole = stream._journal._file
     stream._journal._file = FullDisk(whole)
+    stream.emit(step(number=2))
+    assert (tmp_path / journal.NAME).read_bytes().count(b"\n") == 1
+    assert "No space left on device" in stream.trouble
+    assert not stream.written()
     with pytest.raises(OSError, match="No space"):
-        stream.emit(step(number=2))
+        stream.sync()
     stream._journal._file = whole
     stream.emit(step(number=3))
-    assert [(record.seq, record.event.step) for record in journal.read(tmp_path)] == [(1, 1), (2, 3)]
-    assert [record.event.step for record in seen] == [1, 3]
+    assert (stream.trouble, stream.written()) == ("", True)
+    assert [(record.seq, record.event.step) for record in journal.read(tmp_path)] == [(1, 1), (2, 2), (3, 3)]
+    assert [record.event.step for record in seen] == [1, 2, 3]
 
 
 def test_after_the_journal_is_closed_readers_still_see(tmp_path):
