@@ -301,7 +301,9 @@ class Run:
 
     def _first_step(self, loop: RoundLoop) -> Callable[[], None]:
         """Give what the run begins with: the base alone, a round of its own, or one of another run."""
-        past, fork = self._past, self._from.fork
+        fork = self._from.fork
+        # A long journal's records are not held on to.
+        past, self._past = self._past, None
         if past is not None and past.checkpoint is not None:
             loop.restore(past.checkpoint)
             return partial(loop.go_on, past.round)
