@@ -30,11 +30,43 @@ class OneRun:
 
 
 @dataclass(frozen=True)
+class Steering:
+    """Who steers the runs: this console (`ours`), or the `holder`; who asks for the wheel, and for how long still.
+
+    `alone` is True where no other console watches, `readonly` where this one never steers.
+    """
+
+    ours: bool = True
+    holder: str = ""
+    asked_by: str = ""
+    seconds: float = 0.0
+    alone: bool = True
+    readonly: bool = False
+
+    @property
+    def watching(self) -> str:
+        """Why this console changes nothing, empty where it does."""
+        if self.readonly:
+            return "this console only watches (--readonly)"
+        return "" if self.ours else f"{self.holder} steers: w takes the wheel"
+
+    @property
+    def standing(self) -> str:
+        """Give how the wheel stands, in the registry's word."""
+        if self.readonly:
+            return "readonly"
+        if not self.ours:
+            return "theirs"
+        return "asked" if self.asked_by else "alone" if self.alone else "ours"
+
+
+@dataclass(frozen=True)
 class View:
     """The run and what the console adds to it; `slow` is False when only steps and states are to be drawn anew.
 
     `leaving` is empty, `finish` or `stop`. `runs` are all runs of a race, `place` is that of the run in front, whose
-    state is `state`; `comparing` is True while all of them are shown side by side.
+    state is `state`; `comparing` is True while all of them are shown side by side. `wheel` is who steers, where several
+    consoles can.
     """
 
     state: RunState
@@ -53,12 +85,21 @@ class View:
     runs: tuple[OneRun, ...] = ()
     place: int = 0
     comparing: bool = False
+    wheel: Steering | None = None
 
     @property
     def situation(self) -> Situation:
         """What the registry of actions judges by."""
         selected = None if self.comparing else self.selected
-        return Situation(self.state, selected, self.leaving == "stop", runs=len(self.runs), comparing=self.comparing)
+        return Situation(
+            self.state,
+            selected,
+            self.leaving == "stop",
+            runs=len(self.runs),
+            comparing=self.comparing,
+            watching="" if self.wheel is None else self.wheel.watching,
+            wheel="alone" if self.wheel is None else self.wheel.standing,
+        )
 
     @property
     def racing(self) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from fedlora_tui.engine.journal import Journal
-from fedlora_tui.protocol.events import UNRECORDED, Event, Record, TrainStep, finite
+from fedlora_tui.protocol.events import UNRECORDED, Event, Record, TrainStep, Warned, finite
 from fedlora_tui.protocol.state import RunState, apply
 
 Reader = Callable[[Record], None]
@@ -54,6 +54,12 @@ class Stream:
         with self._lock:
             if self.state.phase in phases:
                 self.emit(event)
+
+    def warn(self, words: str) -> None:
+        """Emit a warning, unless the run has ended: nothing but exports comes after its end."""
+        with self._lock:
+            if not self.state.over:
+                self.emit(Warned(words))
 
     def silence(self) -> None:
         """Close the journal and let go of every reader: what is emitted later is for nobody."""

@@ -69,6 +69,8 @@ def _left(view: View) -> list[tuple[str, int]]:
 def _tail(view: View) -> list[str]:
     """Say what the state goes on with."""
     state, glyphs = view.state, view.look.glyphs
+    if wheel := _of_the_wheel(view):
+        return [wheel]
     if view.leaving == "stop" and not state.over:
         return ["stopping" + glyphs.ellipsis]
     match state.phase:
@@ -91,6 +93,20 @@ def _tail(view: View) -> list[str]:
         case "stopped":
             return [state.reason]
     return []
+
+
+def _of_the_wheel(view: View) -> str:
+    """Say who steers where that is another, and who asks for the wheel."""
+    wheel = view.wheel
+    if wheel is None or view.state.over:
+        return ""
+    if wheel.asked_by and wheel.ours:
+        return f"{wheel.asked_by} asks for the wheel: w keeps it ({wheel.seconds:.0f} s)"
+    if wheel.asked_by:
+        return f"asked for the wheel: {wheel.seconds:.0f} s"
+    if wheel.readonly:
+        return f"watching: {wheel.holder or 'nobody'} steers"
+    return "" if wheel.ours else f"watching: {wheel.holder} steers, w takes the wheel"
 
 
 def _put_right(row: Row, view: View) -> None:
