@@ -206,7 +206,7 @@ class RemoteRun:
         if self._over:
             return
         if self._run:
-            words = f"{why}; fedlora-tui resume {self._run} goes on from its last checkpoint"
+            words = f"{why}: fedlora-tui resume {self._run}"
             self.take(Record(UNRECORDED, time.time(), RunFailed(self._reached[0], words, self._reached[1])))
             self.end("")
         else:

@@ -27,6 +27,7 @@ from fedlora_tui.engine.run import LOG, Manner, log_to_files_alone
 
 LOOK_SECONDS = 0.1
 LAST_WORDS_SECONDS = 2.0
+ENDING_LOOKS = 20
 EXIT_DONE, EXIT_FAILED = 0, 1
 
 
@@ -38,16 +39,18 @@ class EngineProcess:
     connection: socket.socket
 
     def ending(self) -> str:
-        """Say how it ended, empty where it has not."""
-        try:
-            number, status = os.waitpid(self.number, os.WNOHANG)
-        except ChildProcessError:
-            return ""
-        if number == 0:
-            return ""
-        if os.WIFSIGNALED(status):
-            return f"its process was killed by {signal.Signals(os.WTERMSIG(status)).name}"
-        return f"its process ended with status {os.waitstatus_to_exitcode(status)}"
+        """Say how it ended, to be asked when its end of the line is closed; empty where that cannot be told."""
+        for _ in range(ENDING_LOOKS):
+            try:
+                number, status = os.waitpid(self.number, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if number and os.WIFSIGNALED(status):
+                return f"its process was killed by {signal.Signals(os.WTERMSIG(status)).name}"
+            if number:
+                return f"its process ended with status {os.waitstatus_to_exitcode(status)}"
+            time.sleep(LOOK_SECONDS)
+        return ""
 
     def terminate(self) -> None:
         """Ask it to end its runs now; asked twice, it does not wait for their step."""
