@@ -11,7 +11,6 @@ import contextlib
 import json
 import logging
 import os
-import select
 import socket
 import struct
 import threading
@@ -288,8 +287,9 @@ class _Face:
     def _read(self) -> None:
         nonsense = False
         try:
-            self._greet()
-            for line in _lines(self._connection, None):
+            lines = _lines(self._connection)
+            self._greet(next(lines, b""))
+            for line in lines:
                 message = wire.from_face(line)
                 if isinstance(message, wire.Ask):
                     self._control.ask(self, message.place, message.command)
@@ -306,9 +306,8 @@ class _Face:
             self._control.gone(self, nonsense=nonsense)
             self._connection.close()
 
-    def _greet(self) -> None:
-        line = next(_lines(self._connection, GREETING_SECONDS), None)
-        greeting = None if line is None else wire.from_face(line)
+    def _greet(self, line: bytes) -> None:
+        greeting = wire.from_face(line)
         if not isinstance(greeting, wire.Greeting):
             raise wire.WireError("no greeting")
         self.who, self.steers, self.greeted = greeting.who[:60], greeting.steers, True
@@ -372,15 +371,19 @@ class _Face:
                 self._words.append(wire.line_of(wire.Over(place, run.refusal or "")))
 
 
-def _lines(connection: socket.socket, seconds: float | None) -> Iterator[bytes]:
-    """Give what comes line by line, each within so many seconds. Raises WireError for a line that is too long."""
+def _lines(connection: socket.socket) -> Iterator[bytes]:
+    """Give what comes line by line, the first within `GREETING_SECONDS`.
+
+    Raises WireError for a first line that does not come and for one that is too long.
+    """
     kept = bytearray()
-    until = None if seconds is None else time.monotonic() + seconds
+    until: float | None = time.monotonic() + GREETING_SECONDS
     while True:
-        left = None if until is None else max(0.0, until - time.monotonic())
-        if not select.select([connection], [], [], left)[0]:
-            raise wire.WireError("nothing was said")
-        some = connection.recv(RECEIVED)
+        try:
+            connection.settimeout(None if until is None else max(0.01, until - time.monotonic()))
+            some = connection.recv(RECEIVED)
+        except TimeoutError:
+            raise wire.WireError("nothing was said") from None
         if not some:
             if kept:
                 raise wire.WireError("half a line")
@@ -390,6 +393,9 @@ def _lines(connection: socket.socket, seconds: float | None) -> Iterator[bytes]:
         if len(rest) > wire.LONGEST_LINE or any(len(line) > wire.LONGEST_LINE for line in lines):
             raise wire.WireError("too long")
         kept = bytearray(rest)
+        if lines:
+            connection.settimeout(None)
+            until = None
         for line in lines:
             yield bytes(line)
 
@@ -436,6 +442,5 @@ def _collapsed(records: deque[tuple[int, Record]]) -> deque[tuple[int, Record]]:
     return deque(
         (place, record)
         for place, record in records
-        if not isinstance(record.event, TrainStep)
-        or newest[place, record.event.org, record.event.round] == record.seq
+        if not isinstance(record.event, TrainStep) or newest[place, record.event.org, record.event.round] == record.seq
     )

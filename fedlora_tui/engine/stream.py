@@ -68,9 +68,12 @@ class Stream:
             self._readers.clear()
 
     def emit(self, event: Event) -> Record:
-        """Number an event, journal it, and hand it out; numbers that are not finite become None for every reader."""
+        """Number an event, journal it, and hand it out: to every reader as a reader of the journal will find it.
+
+        Numbers that are not finite become None, times have milliseconds.
+        """
         with self._lock:
-            record = Record(self._seq + 1, self.clock(), finite(event))
+            record = Record(self._seq + 1, round(self.clock(), 3), finite(event))
             if self._journal is not None:
                 self._journal.append(record)
             self._seq = record.seq

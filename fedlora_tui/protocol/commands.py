@@ -174,7 +174,13 @@ COMMANDS: Mapping[str, type[Command]] = {
 }
 
 
-_KINDS: Mapping[str, type | tuple[type, ...]] = {"str": str, "int": int, "float": (int, float), "bool": bool, "str | None": (str, type(None))}
+_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "str": str,
+    "int": int,
+    "float": (int, float),
+    "bool": bool,
+    "str | None": (str, type(None)),
+}
 
 
 def read_command(name: str, values: Mapping[str, Any]) -> Command:

@@ -23,6 +23,7 @@ PATIENCE = 120.0
 MANY = 4000
 """Rounds that no test waits for."""
 
+WORDS = (sys.executable, "-m", "fedlora_tui")
 SMALL = ("--orgs", "2", "--set", "federation.local_steps=2", "--set", "data.holdout_tokens=64")
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
 
@@ -67,7 +68,7 @@ def end(folder: Path) -> None:
 
 
 def console(screen: Terminal, tmp_path: Path, *words: str, width: int = 120) -> None:
-    command = " ".join([sys.executable, "-m", "fedlora_tui", *words, "--runs-dir", str(tmp_path / "runs")])
+    command = " ".join([*WORDS, *words, "--runs-dir", str(tmp_path / "runs")])
     screen.open(f"{command}; echo left-with-$?", width, 40, ENVIRONMENT)
 
 
@@ -118,7 +119,7 @@ def test_a_detached_run_gives_the_prompt_back_and_attach_shows_its_whole_history
         f"clear; {sys.executable} -m fedlora_tui attach --runs-dir {folder.parent}; echo left-again-with-$?", "Enter"
     )
     screen.wait_for("running")
-    rows = screen.wait_for(lambda shown: "hold-out" in shown and "training" in shown or "testing" in shown)
+    rows = screen.wait_for(lambda shown: ("hold-out" in shown and "training" in shown) or "testing" in shown)
     assert "base" in rows
     screen.press("-")
     screen.wait_for("rounds")
@@ -220,8 +221,18 @@ def test_one_of_two_consoles_steers_and_the_wheel_passes_or_is_kept(screens, tmp
 def test_a_console_that_only_watches_changes_nothing(screens, tmp_path: Path) -> None:
     screen = screens()
     begun = subprocess.run(
-        [sys.executable, "-m", "fedlora_tui", "run", "--detach", "--runs-dir", str(tmp_path / "runs")]
-        + ["--rounds", str(MANY), *SMALL],
+        [
+            sys.executable,
+            "-m",
+            "fedlora_tui",
+            "run",
+            "--detach",
+            "--runs-dir",
+            str(tmp_path / "runs"),
+            "--rounds",
+            str(MANY),
+            *SMALL,
+        ],
         env={**os.environ, **ENVIRONMENT},
         capture_output=True,
         text=True,
@@ -253,9 +264,8 @@ def test_a_run_whose_terminal_hangs_up_goes_on(screens, tmp_path: Path) -> None:
 
 
 def test_attach_says_in_one_line_that_a_run_is_over(tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "fedlora_tui"]
     ended = subprocess.run(
-        [*words, "run", "--rounds", "1", *SMALL, "--runs-dir", str(tmp_path / "runs")],
+        [*WORDS, "run", "--rounds", "1", *SMALL, "--runs-dir", str(tmp_path / "runs")],
         env={**os.environ, **ENVIRONMENT},
         capture_output=True,
         text=True,
@@ -264,7 +274,7 @@ def test_attach_says_in_one_line_that_a_run_is_over(tmp_path: Path) -> None:
     (folder,) = (tmp_path / "runs").iterdir()
     assert found_socket(folder) is None
     asked = subprocess.run(
-        ["script", "-qec", f"{' '.join(words)} attach --runs-dir {folder.parent}", "/dev/null"],
+        ["script", "-qec", f"{' '.join(WORDS)} attach --runs-dir {folder.parent}", "/dev/null"],
         env={**os.environ, **ENVIRONMENT},
         capture_output=True,
         text=True,

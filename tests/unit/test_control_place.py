@@ -24,7 +24,8 @@ def test_a_short_path_is_in_the_runs_own_folder(tmp_path, monkeypatch) -> None:
     place = socket_place(Path("runs/a"))
     assert place == folder / "control.sock"
     write_place(Path("runs/a"), place)
-    assert not (folder / ELSEWHERE).exists() and found_socket(folder) is None
+    assert not (folder / ELSEWHERE).exists()
+    assert found_socket(folder) is None
     with bound(place):
         assert found_socket(folder) == place
 
@@ -37,7 +38,8 @@ def test_a_long_path_stands_elsewhere_and_the_run_says_where(tmp_path, monkeypat
     folder = tmp_path / ("long" * 30)
     folder.mkdir()
     place = socket_place(folder)
-    assert len(os.fsencode(place)) <= LONGEST and place.parent != folder
+    assert len(os.fsencode(place)) <= LONGEST
+    assert place.parent != folder
     assert place.parent.stat().st_mode & 0o777 == 0o700
     other = tmp_path / "b" / folder.name
     other.mkdir(parents=True)
