@@ -95,7 +95,7 @@ class LeaveDialog(Dialog[Choice]):
 def _detached(view: View) -> str:
     """Say what brings the run back on a screen; before it has a name it is the newest one."""
     run = view.state.started.run if view.state.started is not None and not view.racing else ""
-    return f"it goes on without a console; fedlora-tui attach {run}".rstrip()
+    return f"it goes on; fedlora-tui attach {run}".rstrip()
 
 
 def _for_all(view: View) -> str:
