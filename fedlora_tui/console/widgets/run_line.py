@@ -52,25 +52,27 @@ def draw_run_line(view: View) -> Text:
     return row.text()
 
 
-def _left(view: View) -> list[tuple[str, int]]:
+def _left(view: View) -> list[tuple[Words, int]]:
     """Give what stands left, each with the width that is kept for it."""
     state, glyphs = view.state, view.look.glyphs
     if state.phase == "starting":
         since = "" if state.began is None else numbers.duration(view.now - state.began, glyphs)
         return [(now_doing(state, glyphs), 23), (since, 11)]
     total = numbers.whole(state.rounds)
-    rounds = (f"round {numbers.of(state.round, state.rounds, glyphs)}", len(f"round {total}/{total}") - 1)
+    rounds: tuple[Words, int] = (
+        f"round {numbers.of(state.round, state.rounds, glyphs)}",
+        len(f"round {total}/{total}") - 1,
+    )
     most = numbers.whole(state.steps)
-    steps = (f"step {numbers.of(state.step, state.steps, glyphs)}", len(f"step {most}/{most}"))
-    tail = [(words, 0) for words in _tail(view)]
-    return [rounds, steps if state.steps else ("", 0), *tail]
+    steps: tuple[Words, int] = (f"step {numbers.of(state.step, state.steps, glyphs)}", len(f"step {most}/{most}"))
+    wheel = _of_the_wheel(view)
+    tail: list[Words] = [(wheel, "care_bold")] if wheel else [*_tail(view)]
+    return [rounds, steps if state.steps else ("", 0), *((words, 0) for words in tail)]
 
 
 def _tail(view: View) -> list[str]:
     """Say what the state goes on with."""
     state, glyphs = view.state, view.look.glyphs
-    if wheel := _of_the_wheel(view):
-        return [wheel]
     if view.leaving == "stop" and not state.over:
         return ["stopping" + glyphs.ellipsis]
     match state.phase:
@@ -100,13 +102,17 @@ def _of_the_wheel(view: View) -> str:
     wheel = view.wheel
     if wheel is None or view.state.over:
         return ""
+    seconds = f"{wheel.seconds:.0f} s"
+    compact = view.layout.columns == "compact"
     if wheel.asked_by and wheel.ours:
-        return f"{wheel.asked_by} asks for the wheel: w keeps it ({wheel.seconds:.0f} s)"
+        return f"{wheel.asked_by} asks{'' if compact else ' for the wheel'}: w keeps it ({seconds})"
     if wheel.asked_by:
-        return f"asked for the wheel: {wheel.seconds:.0f} s"
+        return f"asked for the wheel: {seconds}"
     if wheel.readonly:
         return f"watching: {wheel.holder or 'nobody'} steers"
-    return "" if wheel.ours else f"watching: {wheel.holder} steers, w takes the wheel"
+    if wheel.ours:
+        return ""
+    return f"{wheel.holder} steers, w takes it" if compact else f"watching: {wheel.holder} steers, w takes the wheel"
 
 
 def _put_right(row: Row, view: View) -> None:
