@@ -73,6 +73,17 @@ class Link:
         return not self.only_watches and (self.steers.yours or not self.steers.holder)
 
     @property
+    def lives(self) -> bool:
+        """True where the process at the other end is there."""
+        try:
+            os.kill(self.process, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
+
+    @property
     def holder(self) -> str:
         """Who steers, empty where nobody does."""
         return self.steers.holder

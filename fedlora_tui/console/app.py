@@ -130,6 +130,8 @@ class ConsoleApp(App[str], inherit_bindings=False):
                 seconds=float(round(wheel.seconds_to_refuse)),
                 alone=wheel.alone,
                 readonly=wheel.only_watches,
+                process=wheel.process,
+                lives=wheel.lives,
             )
         return self._steering != before
 

@@ -9,6 +9,8 @@ from fedlora_tui.console.layout import Layout
 from fedlora_tui.console.look import Look
 from fedlora_tui.protocol.state import RunState
 
+STALE_SECONDS = 10.0
+
 
 @dataclass(frozen=True)
 class Said:
@@ -33,7 +35,8 @@ class OneRun:
 class Steering:
     """Who steers the runs: this console (`ours`), or the `holder`; who asks for the wheel, and for how long still.
 
-    `alone` is True where no other console watches, `readonly` where this one never steers.
+    `alone` is True where no other console watches, `readonly` where this one never steers. `process` is
+    the runs' own, and `lives` where it is there.
     """
 
     ours: bool = True
@@ -42,6 +45,8 @@ class Steering:
     seconds: float = 0.0
     alone: bool = True
     readonly: bool = False
+    process: int = 0
+    lives: bool = True
 
     @property
     def watching(self) -> str:
@@ -100,6 +105,16 @@ class View:
             watching="" if self.wheel is None else self.wheel.watching,
             wheel="alone" if self.wheel is None else self.wheel.standing,
         )
+
+    @property
+    def silent_for(self) -> float | None:
+        """For how many seconds a run at work in another process has said nothing, None where that is not long.
+
+        At work it looks at the machine once a second.
+        """
+        silent = self.now - self.state.t
+        at_work = self.state.phase in ("running", "pausing", "finishing")
+        return silent if self.wheel is not None and at_work and silent >= STALE_SECONDS else None
 
     @property
     def racing(self) -> bool:

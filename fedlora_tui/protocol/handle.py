@@ -63,6 +63,14 @@ class Wheel(Protocol):
         """True where no other console watches."""
 
     @property
+    def process(self) -> int:
+        """The number of the process that the runs are in."""
+
+    @property
+    def lives(self) -> bool:
+        """True where that process is there."""
+
+    @property
     def seconds_to_refuse(self) -> float:
         """How long the one who steers may still refuse."""
 

@@ -29,6 +29,8 @@ class ScriptedWheel:
     asked_by: str = ""
     alone: bool = True
     seconds_to_refuse: float = 0.0
+    process: int = 4711
+    lives: bool = True
     words: list[str] = field(default_factory=list)
 
     def wheel(self, word: str) -> None:

@@ -87,3 +87,13 @@ async def test_a_hang_up_leaves_the_run_going() -> None:
         await console.until(lambda: console.app.return_value == "detached")
         assert console.run.sent == []
         assert signal.getsignal(signal.SIGHUP) == before
+
+
+async def test_a_run_that_says_nothing_any_more_is_stale_with_its_process() -> None:
+    async with opened(size=(120, 40), wheel=ScriptedWheel()) as console:
+        assert "● running" in console.text("run-line")
+        console.run.drain = list  # type: ignore[method-assign]
+        console.clock.now += 14
+        console.app.paint()
+        assert "? stale 14s" in console.text("run-line")
+        assert "no event since 14:03:09; process 4711 lives" in console.text("run-line")
