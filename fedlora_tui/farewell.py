@@ -68,8 +68,10 @@ def farewell(state: RunState, glyphs: Glyphs = UNICODE) -> str:
     lines = [f"  {started.run} {'was finished early' if early else _ending(state)}{reason}: round {rounds}, {losses}"]
     checkpoint = f"   checkpoint round-{state.checkpoint.round:04d}" if state.checkpoint else ""
     lines.append(f"    files   {started.folder}{checkpoint}")
+    where = started.run if Path(started.folder).parent == Path("runs") else shlex.quote(started.folder)
+    if not state.over:
+        lines.append(f"    attach  fedlora-tui attach {where}")
     if any(row.round > 0 for row in state.history):
-        where = started.run if Path(started.folder).parent == Path("runs") else shlex.quote(started.folder)
         lines.append(f"    export  fedlora-tui export {where}")
     if state.phase == "failed":
         lines.append(f"    why     {started.folder}/engine.log")
@@ -77,4 +79,4 @@ def farewell(state: RunState, glyphs: Glyphs = UNICODE) -> str:
 
 
 def _ending(state: RunState) -> str:
-    return {"done": "is done", "failed": "failed", "stopped": "is stopped"}.get(state.phase, "was left")
+    return {"done": "is done", "failed": "failed", "stopped": "is stopped"}.get(state.phase, "goes on")

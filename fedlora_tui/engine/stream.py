@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from fedlora_tui.engine.journal import Journal
-from fedlora_tui.protocol.events import UNRECORDED, Event, Record, TrainStep, finite
+from fedlora_tui.protocol.events import UNRECORDED, Event, Record, TrainStep, Warned, finite
 from fedlora_tui.protocol.state import RunState, apply
 
 Reader = Callable[[Record], None]
@@ -55,6 +55,12 @@ class Stream:
             if self.state.phase in phases:
                 self.emit(event)
 
+    def warn(self, words: str) -> None:
+        """Emit a warning, unless the run has ended: nothing but exports comes after its end."""
+        with self._lock:
+            if not self.state.over:
+                self.emit(Warned(words))
+
     def silence(self) -> None:
         """Close the journal and let go of every reader: what is emitted later is for nobody."""
         with self._lock:
@@ -62,9 +68,12 @@ class Stream:
             self._readers.clear()
 
     def emit(self, event: Event) -> Record:
-        """Number an event, journal it, and hand it out; numbers that are not finite become None for every reader."""
+        """Number an event, journal it, and hand it out: to every reader as a reader of the journal will find it.
+
+        Numbers that are not finite become None, times have milliseconds.
+        """
         with self._lock:
-            record = Record(self._seq + 1, self.clock(), finite(event))
+            record = Record(self._seq + 1, round(self.clock(), 3), finite(event))
             if self._journal is not None:
                 self._journal.append(record)
             self._seq = record.seq
