@@ -107,8 +107,18 @@ def _run_parser() -> _Parser:
     parser = _Parser(f"{PROGRAM} run", description="The same run with no terminal: progress on stderr.")
     parser.add_argument("--json", action="store_true", help="put every event on stdout, a line of JSON each")
     parser.add_argument("--wait", action="store_true", help="a run that pauses by itself waits instead of failing")
+    parser.add_argument("--detach", action="store_true", help="leave it running in the background; its id is printed")
     _with_race(parser)
     _with_configuration(parser)
+    return parser
+
+
+def _attach_parser() -> _Parser:
+    parser = _Parser(f"{PROGRAM} attach", description="Console on a run that goes on in another process.")
+    parser.add_argument("run", nargs="?", metavar="RUN", help="id or path of a run (the newest by default)")
+    parser.add_argument("--readonly", action="store_true", help="watch, and never steer")
+    parser.add_argument("--ascii", action="store_true", help="draw with plain characters only")
+    parser.add_argument("--runs-dir", default=None, metavar="DIR", help="folder of run folders")
     return parser
 
 
@@ -318,7 +328,20 @@ def _console(arguments: argparse.Namespace) -> int:
     return run_with_console(_entries(arguments), arguments.ascii)
 
 
+def _attach(arguments: argparse.Namespace) -> int:
+    from fedlora_tui.console_run import attach_console
+    from fedlora_tui.engine.folder import find
+
+    folder = find(_runs_dir(arguments), arguments.run)
+    return attach_console(folder, load(folder / "config.toml"), arguments.ascii, arguments.readonly)
+
+
 def _run(arguments: argparse.Namespace) -> int:
+    if arguments.detach:
+        from fedlora_tui.detached import run_detached
+
+        return run_detached(_entries(arguments), patient=arguments.wait)
+
     from fedlora_tui.headless import run_headless
 
     return run_headless(_entries(arguments), json_lines=arguments.json, patient=arguments.wait)
@@ -427,6 +450,7 @@ COMMANDS: dict[str, Command] = {
     "resume": (_resume_parser, _resume, "go on with a run that was stopped, failed or killed, to the same result"),
     "runs": (_runs_parser, _runs, "the list of runs: state, round, losses; --json: an object a line"),
     "fork": (_fork_parser, _fork, "begin a run with a finished round of another one, with changes"),
+    "attach": (_attach_parser, _attach, "console on a run that goes on in another process"),
     "export": (_export_parser, _export, "write a finished round's adapter, or a merged model"),
     "bench": (_bench_parser, _bench, "measure a claim on this machine: quality, robust, speed, rounds, console"),
     "doctor": (_doctor_parser, _doctor, "what this machine has and what is missing; --data: your text in counts"),

@@ -1,30 +1,37 @@
-"""The face with a terminal: a run and its console in one process, and what is said after leaving."""
+"""The face with a terminal: the console on runs of another process, and what is said after leaving."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
+from fedlora_tui.attached import Link, attach
 from fedlora_tui.config import Config
 from fedlora_tui.console.drawing.glyphs import glyphs_for
 from fedlora_tui.console.entry import run_console
 from fedlora_tui.console.options import ConsoleOptions
 from fedlora_tui.console.terminal import has_terminal
-from fedlora_tui.engine.race import Entry, Race
-from fedlora_tui.engine.run import LOG, Manner, log_to_files_alone
+from fedlora_tui.engine.ending import LAST_STEP_SECONDS
+from fedlora_tui.engine.process import start_engine
+from fedlora_tui.engine.race import Entry
+from fedlora_tui.engine.run import Manner
 from fedlora_tui.errors import UserError
 from fedlora_tui.farewell import farewells
+from fedlora_tui.protocol.commands import Stop
 
 MOST_READERS = 4
 """More bring texts sooner than one process takes them up."""
 
+CONSOLE_LOG = "console.log"
 DEFAULTS = "defaults"
 """What the settings are called where no file was read."""
 
@@ -32,38 +39,81 @@ DEFAULTS = "defaults"
 def run_with_console(given: Sequence[Entry], ascii_only: bool) -> int:
     """Show a run, or a race of several, until the operator leaves; give the exit status.
 
-    Raises UserError where there is no terminal.
+    The runs go on in a process of their own, whatever becomes of the console. Raises UserError where there is no
+    terminal.
     """
+    _need_terminal()
+    engine = start_engine(with_readers(given), Manner(tells_past=True))
+    link = Link(engine.connection, steers=True, labels=[entry.label for entry in given], ending=engine.ending)
+    return _show(link, _options(given[0].config, ascii_only), engine.terminate)
+
+
+def attach_console(folder: Path, config: Config, ascii_only: bool, readonly: bool) -> int:
+    """Show a run that goes on in another process until the operator leaves; give the exit status.
+
+    Raises UserError where there is no terminal, or no such process.
+    """
+    _need_terminal()
+    link = attach(folder, steers=not readonly)
+    return _show(link, replace(_options(config, ascii_only), run=folder.name), lambda: None)
+
+
+def _need_terminal() -> None:
     if not has_terminal():
         raise UserError("no terminal here: the console needs one; fedlora-tui run does the same run without")
-    log_to_files_alone()
+
+
+def _show(link: Link, options: ConsoleOptions, terminate: Callable[[], None]) -> int:
+    """Put the console on runs of another process; give the exit status and say how they were left."""
     terminated = _end_on_termination()
-    with tempfile.TemporaryDirectory(prefix="fedlora-tui-") as waiting_room:
-        early = Path(waiting_room) / LOG
-        race = Race(
-            with_readers(given), Manner(on_folder=lambda folder: _move_output(early, folder / LOG), tells_past=True)
-        )
-        result = run_console(race.racers, _options(given[0].config, ascii_only), early)
-        if result.refusal is not None:
-            raise UserError(result.refusal)
-        if result.left == "abandoned":
-            race.abandon("left by the operator")
-        race.close()
+    with tempfile.TemporaryDirectory(prefix="fedlora-tui-") as folder:
+        log = Path(folder) / CONSOLE_LOG
+        result = run_console(link.runs, options, log, link, link.place)
+        if result.failure is not None:
+            kept = _kept(log)
+            result = replace(result, failure=f"{result.failure}{kept and f': see {kept}'}")
+    if terminated and not all(run.over for run in link.runs):
+        _end(link, terminate)
+    elif result.left == "abandoned":
+        # Asked twice, it does not wait for the step that is under way.
+        terminate()
+        terminate()
+    labels = [run.label for run in link.runs]
+    link.close()
+    if result.refusal is not None:
+        raise UserError(result.refusal)
+    with contextlib.suppress(OSError):  # a terminal that has hung up takes no words
         if result.failure is not None:
             sys.stderr.write(f"fedlora-tui: {result.failure}\n")
-        glyphs = glyphs_for(os.environ, sys.stderr.encoding, ascii_only)
-        sys.stderr.write(
-            farewells(list(zip((racer.label for racer in race.racers), result.states, strict=True)), glyphs)
-        )
+        glyphs = glyphs_for(os.environ, sys.stderr.encoding, options.ascii)
+        sys.stderr.write(farewells(list(zip(labels, result.states, strict=True)), glyphs))
         sys.stderr.flush()
     if terminated:
-        status = 128 + signal.SIGTERM
-    else:
-        status = 1 if result.failure is not None or any(state.phase == "failed" for state in result.states) else 0
-    if not race.over:
-        # A worker inside a native call cannot be joined, and the interpreter would crash under it.
-        os._exit(status)
-    return status
+        return 128 + signal.SIGTERM
+    return 1 if result.failure is not None or any(state.phase == "failed" for state in result.states) else 0
+
+
+def _end(link: Link, terminate: Callable[[], None]) -> None:
+    """Let the runs end as a termination of `fedlora-tui run` would, and wait for it."""
+    if link.may_steer:
+        link.ask(0, Stop("terminated"))
+        until = time.monotonic() + LAST_STEP_SECONDS
+        while time.monotonic() < until and not all(run.over for run in link.runs):
+            time.sleep(0.05)
+    if not all(run.over for run in link.runs):
+        terminate()
+        terminate()
+
+
+def _kept(log: Path) -> str:
+    """Keep what the console's libraries printed before it broke down; give where, empty where that is nowhere."""
+    try:
+        descriptor, path = tempfile.mkstemp(prefix="fedlora-tui-console-", suffix=".log")
+        os.close(descriptor)
+        shutil.copyfile(log, path)
+    except OSError:
+        return ""
+    return path
 
 
 def with_readers(given: Sequence[Entry]) -> Sequence[Entry]:
@@ -101,14 +151,3 @@ def _options(config: Config, ascii_only: bool) -> ConsoleOptions:
         bell=console.bell,
         ascii=ascii_only,
     )
-
-
-def _move_output(early: Path, log: Path) -> None:
-    """Send what libraries print to the run's own log as soon as there is one, with what they printed before."""
-    with log.open("ab") as whole:
-        if early.exists():
-            with early.open("rb") as before:
-                shutil.copyfileobj(before, whole)
-        whole.flush()
-        for descriptor in (1, 2):
-            os.dup2(whole.fileno(), descriptor)

@@ -71,6 +71,8 @@ def farewell(state: RunState, glyphs: Glyphs = UNICODE) -> str:
     where = started.run if Path(started.folder).parent == Path("runs") else shlex.quote(started.folder)
     if state.phase in ("failed", "stopped"):
         lines.append(f"    go on   fedlora-tui resume {where}")
+    if not state.over:
+        lines.append(f"    attach  fedlora-tui attach {where}")
     if any(row.round > 0 for row in state.history):
         lines.append(f"    export  fedlora-tui export {where}")
     if state.phase == "failed":
@@ -79,4 +81,4 @@ def farewell(state: RunState, glyphs: Glyphs = UNICODE) -> str:
 
 
 def _ending(state: RunState) -> str:
-    return {"done": "is done", "failed": "failed", "stopped": "is stopped"}.get(state.phase, "was left")
+    return {"done": "is done", "failed": "failed", "stopped": "is stopped"}.get(state.phase, "goes on")

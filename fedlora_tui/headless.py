@@ -5,24 +5,25 @@ The runs of a race are told side by side: each line begins with the run's label,
 
 from __future__ import annotations
 
+import errno
 import os
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from queue import SimpleQueue
-from types import FrameType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from fedlora_tui.console.drawing import numbers
+from fedlora_tui.engine.control import Control
+from fedlora_tui.engine.ending import Signals
 from fedlora_tui.engine.race import Entry, Race, Racer
 from fedlora_tui.engine.run import Manner, log_to_files_alone
 from fedlora_tui.errors import UserError
 from fedlora_tui.farewell import farewells
-from fedlora_tui.protocol.commands import Stop
 from fedlora_tui.protocol.events import (
     UNRECORDED,
     Record,
@@ -36,12 +37,8 @@ from fedlora_tui.protocol.events import (
 )
 from fedlora_tui.protocol.state import RunState
 
-LOOK_SECONDS = 0.1
-LAST_STEP_SECONDS, LAST_LINE_SECONDS = 2.0, 1.0
-"""How long an interrupted run may take to end its local step, and its journal to be closed, before its process ends."""
-
+LOOK_SECONDS, LAST_WORDS_SECONDS = 0.1, 1.0
 EXIT_DONE, EXIT_FAILED = 0, 1
-REASONS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
 class JsonLines:
@@ -51,7 +48,7 @@ class JsonLines:
     """
 
     def __init__(self) -> None:
-        self.closed = False
+        self.closed = self.hung_up = False
         self._lines: SimpleQueue[str | None] = SimpleQueue()
         self._writer = threading.Thread(target=self._write, name="json lines", daemon=True)
         self._writer.start()
@@ -89,73 +86,53 @@ class JsonLines:
         try:
             sys.stdout.write(line + "\n")
             sys.stdout.flush()
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            self.hung_up = getattr(error, "errno", None) == errno.EIO
             # The reader has what it wanted; what is still in Python's buffer must not raise again at exit.
             self.closed = True
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _to_nowhere(sys.stdout.fileno())
 
 
-class Signals:
-    """The first interrupt or termination ends the run; a second one ends the process."""
-
-    def __init__(self, race: Race) -> None:
-        self.caught: signal.Signals | None = None
-        self.since = 0.0
-        self._race = race
-        for kind in REASONS:
-            signal.signal(kind, self._catch)
-
-    def _catch(self, number: int, frame: FrameType | None) -> None:
-        if self.caught is not None:
-            self.leave_now()
-        self.caught, self.since = signal.Signals(number), time.monotonic()
-
-    @property
-    def exit_status(self) -> int:
-        """What a shell gives a process that a signal ended."""
-        return 128 + (self.caught or 0)
-
-    @property
-    def late(self) -> bool:
-        """True when the run has had its time to end its step."""
-        return self.caught is not None and time.monotonic() - self.since > LAST_STEP_SECONDS
-
-    def leave_now(self) -> None:
-        """End the process without its worker, the journal's last line written."""
-        # Written down by a thread of its own, for this may run while the main thread holds a lock that it needs.
-        reason = REASONS[self.caught] if self.caught else "interrupted"
-        last_line = threading.Thread(target=self._race.abandon, args=(reason,), daemon=True)
-        last_line.start()
-        last_line.join(LAST_LINE_SECONDS)
-        sys.stderr.flush()
-        os._exit(self.exit_status)
+def _to_nowhere(descriptor: int) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 def run_headless(given: Sequence[Entry], json_lines: bool, patient: bool) -> int:
     """Go through a run, or a race of several, without a terminal; give the exit status."""
     log_to_files_alone()
-    race = Race(given, Manner(patient=patient))
+
+    def on_folder(folder: Path) -> None:
+        for place, run in enumerate(race.runs):
+            if run.folder == folder:
+                control.open(place, folder)
+
+    race = Race(given, Manner(patient, on_folder))
+    control = Control(race.racers)
     lines = JsonLines()
     if json_lines:
         for run in race.runs:
             run.subscribe(lines.of_racer() if len(given) > 1 else lines.of_run())
-    signals = Signals(race)
+    signals = Signals(race, control.close)
     narration = Narration(Console(stderr=True, highlight=False), race.racers)
     race.start()
     with narration:
         _follow(race, narration, signals, lines)
+    control.settle(LAST_WORDS_SECONDS)
+    control.close()
     race.close()
     lines.finish(lambda: signals.late)
     return _ending(race, signals)
 
 
 def _follow(race: Race, narration: Narration, signals: Signals, lines: JsonLines) -> None:
-    asked = False
     while not race.wait(LOOK_SECONDS):
+        if signals.hung_up:
+            narration.hang_up()
         narration.tell()
-        if not asked and (signals.caught or lines.closed):
-            asked = True
-            race.send(Stop(REASONS[signals.caught] if signals.caught else "standard output was closed"))
+        # Whoever reads the lines has had enough; a terminal that hung up took its reader with it against their will.
+        signals.pass_on("standard output was closed" if lines.closed and not lines.hung_up else "")
         if signals.late:
             narration.close()
             signals.leave_now()
@@ -178,6 +155,8 @@ class Narration:
     def __init__(self, console: Console, racers: Sequence[Racer]) -> None:
         self._console = console
         self._racers = racers
+        # Asked now: a terminal that has hung up is none any more.
+        self._terminals = [stream.fileno() for stream in (sys.stdout, sys.stderr) if stream.isatty()]
         self._wide = max(len(racer.label) for racer in racers)
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -200,10 +179,19 @@ class Narration:
         """Take the live lines away."""
         self._bar.stop()
 
+    def hang_up(self) -> None:
+        """The terminal is gone: the run goes on, and what it says goes nowhere."""
+        while self._terminals:
+            _to_nowhere(self._terminals.pop())
+
     def tell(self) -> None:
         """Say what is new, and draw the live lines anew."""
-        for racer, task in zip(self._racers, self._tasks, strict=True):
-            self._tell_of(racer, task)
+        try:
+            for racer, task in zip(self._racers, self._tasks, strict=True):
+                self._tell_of(racer, task)
+        except OSError:
+            # The terminal hangs up a moment before its signal comes.
+            self.hang_up()
 
     def _tell_of(self, racer: Racer, task: TaskID) -> None:
         records, state = racer.drain(), racer.state

@@ -33,7 +33,8 @@ class Situation:
     """What decides whether an action can act: the run, the selected organization, and whether a stop was asked for.
 
     `direction` is which of an action's keys was pressed, where it has one for each way. `runs` counts the runs of a
-    race, `comparing` is True while they are shown side by side.
+    race, `comparing` is True while they are shown side by side. `watching` says who steers where that is not this
+    console, `wheel` how the wheel stands: `alone`, `ours`, `asked`, `theirs` or `readonly`.
     """
 
     state: RunState
@@ -42,6 +43,8 @@ class Situation:
     direction: str = ""
     runs: int = 1
     comparing: bool = False
+    watching: str = ""
+    wheel: str = "alone"
 
 
 def _always(situation: Situation) -> str | None:
@@ -81,6 +84,8 @@ def _keys(*names: str) -> dict[str, str]:
 
 def _takes_nothing(situation: Situation, starting: str) -> str | None:
     """Say why the run takes no changes now, None while it does; `starting` is what a start lacks for this one."""
+    if situation.watching:
+        return situation.watching
     if situation.state.phase == "starting":
         return f"the run is starting: {starting}"
     if situation.stopping:
@@ -91,6 +96,14 @@ def _takes_nothing(situation: Situation, starting: str) -> str | None:
         "failed": "the run has failed",
         "stopped": "the run is stopped",
     }.get(situation.state.phase)
+
+
+def _cannot_ask_for_the_wheel(situation: Situation) -> str | None:
+    return {
+        "alone": "you steer, and nobody else watches",
+        "ours": "you steer",
+        "readonly": "this console only watches (--readonly)",
+    }.get(situation.wheel)
 
 
 def _cannot_pause(situation: Situation) -> str | None:
@@ -221,6 +234,8 @@ def _cannot_undo(situation: Situation) -> str | None:
 
 
 def _cannot_export(situation: Situation) -> str | None:
+    if situation.watching:
+        return situation.watching
     return None if situation.state.best is not None or _last_round(situation.state) else "no round is finished yet"
 
 
@@ -424,6 +439,16 @@ REGISTRY: tuple[Action, ...] = (
         when="a race of several runs",
         unless="this is the only run",
         refusal=_cannot_compare,
+    ),
+    Action(
+        id="wheel",
+        keys=_keys("w"),
+        shown="w",
+        does="take, keep the wheel",
+        group="here",
+        when="several consoles watch",
+        unless="you steer; --readonly",
+        refusal=_cannot_ask_for_the_wheel,
     ),
     Action(
         id="panes",

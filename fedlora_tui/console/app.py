@@ -24,15 +24,15 @@ from fedlora_tui.console.screens.dialog import Dialog
 from fedlora_tui.console.screens.drift import DriftDialog
 from fedlora_tui.console.screens.export import ExportDialog
 from fedlora_tui.console.screens.help import HelpDialog
-from fedlora_tui.console.screens.leave import LeaveDialog
+from fedlora_tui.console.screens.leave import DETACH, Choice, LeaveDialog
 from fedlora_tui.console.screens.overview import Overview
 from fedlora_tui.console.session import Session
 from fedlora_tui.console.standing import title
-from fedlora_tui.console.view import View
+from fedlora_tui.console.view import Steering, View
 from fedlora_tui.console.widgets.run_table import RunTable
 from fedlora_tui.console.widgets.table import OrganizationTable
 from fedlora_tui.protocol.commands import Export, Finish, Stop
-from fedlora_tui.protocol.handle import RunHandle
+from fedlora_tui.protocol.handle import RunHandle, Wheel
 
 THEME = "fedlora"
 FEW_COLOURS = 16
@@ -46,7 +46,10 @@ FIRST_FRAME_SECONDS = 0.05
 
 
 class ConsoleApp(App[str], inherit_bindings=False):
-    """The console on a run or a race; its value says how it was left: over, finish, stop, abandoned or refused."""
+    """The console on a run or a race.
+
+    Its value says how it was left: over, finish, stop, detached, abandoned or refused.
+    """
 
     ENABLE_COMMAND_PALETTE = False
     ALLOW_SELECT = False
@@ -61,14 +64,18 @@ class ConsoleApp(App[str], inherit_bindings=False):
         handles: Sequence[RunHandle],
         options: ConsoleOptions | None = None,
         *,
+        wheel: Wheel | None = None,
         clock: Callable[[], float] = time.time,
         look: Look | None = None,
     ) -> None:
+        """`wheel` tells who steers, where the runs are of another process and go on without this console."""
         self._options = options or ConsoleOptions()
         self.look = look or look_for(self._options)
         super().__init__(ansi_color=self.look.colours <= FEW_COLOURS)
         self.title = "fedlora-tui"
         self.runs = Runs(handles, self.look.glyphs, clock)
+        self._wheel = wheel
+        self._steering: Steering | None = None
         self._clock = clock
         self._pace = Pace(self._options.seconds_between_paints())
         self._overview = Overview(self.look)
@@ -99,7 +106,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
 
     def _tick(self) -> None:
         """Take in what the runs said, and paint what is due."""
-        answered = self.runs.poll()
+        answered = self.runs.poll() | self._look_at_the_wheel()
         if self.runs.ended and isinstance(self.screen, LeaveDialog):
             # It speaks of a run that goes on, and offers what no longer can be done.
             self.screen.dismiss(None)
@@ -111,6 +118,22 @@ class ConsoleApp(App[str], inherit_bindings=False):
             due = self._pace.due(self.runs.states, time.monotonic())
             if answered or due:
                 self.paint(slow=answered or due == "all")
+
+    def _look_at_the_wheel(self) -> bool:
+        """Take in who steers; True where that has changed."""
+        before, wheel = self._steering, self._wheel
+        if wheel is not None:
+            self._steering = Steering(
+                ours=wheel.may_steer,
+                holder=wheel.holder,
+                asked_by=wheel.asked_by,
+                seconds=float(round(wheel.seconds_to_refuse)),
+                alone=wheel.alone,
+                readonly=wheel.only_watches,
+                process=wheel.process,
+                lives=wheel.lives,
+            )
+        return self._steering != before
 
     def _await_answer(self) -> None:
         """Look often for the answer to a command, so that it is on the screen at once."""
@@ -151,6 +174,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
             runs=self.runs.shown,
             place=self.runs.place,
             comparing=comparison is not None,
+            wheel=self._steering,
         )
 
     def action_act(self, name: str, argument: str = "") -> None:
@@ -171,6 +195,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
                 "flip": self._flip,
                 "export": self._export,
                 "drift": self._drift,
+                "wheel": self._ask_for_the_wheel,
                 "help": self._help,
                 "back": self._back,
                 "leave": self._leave,
@@ -236,6 +261,14 @@ class ConsoleApp(App[str], inherit_bindings=False):
     def _drift(self, argument: str) -> None:
         self.push_screen(DriftDialog(self.view()))
 
+    def _ask_for_the_wheel(self, argument: str) -> None:
+        """Ask who steers for the wheel; who steers and is asked keeps it by the same key."""
+        if self._wheel is not None and self._steering is not None:
+            keeps = self._steering.ours
+            self._wheel.wheel("keep" if keeps else "ask")
+            words = "you keep the wheel" if keeps else f"asked {self._steering.holder} for the wheel"
+            self.session.say(self.look.glyphs.answered, "held", words)
+
     def _export_chosen(self, export: Export | None) -> None:
         if export is not None:
             self.session.command(export, "writing the adapter")
@@ -249,6 +282,8 @@ class ConsoleApp(App[str], inherit_bindings=False):
         self._interrupted_at = now if argument == "interrupt" and not twice else -1e9
         if self.runs.ended:
             self.exit("over")
+        elif self._steering is not None and not self._steering.ours:
+            self.exit("detached")
         elif self.runs.leaving == "stop":
             if twice:
                 self.exit("abandoned")
@@ -265,8 +300,14 @@ class ConsoleApp(App[str], inherit_bindings=False):
         if isinstance(self.screen, Dialog):
             self.pop_screen()
 
-    def _leave_chosen(self, choice: Finish | Stop | None) -> None:
-        if choice is not None and not self.runs.ended:
+    def hang_up(self) -> None:
+        """The terminal is gone: leave, and let the runs go on."""
+        self.exit("detached")
+
+    def _leave_chosen(self, choice: Choice) -> None:
+        if choice == DETACH:
+            self.exit("detached")
+        elif isinstance(choice, Finish | Stop) and not self.runs.ended:
             self.runs.leave_by(choice)
             self._await_answer()
         self.paint()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 from fedlora_tui.console.look import colours_of
 from fedlora_tui.console.options import ConsoleOptions
 from fedlora_tui.console.terminal import kept_terminal
-from fedlora_tui.protocol.handle import RunHandle
+from fedlora_tui.protocol.handle import RunHandle, Wheel
 from fedlora_tui.protocol.state import RunState
 
 ANSI_COLOURS = 16
@@ -21,9 +22,9 @@ ANSI_COLOURS = 16
 class ConsoleResult:
     """How the console was left and how the runs stood then, in the order of their handles.
 
-    `left` is `over` (all had ended), `finish` or `stop` (they were ended from here), `abandoned` (left without waiting
-    for a run that did not stop), or `refused` (one could not begin: `refusal` is the line that says why). `failure` is
-    a line about the console itself, when it broke down and left the runs `abandoned`.
+    `left` is `over` (all had ended), `finish` or `stop` (they were ended from here), `detached` (they go on without),
+    `abandoned` (left without waiting for a run that did not stop), or `refused` (one could not begin: `refusal` is the
+    line that says why). `failure` is a line about the console itself, when it broke down.
     """
 
     states: tuple[RunState, ...]
@@ -32,10 +33,14 @@ class ConsoleResult:
     failure: str | None = None
 
 
-def run_console(handles: Sequence[RunHandle], options: ConsoleOptions, log_file: Path) -> ConsoleResult:
+def run_console(
+    handles: Sequence[RunHandle], options: ConsoleOptions, log_file: Path, wheel: Wheel | None = None, place: int = 0
+) -> ConsoleResult:
     """Show a run, or those of a race, until the operator leaves; what libraries print goes to `log_file`.
 
-    Call it from the main thread with a terminal. The terminal is given back as it was, whatever happens.
+    Call it from the main thread with a terminal. The terminal is given back as it was, whatever happens. With a
+    `wheel` the runs go on where the console is left alone, breaks down, or loses its terminal. `place` is that of the
+    run in front.
     """
     if colours_of(os.environ) == ANSI_COLOURS:
         os.environ.setdefault("TEXTUAL_COLOR_SYSTEM", "standard")
@@ -46,12 +51,15 @@ def run_console(handles: Sequence[RunHandle], options: ConsoleOptions, log_file:
         # Textual reads its settings when it is imported, and draws on the descriptors that it finds then.
         from fedlora_tui.console.app import ConsoleApp
 
-        app = ConsoleApp(handles, options)
+        app = ConsoleApp(handles, options, wheel=wheel)
+        app.runs.place = place
+        if wheel is not None:
+            signal.signal(signal.SIGHUP, lambda number, frame: app.call_later(app.hang_up))
         sys.__stderr__.write("\x1b[22;0t")  # type: ignore[union-attr]
         try:
-            left = app.run() or "abandoned"
+            left = app.run() or ("abandoned" if wheel is None else "detached")
         finally:
             sys.__stderr__.write("\x1b[23;0t")  # type: ignore[union-attr]
     app.runs.poll()
-    failure = None if app._exception is None else f"the console failed ({app._exception!r}): see {log_file.name}"
+    failure = None if app._exception is None else f"the console failed ({app._exception!r})"
     return ConsoleResult(app.runs.states, left, app.runs.refusal, failure)

@@ -9,6 +9,8 @@ from fedlora_tui.console.layout import Layout
 from fedlora_tui.console.look import Look
 from fedlora_tui.protocol.state import RunState
 
+STALE_SECONDS = 10.0
+
 
 @dataclass(frozen=True)
 class Said:
@@ -30,11 +32,46 @@ class OneRun:
 
 
 @dataclass(frozen=True)
+class Steering:
+    """Who steers the runs: this console (`ours`), or the `holder`; who asks for the wheel, and for how long still.
+
+    `alone` is True where no other console watches, `readonly` where this one never steers. `process` is
+    the runs' own, and `lives` where it is there.
+    """
+
+    ours: bool = True
+    holder: str = ""
+    asked_by: str = ""
+    seconds: float = 0.0
+    alone: bool = True
+    readonly: bool = False
+    process: int = 0
+    lives: bool = True
+
+    @property
+    def watching(self) -> str:
+        """Why this console changes nothing, empty where it does."""
+        if self.readonly:
+            return "this console only watches (--readonly)"
+        return "" if self.ours else f"{self.holder} steers: w takes the wheel"
+
+    @property
+    def standing(self) -> str:
+        """Give how the wheel stands, in the registry's word."""
+        if self.readonly:
+            return "readonly"
+        if not self.ours:
+            return "theirs"
+        return "asked" if self.asked_by else "alone" if self.alone else "ours"
+
+
+@dataclass(frozen=True)
 class View:
     """The run and what the console adds to it; `slow` is False when only steps and states are to be drawn anew.
 
     `leaving` is empty, `finish` or `stop`. `runs` are all runs of a race, `place` is that of the run in front, whose
-    state is `state`; `comparing` is True while all of them are shown side by side.
+    state is `state`; `comparing` is True while all of them are shown side by side. `wheel` is who steers, where several
+    consoles can.
     """
 
     state: RunState
@@ -53,12 +90,31 @@ class View:
     runs: tuple[OneRun, ...] = ()
     place: int = 0
     comparing: bool = False
+    wheel: Steering | None = None
 
     @property
     def situation(self) -> Situation:
         """What the registry of actions judges by."""
         selected = None if self.comparing else self.selected
-        return Situation(self.state, selected, self.leaving == "stop", runs=len(self.runs), comparing=self.comparing)
+        return Situation(
+            self.state,
+            selected,
+            self.leaving == "stop",
+            runs=len(self.runs),
+            comparing=self.comparing,
+            watching="" if self.wheel is None else self.wheel.watching,
+            wheel="alone" if self.wheel is None else self.wheel.standing,
+        )
+
+    @property
+    def silent_for(self) -> float | None:
+        """For how many seconds a run at work in another process has said nothing, None where that is not long.
+
+        At work it looks at the machine once a second.
+        """
+        silent = self.now - self.state.t
+        at_work = self.state.phase in ("running", "pausing", "finishing")
+        return silent if self.wheel is not None and at_work and silent >= STALE_SECONDS else None
 
     @property
     def racing(self) -> bool:

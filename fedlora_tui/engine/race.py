@@ -187,6 +187,19 @@ class Racer:
         """Give the run's records since the last call."""
         return self._run.drain()
 
+    def subscribe(self, reader: Callable[[Record], None]) -> None:
+        """Let a reader see every record as it happens; it must not wait."""
+        self._run.subscribe(reader)
+
+    def warn(self, words: str) -> None:
+        """Put a warning into the run's journal."""
+        self._run.warn(words)
+
+    @property
+    def folder(self) -> Path | None:
+        """The run's folder, None before there is one."""
+        return self._run.folder
+
     def send(self, command: Command) -> None:
         """Hand a command over, to all runs where it concerns all."""
         self._race.send_from(self._run, command)

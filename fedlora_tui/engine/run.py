@@ -99,6 +99,10 @@ class Run:
         """Let a reader see every record as it happens; it must not wait."""
         self._stream.subscribe(reader)
 
+    def warn(self, words: str) -> None:
+        """Put a warning into the run's journal, while it is not over."""
+        self._stream.warn(words)
+
     def drain(self) -> Sequence[Record]:
         """Give the records since the last call."""
         return self._inbox.drain()

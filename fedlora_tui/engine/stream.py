@@ -18,6 +18,7 @@ from fedlora_tui.protocol.events import (
     RunFinished,
     RunStopped,
     TrainStep,
+    Warned,
     finite,
 )
 from fedlora_tui.protocol.state import RunState, apply
@@ -106,6 +107,12 @@ class Stream:
             if self.state.phase in phases:
                 self.emit(event)
 
+    def warn(self, words: str) -> None:
+        """Emit a warning, unless the run has ended: nothing but exports comes after its end."""
+        with self._lock:
+            if not self.state.over:
+                self.emit(Warned(words))
+
     def silence(self) -> None:
         """Close the journal and let go of every reader: what is emitted later is for nobody."""
         with self._lock:
@@ -113,13 +120,14 @@ class Stream:
             self._readers.clear()
 
     def emit(self, event: Event) -> Record:
-        """Number an event, journal it, and hand it out; numbers that are not finite become None for every reader.
+        """Number an event, journal it, and hand it out: to every reader as a reader of the journal will find it.
 
-        Where the journal cannot be written, readers are told all the same: the run is in `trouble`, and what was told
-        is written, in order, as soon as that is possible.
+        Numbers that are not finite become None, times have milliseconds. Where the journal cannot be written, readers
+        are told all the same: the run is in `trouble`, and what was told is written, in order, as soon as that is
+        possible.
         """
         with self._lock:
-            record = Record(self._seq + 1, self.clock(), finite(event))
+            record = Record(self._seq + 1, round(self.clock(), 3), finite(event))
             if self._journal is not None:
                 self._unwritten.append(record)
                 self._try_to_write()

@@ -5,8 +5,9 @@ Every command is answered by `command_acknowledged` or `command_refused`, under 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
 
@@ -171,3 +172,30 @@ KNOBS: tuple[str, ...] = tuple(kind.name for kind in Knob.__subclasses__())
 COMMANDS: Mapping[str, type[Command]] = {
     kind.name: kind for kind in (*Command.__subclasses__(), *Knob.__subclasses__()) if kind.name
 }
+
+
+_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "str": str,
+    "int": int,
+    "float": (int, float),
+    "bool": bool,
+    "str | None": (str, type(None)),
+}
+
+
+def read_command(name: str, values: Mapping[str, Any]) -> Command:
+    """Build a command of this name from its fields. Raises ValueError where they are not what it holds."""
+    kind = COMMANDS[name]
+    known = {field.name: str(field.type) for field in fields(kind)}
+    if not set(values) <= set(known):
+        raise ValueError(f"{name}: no such value")
+    for key, value in values.items():
+        expected = _KINDS[known[key]]
+        if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
+            raise ValueError(f"{name}: {key} cannot be that")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{name}: {key} cannot be that")
+    try:
+        return kind(**values)
+    except TypeError:
+        raise ValueError(f"{name}: something is missing") from None

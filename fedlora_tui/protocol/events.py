@@ -506,7 +506,11 @@ def from_json(line: str) -> Record:
     A kind that is not known gives `Unknown`. Raises ValueError for a line that is no event of this version,
     NewerVersion where it is one of a later version.
     """
-    data = json.loads(line)
+    return from_mapping(json.loads(line))
+
+
+def from_mapping(data: Any) -> Record:
+    """Read an event from what its line says, which is used up; as `from_json` does."""
     if not isinstance(data, dict):
         raise ValueError("an event line is a JSON object")
     version = data.get("v")

@@ -37,3 +37,42 @@ class RacerHandle(RunHandle, Protocol):
     """
 
     label: str
+
+
+class Wheel(Protocol):
+    """Who of several consoles steers the runs."""
+
+    @property
+    def may_steer(self) -> bool:
+        """True where what is asked here is done."""
+
+    @property
+    def only_watches(self) -> bool:
+        """True for a console that never steers."""
+
+    @property
+    def holder(self) -> str:
+        """Who steers, empty where nobody does."""
+
+    @property
+    def asked_by(self) -> str:
+        """Who asks for the wheel now, empty where nobody does."""
+
+    @property
+    def alone(self) -> bool:
+        """True where no other console watches."""
+
+    @property
+    def process(self) -> int:
+        """The number of the process that the runs are in."""
+
+    @property
+    def lives(self) -> bool:
+        """True where that process is there."""
+
+    @property
+    def seconds_to_refuse(self) -> float:
+        """How long the one who steers may still refuse."""
+
+    def wheel(self, word: str) -> None:
+        """Say `ask`, `keep` or `give` about the wheel."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from textual.pilot import Pilot
@@ -19,10 +19,29 @@ from tests.flows.scripted_run import SHOWN_AT, HandClock, ScriptedRace, Scripted
 UTF8 = {"LANG": "C.UTF-8", "TERM": "xterm-256color"}
 
 
-def console_on(*runs: ScriptedRun, clock: HandClock, **options: Any) -> ConsoleApp:
+@dataclass
+class ScriptedWheel:
+    """Who steers, as a test wants it, and what the console said about it."""
+
+    may_steer: bool = True
+    only_watches: bool = False
+    holder: str = "you"
+    asked_by: str = ""
+    alone: bool = True
+    seconds_to_refuse: float = 0.0
+    process: int = 4711
+    lives: bool = True
+    words: list[str] = field(default_factory=list)
+
+    def wheel(self, word: str) -> None:
+        """Keep what was said."""
+        self.words.append(word)
+
+
+def console_on(*runs: ScriptedRun, clock: HandClock, wheel: ScriptedWheel | None = None, **options: Any) -> ConsoleApp:
     """Make a console that looks the same on every machine."""
     chosen = ConsoleOptions(**{"model": "gpt2", "bell": False, **options})
-    return ConsoleApp(runs, chosen, clock=clock, look=look_for(chosen, UTF8, "utf-8"))
+    return ConsoleApp(runs, chosen, wheel=wheel, clock=clock, look=look_for(chosen, UTF8, "utf-8"))
 
 
 @dataclass
@@ -74,12 +93,13 @@ async def opened(
     at: float = SHOWN_AT,
     options: dict[str, Any] | None = None,
     race: Mapping[str, float | dict[str, Any]] | None = None,
+    wheel: ScriptedWheel | None = None,
     **script: Any,
 ) -> AsyncIterator[Opened]:
     """Open the console on a scripted run or a race, at the moment of the drawn screens unless told otherwise."""
     clock = HandClock(at)
     racers = ScriptedRace(clock, race, **script).racers if race else [ScriptedRun(clock, **script)]
-    app = console_on(*racers, clock=clock, **(options or {}))
+    app = console_on(*racers, clock=clock, wheel=wheel, **(options or {}))
     async with app.run_test(size=size) as pilot:
         console = Opened(app, pilot, racers[0], clock, tuple(racers))
         await console.until(lambda: racers[0].started and (app.session.state.seq > 0 or not app.is_running))

@@ -12,7 +12,7 @@ from fedlora_tui.console.screens.export import ExportDialog
 from fedlora_tui.console.screens.help import HelpDialog
 from fedlora_tui.console.screens.leave import LeaveDialog
 from fedlora_tui.protocol import commands as cmd
-from tests.flows.opened import Opened, opened
+from tests.flows.opened import Opened, ScriptedWheel, opened
 from tests.flows.scripted_run import BEGAN_AT, SHOWN_AT
 
 STARTING = {"at": BEGAN_AT + 0.5, "prepare_seconds": 1.0}
@@ -131,6 +131,14 @@ async def panes(console: Opened) -> None:
     assert console.text("table").startswith("━ 2 organizations")
 
 
+async def wheel(console: Opened) -> None:
+    theirs = console.app._wheel
+    assert isinstance(theirs, ScriptedWheel)
+    await console.press("w")
+    assert theirs.words == ["ask"]
+    assert console.said == "asked ada@pts/3 for the wheel"
+
+
 async def help_(console: Opened) -> None:
     await console.press("question_mark")
     assert isinstance(console.app.screen, HelpDialog)
@@ -167,6 +175,7 @@ ALLOWED: dict[str, Callable[[Opened], Awaitable[None]]] = {
     "compare": compare,
     "show_run": show_run,
     "flip": flip,
+    "wheel": wheel,
     "panes": panes,
     "help": help_,
     "back": back,
@@ -186,6 +195,7 @@ REFUSED = {
     "compare": ("c", "this is the only run"),
     "show_run": ("enter", "this is the only run"),
     "flip": ("greater_than_sign", "this is the only run"),
+    "wheel": ("w", "you steer, and nobody else watches"),
     "back": ("escape", "nothing to leave here: q leaves the console"),
 }
 OF_A_RACE = ("compare", "show_run", "flip")
@@ -201,7 +211,8 @@ def test_every_action_is_tried() -> None:
 
 @pytest.mark.parametrize("name", ALLOWED)
 async def test_action_acts(name: str) -> None:
-    async with opened(race=RACE if name in OF_A_RACE else None) as console:
+    theirs = ScriptedWheel(may_steer=False, holder="ada@pts/3", alone=False) if name == "wheel" else None
+    async with opened(race=RACE if name in OF_A_RACE else None, wheel=theirs) as console:
         await ALLOWED[name](console)
 
 

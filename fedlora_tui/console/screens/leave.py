@@ -13,11 +13,12 @@ from fedlora_tui.console.screens.dialog import Dialog
 from fedlora_tui.console.view import View
 from fedlora_tui.protocol.commands import Finish, Stop
 
-Choice = Finish | Stop | None
+DETACH = "detach"
+Choice = Finish | Stop | str | None
 
 
 class LeaveDialog(Dialog[Choice]):
-    """Finish the round and leave, stop now and leave, or stay."""
+    """Leave it running, finish the round and leave, stop now and leave, or stay."""
 
     TITLE_WORDS = "leave?"
     CLOSED_BY = ("q",)
@@ -25,7 +26,8 @@ class LeaveDialog(Dialog[Choice]):
 
     def __init__(self, view: View) -> None:
         super().__init__(view)
-        self._cursor = len(self.CHOICES) - 1
+        self._choices = self.CHOICES if view.wheel is None else (DETACH, *self.CHOICES)
+        self._cursor = len(self._choices) - 1
         self._complaint = ""
 
     def content(self, view: View) -> list[list[Words]]:
@@ -40,23 +42,26 @@ class LeaveDialog(Dialog[Choice]):
             [],
             [_standing(view)],
             [(_for_all(view), "quiet")] if view.racing else [],
-            self._choice(view, 0, "f", "finish", after, able=not self._cannot_finish(view)),
-            self._choice(view, 1, "s", "stop", "stop after this step" + kept),
+            *([self._choice(view, "d", DETACH, _detached(view))] if DETACH in self._choices else []),
+            self._choice(view, "f", "finish", after, able=not self._cannot_finish(view)),
+            self._choice(view, "s", "stop", "stop after this step" + kept),
             [(f"  {self._complaint}", "care")] if self._complaint else [],
-            self._choice(view, 2, "esc", "cancel", "stay"),
+            self._choice(view, "esc", "cancel", "stay"),
             [],
         ]
 
     def press(self, event: events.Key) -> None:
         """Take a choice by its letter, or the one under the cursor."""
         letters = {"f": "finish", "s": "stop", "escape": "cancel", "q": "cancel"}
+        if DETACH in self._choices:
+            letters["d"] = DETACH
         steps = {"up": -1, "k": -1, "shift+tab": -1, "down": 1, "j": 1, "tab": 1}
         if event.key in letters:
             self._take(letters[event.key])
         elif event.key == "enter":
-            self._take(self.CHOICES[self._cursor])
+            self._take(self._choices[self._cursor])
         elif event.key in steps:
-            self._cursor = (self._cursor + steps[event.key]) % len(self.CHOICES)
+            self._cursor = (self._cursor + steps[event.key]) % len(self._choices)
         if self.is_mounted and self.is_current:
             self.repaint()
 
@@ -64,7 +69,8 @@ class LeaveDialog(Dialog[Choice]):
         if choice == "finish" and (reason := self._cannot_finish(replace(self._view, state=self._view.going))):
             self._complaint = reason
         else:
-            self.dismiss(Finish() if choice == "finish" else Stop() if choice == "stop" else None)
+            taken: dict[str, Choice] = {DETACH: DETACH, "finish": Finish(), "stop": Stop()}
+            self.dismiss(taken.get(choice))
 
     def _cannot_finish(self, view: View) -> str:
         if view.state.phase == "starting":
@@ -73,8 +79,8 @@ class LeaveDialog(Dialog[Choice]):
             return "it ends after this round already"
         return ""
 
-    def _choice(self, view: View, place: int, key: str, name: str, words: str, *, able: bool = True) -> list[Words]:
-        here = self._cursor == place
+    def _choice(self, view: View, key: str, name: str, words: str, *, able: bool = True) -> list[Words]:
+        here = self._choices[self._cursor] == name
         sign = view.look.glyphs.cursor if here else " "
         letter = len(key) == 1
         return [
@@ -84,6 +90,12 @@ class LeaveDialog(Dialog[Choice]):
             (f"{name:<{10 if letter else 9}}", "yours_bold" if here else "" if able else "quiet"),
             (words, "" if able else "quiet"),
         ]
+
+
+def _detached(view: View) -> str:
+    """Say what brings the run back on a screen; before it has a name it is the newest one."""
+    run = view.state.started.run if view.state.started is not None and not view.racing else ""
+    return f"it goes on; fedlora-tui attach {run}".rstrip()
 
 
 def _for_all(view: View) -> str:

@@ -24,6 +24,7 @@ STATE_STYLES = {
     "done": "held",
     "failed": "broken_bold",
     "stopped": "quiet",
+    "stale": "care_bold",
 }
 STATE_COLUMN, ROUND_COLUMN, TAIL_COLUMN = 1, 13, 39
 TAIL_WIDTH = 14
@@ -40,9 +41,10 @@ class RunLine(Part):
 def draw_run_line(view: View) -> Text:
     """Draw row 1: what stands left first; the clock, then the configuration, give way when it is narrow."""
     row = Row(view.layout.width, view.look.glyphs)
-    phase = view.state.phase
+    phase = view.state.phase if view.silent_for is None else "stale"
     sign = view.look.glyphs.run_state(phase)
-    row.at(STATE_COLUMN, (f"{sign} {phase}", STATE_STYLES.get(phase, "ink")))
+    since = "" if view.silent_for is None else f" {numbers.duration(view.silent_for, view.look.glyphs)}"
+    row.at(STATE_COLUMN, (f"{sign} {phase}{since}", STATE_STYLES.get(phase, "ink")))
     left = [words for words in _left(view) if words[0]]
     column = ROUND_COLUMN
     for words, least in left:
@@ -52,18 +54,24 @@ def draw_run_line(view: View) -> Text:
     return row.text()
 
 
-def _left(view: View) -> list[tuple[str, int]]:
+def _left(view: View) -> list[tuple[Words, int]]:
     """Give what stands left, each with the width that is kept for it."""
     state, glyphs = view.state, view.look.glyphs
     if state.phase == "starting":
         since = "" if state.began is None else numbers.duration(view.now - state.began, glyphs)
         return [(now_doing(state, glyphs), 23), (since, 11)]
     total = numbers.whole(state.rounds)
-    rounds = (f"round {numbers.of(state.round, state.rounds, glyphs)}", len(f"round {total}/{total}") - 1)
+    rounds: tuple[Words, int] = (
+        f"round {numbers.of(state.round, state.rounds, glyphs)}",
+        len(f"round {total}/{total}") - 1,
+    )
     most = numbers.whole(state.steps)
-    steps = (f"step {numbers.of(state.step, state.steps, glyphs)}", len(f"step {most}/{most}"))
-    tail = [(words, 0) for words in _tail(view)]
-    return [rounds, steps if state.steps else ("", 0), *tail]
+    steps: tuple[Words, int] = (f"step {numbers.of(state.step, state.steps, glyphs)}", len(f"step {most}/{most}"))
+    cares = _silence(view) or _of_the_wheel(view)
+    tail: list[Words] = [(cares, "care_bold")] if cares else [*_tail(view)]
+    if view.silent_for is not None:
+        return [rounds, (tail[0], 0)]
+    return [rounds, steps if state.steps else ("", 0), *((words, 0) for words in tail)]
 
 
 def _tail(view: View) -> list[str]:
@@ -91,6 +99,33 @@ def _tail(view: View) -> list[str]:
         case "stopped":
             return [state.reason]
     return []
+
+
+def _silence(view: View) -> str:
+    """Say since when a run at work has said nothing, and whether its process is there."""
+    if view.silent_for is None or view.wheel is None:
+        return ""
+    since, process = numbers.clock(view.state.t, view.look.glyphs), view.wheel.process
+    there = "lives" if view.wheel.lives else "is gone"
+    return f"no event since {since}; process {process} {there}"
+
+
+def _of_the_wheel(view: View) -> str:
+    """Say who steers where that is another, and who asks for the wheel."""
+    wheel = view.wheel
+    if wheel is None or view.state.over:
+        return ""
+    seconds = f"{wheel.seconds:.0f} s"
+    compact = view.layout.columns == "compact"
+    if wheel.asked_by and wheel.ours:
+        return f"{wheel.asked_by} asks{'' if compact else ' for the wheel'}: w keeps it ({seconds})"
+    if wheel.asked_by:
+        return f"asked for the wheel: {seconds}"
+    if wheel.readonly:
+        return f"watching: {wheel.holder or 'nobody'} steers"
+    if wheel.ours:
+        return ""
+    return f"{wheel.holder} steers, w takes it" if compact else f"watching: {wheel.holder} steers, w takes the wheel"
 
 
 def _put_right(row: Row, view: View) -> None:

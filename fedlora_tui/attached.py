@@ -1,0 +1,234 @@
+"""A run of another process as a face holds it: its records come over the control socket, commands go back."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from fedlora_tui.errors import UserError
+from fedlora_tui.protocol import wire
+from fedlora_tui.protocol.commands import Command
+from fedlora_tui.protocol.control_place import found_socket
+from fedlora_tui.protocol.events import UNRECORDED, Record, RoundStarted, RunFailed, RunStarted, TrainStep
+
+CONNECT_SECONDS = 5.0
+RECEIVED = 256 * 1024
+
+
+def attach(folder: Path, steers: bool) -> Link:
+    """Connect to the process that writes the run in this folder. Raises UserError where there is none, or no answer."""
+    path = found_socket(folder)
+    gone = f"{folder.name}: no process runs it"
+    if path is None:
+        raise UserError(f"{gone}; fedlora-tui runs lists the runs, fedlora-tui resume {folder.name} goes on with it")
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(CONNECT_SECONDS)
+    try:
+        connection.connect(str(path))
+        link = Link(connection, steers)
+        link.wait_for_welcome(CONNECT_SECONDS)
+    except PermissionError:
+        raise UserError(f"{folder.name}: its control socket belongs to another user") from None
+    except OSError as error:
+        connection.close()
+        raise UserError(f"{gone} any more ({error.strerror or error}); fedlora-tui resume {folder.name}") from None
+    return link
+
+
+class Link:
+    """One connection, the runs at its other end, and what is known of who steers them."""
+
+    def __init__(
+        self, connection: socket.socket, steers: bool, labels: Sequence[str] = (), ending: Callable[[], str] = str
+    ) -> None:
+        """`labels` are those of runs that are known already. `ending` says how the process at the other end ended."""
+        self.steers = wire.Wheel(yours=steers)
+        self.process = 0
+        self.place = 0
+        self.only_watches = not steers
+        self._connection, self._ending = connection, ending
+        self._sending = threading.Lock()
+        self._welcomed = threading.Event()
+        self._asked_until = 0.0
+        self.runs: tuple[RemoteRun, ...] = tuple(RemoteRun(self, place, label) for place, label in enumerate(labels))
+        connection.settimeout(None)
+        self._say(wire.Greeting(who_is_here(), steers))
+        threading.Thread(target=self._listen, name="attached", daemon=True).start()
+
+    def wait_for_welcome(self, seconds: float) -> None:
+        """Wait until the other end has told which runs there are. Raises OSError where it does not."""
+        if not self._welcomed.wait(seconds) or not self.process:
+            raise TimeoutError("no answer")
+
+    @property
+    def may_steer(self) -> bool:
+        """True where what is asked here is done; where nobody steers, the first who asks does."""
+        return not self.only_watches and (self.steers.yours or not self.steers.holder)
+
+    @property
+    def lives(self) -> bool:
+        """True where the process at the other end is there."""
+        try:
+            os.kill(self.process, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
+
+    @property
+    def holder(self) -> str:
+        """Who steers, empty where nobody does."""
+        return self.steers.holder
+
+    @property
+    def asked_by(self) -> str:
+        """Who asks for the wheel now."""
+        return self.steers.asked_by
+
+    @property
+    def alone(self) -> bool:
+        """True where no other console watches."""
+        return self.steers.sole
+
+    @property
+    def seconds_to_refuse(self) -> float:
+        """How long the one who steers may still refuse whoever asks for the wheel."""
+        return max(0.0, self._asked_until - time.monotonic())
+
+    def wheel(self, word: str) -> None:
+        """Ask for the wheel, keep it, or give it back."""
+        self._say(wire.WheelWord(word))
+
+    def ask(self, place: int, command: Command) -> None:
+        """Send a command to the run at a place."""
+        self._say(wire.Ask(place, command))
+
+    def close(self) -> None:
+        """Leave; the runs go on."""
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+        self._connection.close()
+
+    def _say(self, message: wire.Greeting | wire.Ask | wire.WheelWord) -> None:
+        # Where the other end is gone, the listening thread says so.
+        with self._sending, contextlib.suppress(OSError):
+            self._connection.sendall(wire.line_of(message))
+
+    def _listen(self) -> None:
+        kept = bytearray()
+        try:
+            while some := self._connection.recv(RECEIVED):
+                kept += some
+                *lines, rest = kept.split(b"\n")
+                kept = bytearray(rest)
+                for line in lines:
+                    self._take(wire.from_engine(bytes(line)))
+        except (OSError, wire.WireError):
+            pass
+        finally:
+            self._lost()
+
+    def _take(self, message: wire.FromEngine | None) -> None:
+        if isinstance(message, wire.Told):
+            self.runs[message.place].take(message.record)
+        elif isinstance(message, wire.Over):
+            self.runs[message.place].end(message.refusal)
+        elif isinstance(message, wire.Wheel):
+            self._asked_until = time.monotonic() + message.seconds
+            self.steers = message
+        elif isinstance(message, wire.Welcome):
+            self.process, self.place = message.process, message.place
+            if not self.runs:
+                self.runs = tuple(RemoteRun(self, place, label) for place, label in enumerate(message.labels))
+            self._welcomed.set()
+
+    def _lost(self) -> None:
+        """The other end is gone: runs that were not over by then have lost their process."""
+        self._welcomed.set()
+        if any(not run.over for run in self.runs):
+            why = self._ending() or "its process ended"
+            for run in self.runs:
+                run.lose(why)
+
+
+class RemoteRun:
+    """One run at the other end of a link; a `RacerHandle`."""
+
+    def __init__(self, link: Link, place: int, label: str) -> None:
+        self.label = label
+        self._link, self._place = link, place
+        self._lock = threading.Lock()
+        self._records: deque[Record] = deque()
+        self._over = False
+        self._refusal: str | None = None
+        self._run = ""
+        self._reached = (0, 0)
+
+    def start(self) -> None:
+        """It goes on by itself."""
+
+    def drain(self) -> Sequence[Record]:
+        """Give the records since the last call."""
+        with self._lock:
+            drained, self._records = list(self._records), deque()
+        return drained
+
+    def send(self, command: Command) -> None:
+        """Send a command; its answer comes as a record."""
+        self._link.ask(self._place, command)
+
+    @property
+    def over(self) -> bool:
+        """True once no further record will come."""
+        return self._over
+
+    @property
+    def refusal(self) -> str | None:
+        """Why it could not begin."""
+        return self._refusal
+
+    def take(self, record: Record) -> None:
+        """Take in what the run told."""
+        event = record.event
+        if isinstance(event, RunStarted):
+            self._run = event.run
+        elif isinstance(event, RoundStarted):
+            self._reached = (event.round, 0)
+        elif isinstance(event, TrainStep):
+            self._reached = (event.round, event.step)
+        with self._lock:
+            self._records.append(record)
+
+    def end(self, refusal: str) -> None:
+        """Nothing more comes."""
+        self._refusal = refusal or None
+        self._over = True
+
+    def lose(self, why: str) -> None:
+        """The run's process is gone without an ending: say so, and what goes on with it."""
+        if self._over:
+            return
+        if self._run:
+            words = f"{why}: fedlora-tui resume {self._run}"
+            self.take(Record(UNRECORDED, time.time(), RunFailed(self._reached[0], words, self._reached[1])))
+            self.end("")
+        else:
+            self.end(f"cannot start: {why}")
+
+
+def who_is_here() -> str:
+    """Name this console to others: the user and the terminal."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        user = str(os.geteuid())
+    terminal = next((os.ttyname(number) for number in (0, 1, 2) if os.isatty(number)), "")
+    return f"{user}@{terminal.removeprefix('/dev/')}" if terminal else f"{user}, process {os.getpid()}"

@@ -1,0 +1,41 @@
+"""`fedlora-tui run --detach`: a run, or a race, that begins without a terminal and goes on without one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from fedlora_tui.attached import Link, RemoteRun
+from fedlora_tui.engine.process import start_engine
+from fedlora_tui.engine.race import Entry
+from fedlora_tui.engine.run import Manner
+from fedlora_tui.errors import UserError
+from fedlora_tui.protocol.events import RunStarted
+
+LOOK_SECONDS = 0.05
+
+
+def run_detached(given: Sequence[Entry], patient: bool) -> int:
+    """Start runs in a process of their own and print their ids; give the exit status once they have begun.
+
+    Raises UserError where one cannot begin.
+    """
+    engine = start_engine(given, Manner(patient=patient))
+    link = Link(engine.connection, steers=False, labels=[entry.label for entry in given], ending=engine.ending)
+    begun = [_begun(run) for run in link.runs]
+    link.close()
+    for run in begun:
+        print(run, flush=True)
+    return 0
+
+
+def _begun(run: RemoteRun) -> str:
+    """Wait until a run has begun; give its id."""
+    while True:
+        over = run.over
+        for record in run.drain():
+            if isinstance(record.event, RunStarted):
+                return record.event.run
+        if over:
+            raise UserError(run.refusal or "the run ended before it had begun")
+        time.sleep(LOOK_SECONDS)

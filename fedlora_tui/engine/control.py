@@ -1,0 +1,446 @@
+"""The local socket by which other processes watch and steer the runs of this one.
+
+A run's folder holds `control.sock` while its process lives, for its own user alone. Every face says hello, is told the
+whole history from the journal and then what happens; one of them at a time steers. A face that is slow, gone or talks
+nonsense never holds up the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import socket
+import struct
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from fedlora_tui.engine import journal
+from fedlora_tui.engine.wheel import Steerers
+from fedlora_tui.protocol import wire
+from fedlora_tui.protocol.commands import Command
+from fedlora_tui.protocol.control_place import socket_place, write_place
+from fedlora_tui.protocol.events import UNRECORDED, CommandRefused, Record, TrainStep
+
+GREETING_SECONDS = 5.0
+"""How long a face may take to say who it is."""
+
+MOST_FACES = 32
+BURST_BYTES = 256 * 1024
+RECEIVED = 16 * 1024
+MOST_BACKLOG = 100_000
+"""Records that may wait for a face that does not read; beyond, it is let go, and may come again."""
+
+COLLAPSED_FROM = 10_000
+LOOK_SECONDS = 0.05
+
+logger = logging.getLogger(__name__)
+
+
+class Watched(Protocol):
+    """A run as the control socket needs it."""
+
+    label: str
+
+    @property
+    def folder(self) -> Path | None:
+        """Where its journal is, None before there is one."""
+
+    @property
+    def over(self) -> bool:
+        """True once no further record will come."""
+
+    @property
+    def refusal(self) -> str | None:
+        """Why it could not begin."""
+
+    def send(self, command: Command) -> None:
+        """Hand a command over."""
+
+    def subscribe(self, reader: Callable[[Record], None]) -> None:
+        """Let a reader see every record."""
+
+    def warn(self, words: str) -> None:
+        """Put a warning into its journal."""
+
+
+class Control:
+    """The sockets of this process's runs, and the faces that are connected."""
+
+    def __init__(self, runs: Sequence[Watched], clock: Callable[[], float] = time.monotonic) -> None:
+        self.runs = tuple(runs)
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._faces: dict[int, _Face] = {}
+        self._names = 0
+        self._steerers = Steerers()
+        self._told_steerers: object = None
+        self._nonsense = 0
+        self._sockets: list[tuple[socket.socket, Path]] = []
+        self._closed = False
+        for place, run in enumerate(self.runs):
+            run.subscribe(partial(self._hand_out, place))
+        threading.Thread(target=self._keep_time, name="control", daemon=True).start()
+
+    def open(self, place: int, folder: Path) -> None:
+        """Listen in the folder of the run at a place. A run goes on without a socket where there can be none."""
+        try:
+            path = socket_place(folder)
+            with contextlib.suppress(FileNotFoundError):
+                # Whoever writes this run holds its lock: what lies there is of a process that is gone.
+                path.unlink()
+            listening = _listening(path)
+            write_place(folder, path)
+        except OSError as error:
+            logger.warning("no control socket: %s", error)
+            self.runs[place].warn(f"no console can attach: control.sock cannot be made ({error.strerror or error})")
+            return
+        with self._lock:
+            self._sockets.append((listening, path))
+        threading.Thread(target=self._accept, args=(place, listening), name="control", daemon=True).start()
+
+    def adopt(self, connection: socket.socket) -> None:
+        """Take in the face that started this process: it has seen everything from the beginning."""
+        self._take_in(connection, 0, whole=False)
+
+    @property
+    def watched(self) -> bool:
+        """True while a face is connected."""
+        with self._lock:
+            return bool(self._faces)
+
+    def settle(self, seconds: float) -> None:
+        """Wait until every face was told all there is, so long at most."""
+        until = self._clock() + seconds
+        while self._clock() < until:
+            with self._lock:
+                if all(face.told_all for face in self._faces.values()):
+                    return
+            time.sleep(LOOK_SECONDS)
+
+    def close(self) -> None:
+        """Take the sockets away and let every face go."""
+        with self._lock:
+            self._closed = True
+            sockets, self._sockets = self._sockets, []
+            faces = list(self._faces.values())
+        for listening, path in sockets:
+            listening.close()
+            with contextlib.suppress(OSError):
+                path.unlink()
+        for face in faces:
+            face.close()
+
+    def _accept(self, place: int, listening: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except OSError:
+                return
+            if _of_this_user(connection) and len(self._faces) < MOST_FACES:
+                self._take_in(connection, place, whole=True)
+            else:
+                connection.close()
+
+    def _take_in(self, connection: socket.socket, place: int, *, whole: bool) -> None:
+        with self._lock:
+            self._names += 1
+            face = _Face(self._names, connection, self, place, whole=whole)
+            self._faces[face.number] = face
+        face.start()
+
+    def _hand_out(self, place: int, record: Record) -> None:
+        """Called under the stream's lock: only puts the record into each face's queue."""
+        for face in tuple(self._faces.values()):
+            face.put(place, record)
+
+    def ask(self, face: _Face, place: int, command: Command) -> None:
+        """Take a command from who steers; answer all others why not, themselves alone."""
+        if place >= len(self.runs):
+            raise wire.WireError("no such run")
+        with self._lock:
+            if not self._steerers.holder and face.steers:
+                self._steerers = self._steerers.asked(face.number, self._clock())
+            holder = self._faces.get(self._steerers.holder)
+        if holder is face:
+            self.runs[place].send(command)
+            return
+        words = f"{holder.who if holder else 'nobody'} steers: w takes the wheel"
+        reason = words if face.steers else "this console only watches (--readonly)"
+        face.put(place, Record(UNRECORDED, time.time(), CommandRefused(command.name, command.value, reason)))
+
+    def wheel(self, face: _Face, word: str) -> None:
+        """Let a face ask for the wheel, keep it, or give it back."""
+        with self._lock:
+            if word == "ask" and face.steers:
+                self._steerers = self._steerers.asked(face.number, self._clock())
+            elif word == "keep":
+                self._steerers = self._steerers.kept(face.number)
+            elif word == "give":
+                self._steerers = self._steerers.left(face.number)
+        self._tell_steerers()
+
+    def greeted(self, face: _Face) -> None:
+        """A face has said who it is; it steers where nobody else does."""
+        with self._lock:
+            if face.steers and not self._steerers.holder:
+                self._steerers = self._steerers.asked(face.number, self._clock())
+        self._tell_steerers(again=True)
+
+    def gone(self, face: _Face, *, nonsense: bool) -> None:
+        """A face is gone. What said nothing that a console says is counted."""
+        with self._lock:
+            self._faces.pop(face.number, None)
+            self._steerers = self._steerers.left(face.number)
+            self._nonsense += nonsense
+            count = self._nonsense
+        if nonsense and str(count).strip("0") == "1":
+            times = "once" if count == 1 else f"{count} times"
+            logger.warning("nonsense on the control socket, %s", times)
+            self.runs[face.place].warn(f"something that is no console spoke to control.sock, {times}: ignored")
+        self._tell_steerers()
+
+    def _keep_time(self) -> None:
+        while not self._closed:
+            time.sleep(4 * LOOK_SECONDS)
+            with self._lock:
+                before, self._steerers = self._steerers, self._steerers.at(self._clock())
+            if before is not self._steerers or self._steerers.asking:
+                self._tell_steerers()
+
+    def _tell_steerers(self, *, again: bool = False) -> None:
+        """Tell every face who steers, where that has changed."""
+        with self._lock:
+            steerers, faces = self._steerers, [face for face in self._faces.values() if face.greeted]
+            now = (steerers.holder, steerers.asking, len(faces))
+            if now == self._told_steerers and not again:
+                return
+            self._told_steerers = now
+            left = steerers.seconds_left(self._clock())
+            names = {face.number: face.who for face in faces}
+            for face in faces:
+                face.say(
+                    wire.Wheel(
+                        yours=face.number == steerers.holder,
+                        holder=names.get(steerers.holder, ""),
+                        asked_by=names.get(steerers.asking, ""),
+                        seconds=round(left, 1),
+                        sole=len(faces) == 1,
+                    )
+                )
+
+
+class _Face:
+    """One connection: a thread that reads what it asks, a thread that writes what it is told."""
+
+    def __init__(self, number: int, connection: socket.socket, control: Control, place: int, *, whole: bool) -> None:
+        self.number, self.place, self.who, self.steers = number, place, "", False
+        self.greeted = False
+        self._connection, self._control, self._whole = connection, control, whole
+        self._changed = threading.Condition()
+        self._records: deque[tuple[int, Record]] = deque()
+        self._words: deque[bytes] = deque()
+        self._told_over: set[int] = set()
+        self._closed = False
+        self._idle = False
+
+    def start(self) -> None:
+        """Begin to listen, and to tell once it has said who it is."""
+        threading.Thread(target=self._read, name="control reads", daemon=True).start()
+
+    @property
+    def told_all(self) -> bool:
+        """True where nothing is left to tell."""
+        return self._closed or not self.greeted or (self._idle and len(self._told_over) == len(self._control.runs))
+
+    def put(self, place: int, record: Record) -> None:
+        """Queue a record, without waiting."""
+        with self._changed:
+            self._records.append((place, record))
+            self._idle = False
+            if len(self._records) > COLLAPSED_FROM and len(self._records) % 1000 == 0:
+                self._records = _collapsed(self._records)
+                if len(self._records) > MOST_BACKLOG:
+                    self._closed = True
+            self._changed.notify()
+
+    def say(self, message: wire.Wheel | wire.Welcome | wire.Over) -> None:
+        """Queue what is no event."""
+        with self._changed:
+            self._words.append(wire.line_of(message))
+            self._changed.notify()
+
+    def close(self) -> None:
+        """End the connection."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+
+    def _read(self) -> None:
+        nonsense = False
+        try:
+            lines = _lines(self._connection)
+            self._greet(next(lines, b""))
+            for line in lines:
+                message = wire.from_face(line)
+                if isinstance(message, wire.Ask):
+                    self._control.ask(self, message.place, message.command)
+                elif isinstance(message, wire.WheelWord):
+                    self._control.wheel(self, message.word)
+                else:
+                    raise wire.WireError("greeted already")
+        except wire.WireError:
+            nonsense = True
+        except OSError:
+            pass
+        finally:
+            self.close()
+            self._control.gone(self, nonsense=nonsense)
+            self._connection.close()
+
+    def _greet(self, line: bytes) -> None:
+        greeting = wire.from_face(line)
+        if not isinstance(greeting, wire.Greeting):
+            raise wire.WireError("no greeting")
+        self.who, self.steers, self.greeted = greeting.who[:60], greeting.steers, True
+        labels = tuple(run.label for run in self._control.runs)
+        self.say(wire.Welcome(labels, self.place, os.getpid()))
+        threading.Thread(target=self._write, name="control writes", daemon=True).start()
+        self._control.greeted(self)
+
+    def _write(self) -> None:
+        try:
+            told = [self._tell_history(place) if self._whole else 0 for place in range(len(self._control.runs))]
+            while not self._closed:
+                self._write_some(told)
+        except OSError:
+            pass
+        finally:
+            self.close()
+
+    def _tell_history(self, place: int) -> int:
+        """Send the journal as it stands; give the number of its last line. What comes meanwhile waits in the queue."""
+        self._send_words()
+        folder = self._control.runs[place].folder
+        burst, count, last = bytearray(), 0, b""
+        for line in _whole_lines(folder) if folder is not None else ():
+            burst += wire.journal_line(place, line)
+            count, last = count + 1, line
+            if len(burst) >= BURST_BYTES:
+                self._connection.sendall(burst)
+                burst.clear()
+        self._connection.sendall(burst)
+        return int(json.loads(last)["seq"]) if count else 0
+
+    def _write_some(self, told: list[int]) -> None:
+        with self._changed:
+            if not self._records and not self._words and not self._closed:
+                self._tell_over()
+            if not self._records and not self._words and not self._closed:
+                self._idle = True
+                self._changed.wait(LOOK_SECONDS if len(self._told_over) < len(self._control.runs) else None)
+            records, self._records = self._records, deque()
+        self._send_words()
+        burst = bytearray()
+        for place, record in records:
+            if record.seq == UNRECORDED or record.seq > told[place]:
+                burst += wire.told_line(place, record)
+            if len(burst) >= BURST_BYTES:
+                self._connection.sendall(burst)
+                burst.clear()
+        self._connection.sendall(burst)
+
+    def _send_words(self) -> None:
+        with self._changed:
+            words, self._words = b"".join(self._words), deque()
+        self._connection.sendall(words)
+
+    def _tell_over(self) -> None:
+        """Say which runs have ended, once each; called where nothing of theirs waits any more."""
+        for place, run in enumerate(self._control.runs):
+            if place not in self._told_over and run.over and not self._records:
+                self._told_over.add(place)
+                self._words.append(wire.line_of(wire.Over(place, run.refusal or "")))
+
+
+def _lines(connection: socket.socket) -> Iterator[bytes]:
+    """Give what comes line by line, the first within `GREETING_SECONDS`.
+
+    Raises WireError for a first line that does not come and for one that is too long.
+    """
+    kept = bytearray()
+    until: float | None = time.monotonic() + GREETING_SECONDS
+    while True:
+        try:
+            connection.settimeout(None if until is None else max(0.01, until - time.monotonic()))
+            some = connection.recv(RECEIVED)
+        except TimeoutError:
+            raise wire.WireError("nothing was said") from None
+        if not some:
+            if kept:
+                raise wire.WireError("half a line")
+            return
+        kept += some
+        *lines, rest = kept.split(b"\n")
+        if len(rest) > wire.LONGEST_LINE or any(len(line) > wire.LONGEST_LINE for line in lines):
+            raise wire.WireError("too long")
+        kept = bytearray(rest)
+        if lines:
+            connection.settimeout(None)
+            until = None
+        for line in lines:
+            yield bytes(line)
+
+
+def _whole_lines(folder: Path) -> Iterator[bytes]:
+    """Give the lines of a journal as it stands now; one that is being written is left out."""
+    with (folder / journal.NAME).open("rb") as lines:
+        for line in lines:
+            if line.endswith(b"\n"):
+                yield line[:-1]
+
+
+def _listening(path: Path) -> socket.socket:
+    """Make the socket, open to its own user alone from the first moment on."""
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        # Linux gives the file the mode that the socket had before; elsewhere it is put right at once.
+        os.fchmod(listening.fileno(), 0o600)
+        listening.bind(str(path))
+        path.chmod(0o600)
+        listening.listen(MOST_FACES)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def _of_this_user(connection: socket.socket) -> bool:
+    """Ask the system who is at the other end."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return True  # the file's mode is all that guards it there
+    size = struct.calcsize("3i")
+    _, user, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    return bool(user == os.geteuid())
+
+
+def _collapsed(records: deque[tuple[int, Record]]) -> deque[tuple[int, Record]]:
+    """Let go of local steps of organizations that have made newer ones in their round."""
+    newest = {
+        (place, record.event.org, record.event.round): record.seq
+        for place, record in records
+        if isinstance(record.event, TrainStep)
+    }
+    return deque(
+        (place, record)
+        for place, record in records
+        if not isinstance(record.event, TrainStep) or newest[place, record.event.org, record.event.round] == record.seq
+    )

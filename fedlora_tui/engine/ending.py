@@ -1,0 +1,75 @@
+"""How a process that carries runs ends when a signal asks it to: with its step done and its journals whole, if it can.
+
+The first interrupt or termination ends the runs within one local step; a second one, or a step that takes too long,
+ends the process. A terminal that hangs up ends nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+
+from fedlora_tui.engine.race import Race
+from fedlora_tui.protocol.commands import Stop
+
+LAST_STEP_SECONDS, LAST_LINE_SECONDS = 2.0, 1.0
+"""How long an interrupted run may take to end its local step, and its journal to be closed, before its process ends."""
+
+REASONS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+
+
+class Signals:
+    """The first interrupt or termination ends the runs; a second one ends the process; a hang-up is noted."""
+
+    def __init__(self, race: Race, last: Callable[[], None] = lambda: None) -> None:
+        """`last` is what else has to be done before a process ends amid its work."""
+        self.caught: signal.Signals | None = None
+        self.hung_up = False
+        self.since = 0.0
+        self._race, self._last = race, last
+        self._asked = False
+        for kind in REASONS:
+            signal.signal(kind, self._catch)
+        signal.signal(signal.SIGHUP, self._hang_up)
+
+    def _catch(self, number: int, frame: FrameType | None) -> None:
+        if self.caught is not None:
+            self.leave_now()
+        self.caught, self.since = signal.Signals(number), time.monotonic()
+
+    def _hang_up(self, number: int, frame: FrameType | None) -> None:
+        self.hung_up = True
+
+    @property
+    def exit_status(self) -> int:
+        """What a shell gives a process that a signal ended."""
+        return 128 + (self.caught or 0)
+
+    @property
+    def late(self) -> bool:
+        """True when the runs have had their time to end their step."""
+        return self.caught is not None and time.monotonic() - self.since > LAST_STEP_SECONDS
+
+    def pass_on(self, reason: str = "") -> None:
+        """Ask the runs to end, once, where a signal came or there is a `reason` to."""
+        if not self._asked and (self.caught is not None or reason):
+            self._asked = True
+            self._race.send(Stop(REASONS[self.caught] if self.caught is not None else reason))
+
+    def leave_now(self) -> None:
+        """End the process without its workers, the journals' last lines written."""
+        # Written down by a thread of its own, for this may run while the main thread holds a lock that it needs.
+        last_line = threading.Thread(target=self._write_last, daemon=True)
+        last_line.start()
+        last_line.join(LAST_LINE_SECONDS)
+        sys.stderr.flush()
+        os._exit(self.exit_status)
+
+    def _write_last(self) -> None:
+        self._race.abandon(REASONS[self.caught] if self.caught else "interrupted")
+        self._last()

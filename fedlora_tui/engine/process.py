@@ -1,0 +1,149 @@
+"""A process of its own for runs that a console shows: the console may go, be killed or hang up, the runs go on.
+
+It is forked before anything heavy is imported, has no terminal and leaves the session, so that no key, no signal of
+the terminal and no end of the shell reaches it. It ends when its runs are over and nobody watches.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NoReturn
+
+from fedlora_tui.engine.control import Control
+from fedlora_tui.engine.ending import Signals
+from fedlora_tui.engine.race import Entry, Race
+from fedlora_tui.engine.run import LOG, Manner, log_to_files_alone
+
+LOOK_SECONDS = 0.1
+LAST_WORDS_SECONDS = 2.0
+ENDING_LOOKS = 20
+EXIT_DONE, EXIT_FAILED = 0, 1
+
+
+@dataclass(frozen=True)
+class EngineProcess:
+    """The process of some runs, and this end of the line to it."""
+
+    number: int
+    connection: socket.socket
+
+    def ending(self) -> str:
+        """Say how it ended, to be asked when its end of the line is closed; empty where that cannot be told."""
+        for _ in range(ENDING_LOOKS):
+            try:
+                number, status = os.waitpid(self.number, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if number and os.WIFSIGNALED(status):
+                return f"its process was killed by {signal.Signals(os.WTERMSIG(status)).name}"
+            if number:
+                return f"its process ended with status {os.waitstatus_to_exitcode(status)}"
+            time.sleep(LOOK_SECONDS)
+        return ""
+
+    def terminate(self) -> None:
+        """Ask it to end its runs now; asked twice, it does not wait for their step."""
+        try:
+            os.kill(self.number, signal.SIGTERM)
+        except ProcessLookupError:
+            return
+
+
+def start_engine(given: Sequence[Entry], manner: Manner) -> EngineProcess:
+    """Fork a process that goes through these runs. To be called before there are threads."""
+    ours, theirs = socket.socketpair()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    number = os.fork()
+    if number == 0:
+        ours.close()
+        _live(given, manner, theirs)
+    theirs.close()
+    return EngineProcess(number, ours)
+
+
+def _live(given: Sequence[Entry], manner: Manner, connection: socket.socket) -> NoReturn:
+    """Be that process, to its end."""
+    status = EXIT_FAILED
+    try:
+        os.setsid()
+        with tempfile.TemporaryDirectory(prefix="fedlora-tui-") as waiting_room:
+            early = Path(waiting_room) / LOG
+            _leave_the_terminal(early)
+            status = _serve(given, manner, connection, early)
+    except BaseException:
+        logging.getLogger(__name__).exception("the engine's process")
+    finally:
+        # What the console's process had under way before the fork is not this one's to end.
+        os._exit(status)
+
+
+def _serve(given: Sequence[Entry], manner: Manner, connection: socket.socket, early: Path) -> int:
+    log_to_files_alone()
+    lock = threading.Lock()
+
+    def on_folder(folder: Path) -> None:
+        with lock:
+            _move_output(early, folder / LOG)
+        for place, run in enumerate(race.runs):
+            if run.folder == folder:
+                control.open(place, folder)
+        manner.on_folder(folder)
+
+    race = Race(given, replace(manner, on_folder=on_folder))
+    control = Control(race.racers)
+    signals = Signals(race, control.close)
+    control.adopt(connection)
+    race.start()
+    while not race.wait(LOOK_SECONDS):
+        _look(race, signals)
+    control.settle(LAST_WORDS_SECONDS)
+    while control.watched and signals.caught is None:
+        # Whoever watches may still export; when the last one has left, so does this process.
+        time.sleep(LOOK_SECONDS)
+        _look(race, signals)
+    control.close()
+    race.close()
+    if signals.caught is not None:
+        return signals.exit_status
+    return EXIT_DONE if all(run.state.phase == "done" for run in race.runs) else EXIT_FAILED
+
+
+def _look(race: Race, signals: Signals) -> None:
+    for run in race.runs:
+        run.drain()  # nobody here reads them
+    signals.pass_on()
+    if signals.late:
+        signals.leave_now()
+
+
+def _leave_the_terminal(early: Path) -> None:
+    """Let nothing that is written or read here touch the terminal; what libraries print waits for the run's log."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    log = os.open(early, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for descriptor, number in ((nothing, 0), (log, 1), (log, 2)):
+        os.dup2(descriptor, number)
+    os.close(nothing)
+    os.close(log)
+
+
+def _move_output(early: Path, log: Path) -> None:
+    """Send what libraries print to the run's own log as soon as there is one, with what they printed before."""
+    with log.open("ab") as whole:
+        if early.exists():
+            with early.open("rb") as before:
+                shutil.copyfileobj(before, whole)
+        whole.flush()
+        for descriptor in (1, 2):
+            os.dup2(whole.fileno(), descriptor)

@@ -1,0 +1,284 @@
+"""A run outlives its console: detached, hung up on, killed, watched by several, steered by one of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from fedlora_tui.engine.journal import read
+from fedlora_tui.protocol.control_place import found_socket
+from tests.e2e.tmux import Terminal, terminal
+
+pytestmark = pytest.mark.terminal
+PATIENCE = 120.0
+MANY = 4000
+"""Rounds that no test waits for."""
+
+WORDS = (sys.executable, "-m", "fedlora_tui")
+SMALL = ("--orgs", "2", "--set", "federation.local_steps=2", "--set", "data.holdout_tokens=64")
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+
+
+def until(found: Callable[[], object], what: str) -> object:
+    """Wait for something; no test depends on how soon it comes."""
+    end = time.monotonic() + PATIENCE
+    while not (it := found()):
+        assert time.monotonic() < end, f"never: {what}"
+        time.sleep(0.05)
+    return it
+
+
+@pytest.fixture
+def screens(tmp_path: Path) -> Iterator[Callable[[], Terminal]]:
+    """Opens terminals, and closes them and all engines of this test at the end."""
+    opened = []
+
+    def another() -> Terminal:
+        folder = tmp_path / f"terminal-{len(opened)}"
+        folder.mkdir()
+        context = terminal(folder)
+        opened.append(context)
+        return context.__enter__()
+
+    yield another
+    for context in opened:
+        context.__exit__(None, None, None)
+    for folder in (tmp_path / "runs").glob("*"):
+        end(folder)
+
+
+def end(folder: Path) -> None:
+    """Kill the process that has a run's control socket."""
+    for line in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            words = (line.parent / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if os.fsencode(str(folder.parent)) in words:
+            os.kill(int(line.parent.name), signal.SIGKILL)
+
+
+def console(screen: Terminal, tmp_path: Path, *words: str, width: int = 120) -> None:
+    command = " ".join([*WORDS, *words, "--runs-dir", str(tmp_path / "runs")])
+    screen.open(f"{command}; echo left-with-$?", width, 40, ENVIRONMENT)
+
+
+def run_of(tmp_path: Path) -> Path:
+    return until(lambda: next((tmp_path / "runs").glob("*/control.sock"), None), "a run's socket").parent  # type: ignore[attr-defined]
+
+
+def rounds_of(folder: Path) -> int:
+    return sum(record.event.type == "round_finished" for record in read(folder))
+
+
+def engine_of(folder: Path) -> int:
+    """The process behind a control socket."""
+    path = found_socket(folder)
+    assert path is not None
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(path))
+        connection.sendall(b'{"greeting":{"who":"test","steers":false}}\n')
+        welcome = connection.recv(4096).split(b"\n")[0]
+    return int(json.loads(welcome)["welcome"]["process"])
+
+
+def alive(process: int) -> bool:
+    try:
+        status = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return status != "Z"
+
+
+def test_a_detached_run_gives_the_prompt_back_and_attach_shows_its_whole_history(screens, tmp_path: Path) -> None:
+    screen = screens()
+    console(screen, tmp_path, "--rounds", str(MANY), *SMALL)
+    screen.wait_for("running")
+    folder = run_of(tmp_path)
+    until(lambda: rounds_of(folder) >= 3, "three rounds")
+    screen.press("q")
+    screen.wait_for("leave?")
+    assert "detach" in screen.screen()
+    screen.press("d")
+    shown = screen.wait_for("left-with-0")
+    assert f"fedlora-tui attach {folder}" in " ".join(shown.replace("\n", "").split())
+    assert "goes on" in shown
+    before = rounds_of(folder)
+    until(lambda: rounds_of(folder) >= before + 3, "three more rounds")
+
+    screen.press(
+        f"clear; {sys.executable} -m fedlora_tui attach --runs-dir {folder.parent}; echo left-again-with-$?", "Enter"
+    )
+    screen.wait_for("running")
+    rows = screen.wait_for(lambda shown: ("hold-out" in shown and "training" in shown) or "testing" in shown)
+    assert "base" in rows
+    screen.press("-")
+    screen.wait_for("rounds")
+    screen.press("q")
+    screen.wait_for("leave?")
+    screen.press("s")
+    screen.wait_for("left-again-with-0")
+    events = list(read(folder))
+    assert events[-1].event.type == "run_stopped"
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    until(lambda: found_socket(folder) is None, "the socket gone")
+
+
+def test_a_terminal_that_hangs_up_takes_its_console_and_not_the_run(screens, tmp_path: Path) -> None:
+    screen = screens()
+    console(screen, tmp_path, "--rounds", str(MANY), *SMALL)
+    screen.wait_for("running")
+    folder = run_of(tmp_path)
+    process = engine_of(folder)
+    consoles = children_of_tmux(process)
+    screen.close()
+    until(lambda: not any(map(alive, consoles)), "the console gone")
+    before = rounds_of(folder)
+    until(lambda: rounds_of(folder) >= before + 2, "two more rounds")
+    assert alive(process)
+    again = screens()
+    console(again, tmp_path, "attach", folder.name)
+    again.wait_for("running")
+    again.press("q")
+    again.wait_for("leave?")
+    again.press("f")
+    again.wait_for("left-with-0")
+    assert next(reversed(list(read(folder)))).event.type == "run_finished"
+    until(lambda: not alive(process), "the engine's process gone")
+
+
+def children_of_tmux(engine: int) -> list[int]:
+    """The process that forked an engine: its console."""
+    return [int(Path(f"/proc/{engine}/stat").read_text().rpartition(")")[2].split()[1])]
+
+
+def test_a_console_that_is_killed_takes_nothing_with_it(screens, tmp_path: Path) -> None:
+    screen = screens()
+    console(screen, tmp_path, "--rounds", str(MANY), *SMALL)
+    screen.wait_for("running")
+    folder = run_of(tmp_path)
+    process = engine_of(folder)
+    (console_process,) = children_of_tmux(process)
+    os.kill(console_process, signal.SIGKILL)
+    before = rounds_of(folder)
+    until(lambda: rounds_of(folder) >= before + 2, "two more rounds")
+    os.kill(process, signal.SIGTERM)
+    until(lambda: not alive(process), "the engine's process gone")
+    assert list(read(folder))[-1].event.reason == "terminated"  # type: ignore[attr-defined]
+    assert found_socket(folder) is None
+
+
+def test_an_engine_that_is_killed_is_told_on_the_screen_with_what_goes_on(screens, tmp_path: Path) -> None:
+    screen = screens()
+    console(screen, tmp_path, "--rounds", str(MANY), *SMALL)
+    screen.wait_for("running")
+    folder = run_of(tmp_path)
+    os.kill(engine_of(folder), signal.SIGKILL)
+    shown = screen.wait_for("SIGKILL")
+    assert "failed" in shown
+    screen.press("q")
+    shown = screen.wait_for("left-with-1")
+    assert f"fedlora-tui resume {folder.name}" in " ".join(shown.replace("\n", "").split())
+
+
+def test_one_of_two_consoles_steers_and_the_wheel_passes_or_is_kept(screens, tmp_path: Path) -> None:
+    first, second = screens(), screens()
+    console(first, tmp_path, "--rounds", str(MANY), *SMALL)
+    first.wait_for("running")
+    folder = run_of(tmp_path)
+    console(second, tmp_path, "attach", folder.name)
+    second.wait_for("w takes the wheel")
+    second.press("Space")
+    second.wait_for("steers: w takes the wheel")
+    assert not any(record.event.type == "run_paused" for record in read(folder))
+    second.press("w")
+    first.wait_for("w keeps it")
+    first.press("w")
+    first.wait_for("you keep the wheel")
+    second.wait_for(lambda shown: "asked for the wheel:" not in shown and "w takes the wheel" in shown)
+    second.press("w")
+    first.wait_for("w keeps it")
+    second.wait_for(lambda shown: "w takes the wheel" not in shown and "asked for the wheel:" not in shown)
+    first.wait_for("w takes the wheel")
+    second.press("Space")
+    second.wait_for("paused")
+    first.wait_for("paused")
+    first.press("q")
+    first.wait_for("left-with-0")
+    second.press("Space")
+    second.wait_for("running")
+
+
+def test_a_console_that_only_watches_changes_nothing(screens, tmp_path: Path) -> None:
+    screen = screens()
+    begun = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "fedlora_tui",
+            "run",
+            "--detach",
+            "--runs-dir",
+            str(tmp_path / "runs"),
+            "--rounds",
+            str(MANY),
+            *SMALL,
+        ],
+        env={**os.environ, **ENVIRONMENT},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    run = begun.stdout.strip()
+    assert (tmp_path / "runs" / run / "control.sock").stat().st_mode & 0o777 == 0o600
+    console(screen, tmp_path, "attach", run, "--readonly")
+    screen.wait_for("running")
+    screen.press("Space")
+    screen.wait_for("only watches (--readonly)")
+    screen.press("q")
+    screen.wait_for("left-with-0")
+    assert not any(record.event.type == "pause_requested" for record in read(tmp_path / "runs" / run))
+
+
+def test_a_run_whose_terminal_hangs_up_goes_on(screens, tmp_path: Path) -> None:
+    screen = screens()
+    console(screen, tmp_path, "run", "--json", "--rounds", str(MANY), *SMALL)
+    folder = run_of(tmp_path)
+    until(lambda: rounds_of(folder) >= 1, "a round")
+    process = engine_of(folder)
+    screen.close()
+    before = rounds_of(folder)
+    until(lambda: rounds_of(folder) >= before + 2, "two more rounds")
+    os.kill(process, signal.SIGTERM)
+    until(lambda: not alive(process), "the run's process gone")
+    assert list(read(folder))[-1].event.reason == "terminated"  # type: ignore[attr-defined]
+
+
+def test_attach_says_in_one_line_that_a_run_is_over(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [*WORDS, "run", "--rounds", "1", *SMALL, "--runs-dir", str(tmp_path / "runs")],
+        env={**os.environ, **ENVIRONMENT},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert found_socket(folder) is None
+    asked = subprocess.run(
+        ["script", "-qec", f"{' '.join(WORDS)} attach --runs-dir {folder.parent}", "/dev/null"],
+        env={**os.environ, **ENVIRONMENT},
+        capture_output=True,
+        text=True,
+    )
+    assert asked.returncode == 2
+    assert asked.stdout.strip().count("\n") == 0
+    assert f"{folder.name}: no process runs it" in asked.stdout

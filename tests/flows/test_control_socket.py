@@ -1,0 +1,231 @@
+"""The control socket of a real run: who may speak on it, what it tells, and what it does with nonsense."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from fedlora_tui.attached import Link, attach
+from fedlora_tui.engine import control as control_module
+from fedlora_tui.engine.control import Control
+from fedlora_tui.engine.journal import read
+from fedlora_tui.engine.race import Entry, Race
+from fedlora_tui.engine.run import Manner
+from fedlora_tui.errors import UserError
+from fedlora_tui.protocol.commands import Finish, Pause, Rank, Resume, Rounds
+from fedlora_tui.protocol.control_place import found_socket
+from fedlora_tui.protocol.events import Record
+from fedlora_tui.protocol.state import RunState, fold
+from tests.tiny_runs import configured, small_settings
+
+PATIENCE = 60.0
+
+
+def until(found: Callable[[], object], what: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while not found():
+        assert time.monotonic() < end, f"never: {what}"
+        time.sleep(0.01)
+
+
+class Served:
+    """A race with its control sockets, as `fedlora-tui run` has them."""
+
+    def __init__(self, given: list[Entry]) -> None:
+        self.race = Race(given, Manner(on_folder=self._open))
+        self.control = Control(self.race.racers)
+        self.race.start()
+        until(lambda: all(run.state.round for run in self.race.runs), "the start")
+
+    def _open(self, folder: Path) -> None:
+        for place, run in enumerate(self.race.runs):
+            if run.folder == folder:
+                self.control.open(place, folder)
+
+    @property
+    def folder(self) -> Path:
+        folder = self.race.runs[0].folder
+        assert folder is not None
+        return folder
+
+    def close(self) -> None:
+        self.race.send(Finish())
+        self.race.wait(PATIENCE)
+        self.control.settle(PATIENCE)
+        self.control.close()
+        self.race.close()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    one = Served([Entry(configured(small_settings(tmp_path), federation__rounds=5000))])
+    yield one
+    one.close()
+
+
+def told(link: Link, place: int = 0) -> list[Record]:
+    return list(link.runs[place].drain())
+
+
+def test_a_face_that_comes_late_is_told_every_event_once_and_folds_the_same_state(served: Served) -> None:
+    until(lambda: served.race.runs[0].state.round >= 3, "three rounds")
+    link = attach(served.folder, steers=True)
+    link.ask(0, Pause())
+    records: list[Record] = []
+
+    def paused() -> bool:
+        records.extend(told(link))
+        return any(record.event.type == "run_paused" for record in records)
+
+    until(paused, "the pause")
+    assert [record.seq for record in records] == list(range(1, len(records) + 1))
+    assert records == list(read(served.folder))[: len(records)]
+    assert fold(RunState(), records).history == served.race.runs[0].state.history
+    link.ask(0, Resume())
+    link.close()
+
+
+def test_nonsense_is_let_go_and_counted_and_the_run_goes_on(served: Served) -> None:
+    path = found_socket(served.folder)
+    assert path is not None
+    for words in (b"GET / HTTP/1.0\r\n\r\n", b"\xff" * 200_000, b'{"ask":{"place":0,"command":"stop"}}\n'):
+        with socket.socket(socket.AF_UNIX) as one:
+            one.connect(str(path))
+            one.settimeout(PATIENCE)
+            # It may be let go before it has said all.
+            with contextlib.suppress(ConnectionError):
+                one.sendall(words)
+                assert one.recv(1) == b""
+    greeted = b'{"greeting":{"who":"x","steers":true}}\n{"ask":{"place":7,"command":"pause"}}\n'
+    with socket.socket(socket.AF_UNIX) as one:
+        one.connect(str(path))
+        one.sendall(greeted)
+        one.settimeout(PATIENCE)
+        while one.recv(65536):
+            pass
+    warned = [r.event.message for r in read(served.folder) if r.event.type == "warning"]  # type: ignore[attr-defined]
+    assert [words for words in warned if "no console" in words] == [
+        "something that is no console spoke to control.sock, once: ignored"
+    ]
+    assert served.control._nonsense == 4
+    assert served.race.runs[0].state.phase == "running"
+
+
+def test_who_says_nothing_is_let_go(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control_module, "GREETING_SECONDS", 0.05)
+    path = found_socket(served.folder)
+    with socket.socket(socket.AF_UNIX) as one:
+        one.connect(str(path))
+        one.settimeout(PATIENCE)
+        assert one.recv(1) == b""
+
+
+def test_a_face_that_does_not_read_holds_up_nobody(served: Served) -> None:
+    path = found_socket(served.folder)
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.connect(str(path))
+        deaf.sendall(b'{"greeting":{"who":"deaf","steers":false}}\n')
+        until(lambda: served.control.watched, "the face taken in")
+        reached = served.race.runs[0].state.round
+        until(lambda: served.race.runs[0].state.round > reached + 5, "five more rounds")
+        link = attach(served.folder, steers=True)
+        until(lambda: len(told(link)) > 0, "another face told")
+        link.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user here")
+def test_another_user_cannot_connect(served: Served) -> None:
+    path = found_socket(served.folder)
+    assert path is not None
+    assert path.stat().st_mode & 0o777 == 0o600
+    # Even where the folders and the file would let them.
+    path.chmod(0o666)
+    for folder in path.parents:
+        if str(folder).startswith("/tmp/"):
+            folder.chmod(folder.stat().st_mode | 0o055)
+    words = (
+        "import os, socket, sys; os.setgid(65534); os.setuid(65534)\n"
+        "one = socket.socket(socket.AF_UNIX); one.connect(sys.argv[1])\n"
+        'one.sendall(b\'{"greeting":{"who":"x","steers":true}}\\n\')\n'
+        "print(one.recv(10))"
+    )
+    ended = subprocess.run([sys.executable, "-c", words, str(path)], capture_output=True, text=True)
+    assert "welcome" not in ended.stdout
+    assert ended.stdout == "b''\n" or "ConnectionResetError" in ended.stderr or "BrokenPipe" in ended.stderr, ended
+
+
+def test_a_stale_socket_is_cleaned_up(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.bind(str(folder / "control.sock"))
+    with pytest.raises(UserError, match="no process runs it any more"):
+        attach(folder, steers=True)
+    control = Control(())
+    control.runs = (_Silent(folder),)  # type: ignore[assignment]
+    control.open(0, folder)
+    link = attach(folder, steers=True)
+    assert link.runs[0].label == "silent"
+    control.close()
+    link.close()
+    assert found_socket(folder) is None
+
+
+class _Silent:
+    label, over, refusal = "silent", False, None
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = None if not (folder / "events.jsonl").exists() else folder
+
+
+def test_the_runs_of_a_race_come_over_one_socket_and_a_command_is_for_all(tmp_path: Path) -> None:
+    settings = small_settings(tmp_path)
+    given = [Entry(configured(settings, federation__rounds=5000, lora__rank=rank), f"rank {rank}") for rank in (1, 2)]
+    one = Served(given)
+    folder = one.race.runs[1].folder
+    assert folder is not None
+    link = attach(folder, steers=True)
+    assert link.place == 1
+    assert [run.label for run in link.runs] == ["rank 1", "rank 2"]
+    link.ask(1, Rounds(9))
+    records: dict[int, list[Record]] = {0: [], 1: []}
+
+    def over() -> bool:
+        for place in records:
+            records[place] += told(link, place)
+        return all(run.over for run in link.runs)
+
+    until(over, "the end of both")
+    over()
+    for place, run in enumerate(one.race.runs):
+        assert run.folder is not None
+        assert records[place] == list(read(run.folder))
+        assert records[place][-1].event.type == "run_finished"
+    link.close()
+    one.close()
+
+
+def test_many_commands_at_once_are_each_answered_once(served: Served) -> None:
+    link = attach(served.folder, steers=True)
+    threads = [threading.Thread(target=link.ask, args=(0, Rank(rank))) for rank in (1, 2, 3, 5, 6, 7) * 5]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    records: list[Record] = []
+
+    def answered() -> bool:
+        records.extend(told(link))
+        return sum("command_" in record.event.type for record in records) == len(threads)
+
+    until(answered, "an answer to each")
+    link.close()

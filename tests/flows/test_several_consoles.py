@@ -1,0 +1,99 @@
+"""The console on a run of another process: leaving it running, and who of several consoles steers."""
+
+from __future__ import annotations
+
+import signal
+
+from fedlora_tui.protocol import commands as cmd
+from tests.flows.opened import ScriptedWheel, opened
+
+THEIRS = {"may_steer": False, "holder": "ada@pts/3", "alone": False}
+
+
+async def test_d_leaves_the_run_going() -> None:
+    async with opened(wheel=ScriptedWheel()) as console:
+        await console.press("q")
+        assert "d  detach" in console.text("dialog")
+        assert "fedlora-tui attach 1122-1402" in console.text("dialog")
+        await console.press("d")
+        await console.until(lambda: console.app.return_value == "detached")
+        assert console.run.sent == []
+        assert not console.run.over
+
+
+async def test_a_run_of_this_process_offers_no_detaching() -> None:
+    async with opened() as console:
+        await console.press("q", "d")
+        assert "detach" not in console.text("dialog")
+        assert console.app.is_running
+
+
+async def test_who_watches_changes_nothing_and_is_told_who_steers() -> None:
+    async with opened(size=(120, 40), wheel=ScriptedWheel(**THEIRS)) as console:
+        assert "watching: ada@pts/3 steers, w takes the wheel" in console.text("run-line")
+        for key in ("space", "a", "d", "right_square_bracket", "plus", "e"):
+            await console.press(key)
+            assert console.said == "ada@pts/3 steers: w takes the wheel", key
+        assert console.run.sent == []
+
+
+async def test_who_watches_leaves_at_once() -> None:
+    async with opened(wheel=ScriptedWheel(**THEIRS)) as console:
+        await console.press("q")
+        await console.until(lambda: console.app.return_value == "detached")
+
+
+async def test_the_wheel_is_asked_for_and_comes() -> None:
+    wheel = ScriptedWheel(**THEIRS)
+    async with opened(size=(120, 40), wheel=wheel) as console:
+        await console.press("w")
+        assert wheel.words == ["ask"]
+        assert console.said == "asked ada@pts/3 for the wheel"
+        wheel.asked_by, wheel.seconds_to_refuse = "you@pts/4", 4.2
+        await console.until(lambda: "asked for the wheel: 4 s" in console.text("run-line"))
+        wheel.asked_by, wheel.may_steer, wheel.holder = "", True, "you@pts/4"
+        await console.until(lambda: "left" in console.text("run-line"))
+        await console.press("space")
+        assert console.run.sent == [cmd.Pause()]
+
+
+async def test_who_steers_is_asked_and_keeps_the_wheel() -> None:
+    wheel = ScriptedWheel(alone=False)
+    async with opened(size=(120, 40), wheel=wheel) as console:
+        await console.press("w")
+        assert console.said == "you steer"
+        wheel.asked_by, wheel.seconds_to_refuse = "ada@pts/3", 5.0
+        await console.until(lambda: "ada@pts/3 asks for the wheel: w keeps it (5 s)" in console.text("run-line"))
+        await console.press("w")
+        assert wheel.words == ["keep"]
+        assert console.said == "you keep the wheel"
+
+
+async def test_a_readonly_console_never_asks() -> None:
+    wheel = ScriptedWheel(**THEIRS, only_watches=True)
+    async with opened(size=(120, 40), wheel=wheel) as console:
+        assert "watching: ada@pts/3 steers" in console.text("run-line")
+        await console.press("w")
+        assert console.said == "this console only watches (--readonly)"
+        await console.press("space")
+        assert console.run.sent == []
+        assert wheel.words == []
+
+
+async def test_a_hang_up_leaves_the_run_going() -> None:
+    async with opened(wheel=ScriptedWheel()) as console:
+        before = signal.getsignal(signal.SIGHUP)
+        console.app.hang_up()
+        await console.until(lambda: console.app.return_value == "detached")
+        assert console.run.sent == []
+        assert signal.getsignal(signal.SIGHUP) == before
+
+
+async def test_a_run_that_says_nothing_any_more_is_stale_with_its_process() -> None:
+    async with opened(size=(120, 40), wheel=ScriptedWheel()) as console:
+        assert "● running" in console.text("run-line")
+        console.run.drain = list  # type: ignore[method-assign]
+        console.clock.now += 14
+        console.app.paint()
+        assert "? stale 14s" in console.text("run-line")
+        assert "no event since 14:03:09; process 4711 lives" in console.text("run-line")
