@@ -178,7 +178,7 @@ class ConsoleBench:
             f"({keys}); esc ({escape}, median) is not counted: other keys begin with it, and Textual waits for more",
             "bytes/s, cpu busy: from the second round to the end, no key pressed; at rest: bytes, and cpu idle, in "
             f"{REST_SECONDS:g} s of a pause and of a finished run, the worse of the two",
-            "cpu: share of one processor that the main thread and Textual's took, from the system's times by thread",
+            "cpu: share of one processor that the console's process took, without the run's own",
             f"slowdown: a round's seconds over those of fedlora-tui run, median of {len(smallest.pairs)} pairs "
             f"({ratios}) at {smallest.organizations} organizations, medians from the second round; "
             f"losses {furthest_off:.2g} apart at most",

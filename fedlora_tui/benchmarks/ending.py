@@ -61,10 +61,14 @@ def _leave(number: int, frame: FrameType | None) -> None:
     leave_at_once(128 + number)
 
 
-def end_processes_below() -> None:
-    """End every process that this one started, those that they started, and their process groups; wait for none."""
+def end_processes_below(process_number: int | None = None) -> None:
+    """End every process that this one, or another, started, those that they started, and their groups; wait for none."""
     own_group = os.getpgrp()
-    for process in psutil.Process().children(recursive=True):
+    try:
+        below = psutil.Process(process_number).children(recursive=True)
+    except psutil.Error:
+        return
+    for process in below:
         try:
             group = os.getpgid(process.pid)
             if group != own_group:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from fedlora_tui.benchmarks.ending import end_processes_below
 from fedlora_tui.errors import UserError
 
 LOOK_SECONDS = 0.05
@@ -114,7 +115,8 @@ def _own_bytes(process: psutil.Process) -> int:
 
 
 def end_process(process: subprocess.Popen[bytes]) -> None:
-    """End a process with all that it started."""
+    """End a process with all that it started, in sessions of their own too."""
+    end_processes_below(process.pid)
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except OSError:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from fedlora_tui.benchmarks.process import end_process
-from fedlora_tui.benchmarks.thread_times import console_seconds, thread_times
+from fedlora_tui.benchmarks.processor_time import processor_seconds
 from fedlora_tui.errors import UserError
 
 WIDTH, HEIGHT = 120, 40
@@ -144,7 +144,7 @@ class PseudoTerminal:
         if now < self._look_at:
             return
         self._look_at = now + LOOK_SECONDS
-        seconds = console_seconds(self._process.pid, thread_times(self._process.pid))
+        seconds = processor_seconds(self._process.pid)
         if seconds is not None:
             self.worked.append(Worked(now, seconds))
 

@@ -39,7 +39,7 @@ def until(found: Callable[[], object], what: str) -> object:
 
 @pytest.fixture
 def screens(tmp_path: Path) -> Iterator[Callable[[], Terminal]]:
-    """Opens terminals, and closes them and all engines of this test at the end."""
+    """Opens terminals; they, and all that was started in them, end with the test."""
     opened = []
 
     def another() -> Terminal:
@@ -52,19 +52,6 @@ def screens(tmp_path: Path) -> Iterator[Callable[[], Terminal]]:
     yield another
     for context in opened:
         context.__exit__(None, None, None)
-    for folder in (tmp_path / "runs").glob("*"):
-        end(folder)
-
-
-def end(folder: Path) -> None:
-    """Kill the process that has a run's control socket."""
-    for line in Path("/proc").glob("[0-9]*/cwd"):
-        try:
-            words = (line.parent / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if os.fsencode(str(folder.parent)) in words:
-            os.kill(int(line.parent.name), signal.SIGKILL)
 
 
 def console(screen: Terminal, tmp_path: Path, *words: str, width: int = 120) -> None:
@@ -247,6 +234,7 @@ def test_a_console_that_only_watches_changes_nothing(screens, tmp_path: Path) ->
     screen.press("q")
     screen.wait_for("left-with-0")
     assert not any(record.event.type == "pause_requested" for record in read(tmp_path / "runs" / run))
+    os.kill(engine_of(tmp_path / "runs" / run), signal.SIGKILL)
 
 
 def test_a_run_whose_terminal_hangs_up_goes_on(screens, tmp_path: Path) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+MARK = "STARTED_IN_TEST_TERMINAL"
+"""Is in the environment of all that a terminal starts."""
 
 PATIENCE = 120.0
 """Seconds after which a screen that never came is an error; no test depends on how soon it comes."""
@@ -28,7 +32,8 @@ class Terminal:
 
     def open(self, command: str, width: int, height: int, environment: dict[str, str]) -> None:
         """Start a command in a new terminal of this size; its shell stays when the command ends."""
-        settings = [word for name, value in environment.items() for word in ("-e", f"{name}={value}")]
+        marked = environment | {MARK: self._socket}
+        settings = [word for name, value in marked.items() for word in ("-e", f"{name}={value}")]
         size = ["-x", str(width), "-y", str(height)]
         self._tmux("-f", "/dev/null", "new-session", "-d", "-s", "main", *size, *settings, "/bin/sh")
         self._tmux("set-option", "-g", "history-limit", "5000")
@@ -57,9 +62,18 @@ class Terminal:
         return screen
 
     def close(self) -> None:
-        """End the server and all that runs in it."""
+        """End the server and all that runs in it; what left the terminal, as runs do, goes on."""
         with contextlib.suppress(subprocess.CalledProcessError):
             self._tmux("kill-server")
+
+    def end_all(self) -> None:
+        """End every process that was started from here, wherever it is now."""
+        self.close()
+        mark = f"{MARK}={self._socket}".encode()
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if mark in (folder / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(folder.name), signal.SIGKILL)
 
 
 @contextlib.contextmanager
@@ -71,4 +85,4 @@ def terminal(folder: Path) -> Iterator[Terminal]:
     try:
         yield one
     finally:
-        one.close()
+        one.end_all()

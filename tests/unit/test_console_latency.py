@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
 from fedlora_tui.benchmarks.keys import ESCAPE, KEYS, Shown, percentile, shown_on
+from fedlora_tui.benchmarks.processor_time import processor_seconds, read_seconds
 from fedlora_tui.benchmarks.pseudo_terminal import Worked, Written, last_words, rate, share
 from fedlora_tui.benchmarks.screen import Screen
-from fedlora_tui.benchmarks.thread_times import ThreadTime, console_seconds, read_thread, thread_times
 from fedlora_tui.engine.run import _name_thread
 
 
@@ -90,21 +92,17 @@ def test_the_last_line_of_text_is_found_among_what_moves_and_colours():
     assert last_words(b"\x1b[2J") == "nothing"
 
 
-def test_a_thread_is_read_though_its_name_is_odd():
+def test_a_process_is_read_though_its_name_is_odd():
     line = "7 (a) b (c) S 1 7 7 0 -1 4194304 128 0 0 0 250 50 0 0 20 0 9 0 290964 31334"
-    assert read_thread(7, line) == ThreadTime(7, "a) b (c", 300 / os.sysconf("SC_CLK_TCK"))
+    assert read_seconds(line) == 300 / os.sysconf("SC_CLK_TCK")
 
 
-def test_the_consoles_threads_are_the_main_one_those_named_as_it_and_textuals():
-    threads = [
-        ThreadTime(10, "python", 1.0),
-        ThreadTime(11, "python", 0.5),
-        ThreadTime(12, "textual-output", 0.25),
-        ThreadTime(13, "run", 100.0),
-        ThreadTime(14, "telemetry", 100.0),
-    ]
-    assert console_seconds(10, threads) == 1.75
-    assert console_seconds(99, threads) is None
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="this system does not tell a process's time")
+def test_a_process_that_is_gone_has_no_time():
+    assert processor_seconds(os.getpid()) > 0
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    assert processor_seconds(gone.pid) is None
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/thread-self/comm"), reason="this system does not tell threads' names")
@@ -119,7 +117,8 @@ def test_the_runs_worker_and_the_threads_it_starts_have_its_name():
 
     threading.Thread(target=worker, name="run").start()
     named.wait()
-    threads = thread_times(os.getpid())
+    names = [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
+    own = Path(f"/proc/self/task/{os.getpid()}/comm").read_text().strip()
     named.wait()
-    assert sum(thread.name == "run" for thread in threads) == 2
-    assert next(thread.name for thread in threads if thread.number == os.getpid()) != "run"
+    assert names.count("run") == 2
+    assert own != "run"
