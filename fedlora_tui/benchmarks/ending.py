@@ -62,7 +62,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 
 def end_processes_below(process_number: int | None = None) -> None:
-    """End every process that this one, or another, started, those that they started, and their groups; wait for none."""
+    """End every process that this one (or another) started, those that they started, their groups; wait for none."""
     own_group = os.getpgrp()
     try:
         below = psutil.Process(process_number).children(recursive=True)

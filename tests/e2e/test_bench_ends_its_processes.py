@@ -83,7 +83,8 @@ def test_a_signal_to_a_benchmark_alone_ends_what_it_started(tmp_path, words, sen
     assert process.returncode == 128 + sent
     assert not left
     assert "Traceback" not in (tmp_path / "said").read_text()
-    assert not list((tmp_path / "temporary").iterdir())
+    # Runs whose own path is too long for a socket have it in a folder of the user's that stays.
+    assert {entry.name for entry in (tmp_path / "temporary").iterdir()} <= {f"fedlora-tui-{os.geteuid()}"}
 
 
 def test_a_benchmark_that_trains_in_its_own_process_ends_by_a_signal(tmp_path):
