@@ -125,6 +125,34 @@ class Method(Knob):
 
 
 @dataclass(frozen=True)
+class Fault(Knob):
+    """Let an organization misbehave, for demonstrations: `to` is written as in the configuration, "none" ends it.
+
+    Rounds that are counted in it ("for 2 rounds") begin with the next one.
+    """
+
+    name: ClassVar[str] = "fault"
+    to: Any
+    org: str = ""
+
+    @property
+    def value(self) -> Any:
+        return {"org": self.org, "fault": self.to}
+
+
+@dataclass(frozen=True)
+class Release(Command):
+    """Let an organization out of quarantine at the next round."""
+
+    name: ClassVar[str] = "release"
+    org: str
+
+    @property
+    def value(self) -> Any:
+        return self.org
+
+
+@dataclass(frozen=True)
 class Undo(Command):
     """Take back the last change that waits for the next round."""
 

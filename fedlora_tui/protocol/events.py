@@ -303,12 +303,50 @@ class UpdateReceived(Event):
 
 @dataclass(frozen=True)
 class UpdateRejected(Event):
-    """An organization's reply was an error or was refused, and does not enter the round's result."""
+    """An organization's reply was an error or was refused, or (not `answered`) never came: it is not in the result."""
 
     type: ClassVar[str] = "update_rejected"
     org: str
     round: int
     reason: str
+    answered: bool = True
+
+
+@dataclass(frozen=True)
+class UpdateLate(Event):
+    """An organization's reply came, or would come, too late and is discarded unread.
+
+    `seconds` is how long after the round's start that is. `surplus`: it is late only because enough others were in.
+    """
+
+    type: ClassVar[str] = "update_late"
+    org: str
+    round: int
+    reason: str
+    seconds: float
+    surplus: bool = False
+    bytes_up: int = 0
+    bytes_down: int = 0
+
+
+@dataclass(frozen=True)
+class OrgQuarantined(Event):
+    """From now on an organization takes part in nothing, for it gave no usable reply `rounds` times in a row."""
+
+    type: ClassVar[str] = "org_quarantined"
+    org: str
+    round: int
+    reason: str
+    rounds: int = 0
+
+
+@dataclass(frozen=True)
+class OrgReleased(Event):
+    """From `round` on an organization that was in quarantine takes part again, with nothing held against it."""
+
+    type: ClassVar[str] = "org_released"
+    org: str
+    round: int
 
 
 @dataclass(frozen=True)
