@@ -155,15 +155,23 @@ class FederationConfig:
         words=("none", "median", "trimmed-mean", "krum", "multi-krum", "bulyan", "geometric-median", "norm-bound"),
     )
     byzantine: int = key(0, "bad replies a round that the defence must bear", least=0, most=100_000)
-    min_replies: int = key(1, "with fewer usable replies a round is not aggregated: the run pauses", least=1, most=100_000)
+    min_replies: int = key(
+        1, "with fewer usable replies a round is not aggregated: the run pauses", least=1, most=100_000
+    )
     deadline: float = key(
         0.0, "seconds after which a round's replies are late and left out; 0: none", least=0.0, most=1e7
     )
     oversample: float = key(
-        0.0, "share of organizations sampled beyond the fraction; a round ends when enough replied", least=0.0, most=10.0
+        0.0,
+        "share of organizations sampled beyond the fraction; a round ends when enough replied",
+        least=0.0,
+        most=10.0,
     )
     quarantine_after: int = key(
-        2, "rounds in a row without a usable reply, then an organization is in quarantine; 0: never", least=0, most=10_000
+        2,
+        "rounds in a row without a usable reply, then an organization is in quarantine; 0: never",
+        least=0,
+        most=10_000,
     )
 
 

@@ -1,6 +1,6 @@
 """How an organization misbehaves, and in which rounds: from what a user wrote to a profile, and back to words.
 
-A fault is written as a line, like "slow x5 in rounds 3-6", or as a table, like { kind = "slow", times = 5, rounds = [3, 6] }.
+A fault is written as a line, like "slow x5 in rounds 3-6", or as a table of the same: kind, times, after, form, rounds.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ ALLOWED = (
 _LINE = re.compile(
     r"(?P<kind>[a-z]+)"
     r"(?: x(?P<times>-?\d{1,7}(?:\.\d{1,12})?)| after (?P<after>\d{1,7})| (?P<form>shapes|names|dtype|bytes))?"
-    r"(?: in rounds? (?P<first>\d{1,7})(?:-(?P<last>\d{1,7}))?| from round (?P<since>\d{1,7})| for (?P<count>\d{1,7}) rounds?)?",
+    r"(?: in rounds? (?P<first>\d{1,7})(?:-(?P<last>\d{1,7}))?"
+    r"| from round (?P<since>\d{1,7})| for (?P<count>\d{1,7}) rounds?)?",
     re.ASCII,
 )
 
@@ -60,8 +61,10 @@ class FaultProfile:
     @property
     def what(self) -> str:
         """What it does, without the rounds: "slow x5"."""
-        times = "" if self.times is None else f" x{self.times:g}" if self.times < 1e5 else f" x{self.times:.0f}"
-        return self.kind + times + ("" if self.after is None else f" after {self.after}") + (self.form and f" {self.form}")
+        whole = self.times is not None and self.times == int(self.times)
+        times = "" if self.times is None else f" x{self.times:.0f}" if whole else f" x{self.times:g}"
+        after = "" if self.after is None else f" after {self.after}"
+        return self.kind + times + after + (f" {self.form}" if self.form else "")
 
     @property
     def text(self) -> str:

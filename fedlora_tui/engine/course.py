@@ -56,6 +56,11 @@ class Course:
         self._laying: Meeting[Entrant, Laid] = Meeting(runs, self._lay)
         self._sending: Meeting[Sent | None, Replies] = Meeting(runs, self._answer)
 
+    @property
+    def alone(self) -> bool:
+        """True where a run has the course for itself."""
+        return len(self._labels) == 1
+
     def prepare(self, config: Config, roster: Roster, say: Say) -> Prepared:
         """Prepare a run; the first one loads the base, and the others go beside it. Raises UserError."""
         from fedlora_tui.engine.prepare import prepare

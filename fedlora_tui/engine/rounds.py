@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,24 +16,30 @@ from fedlora_tui.aggregation.server_step import ServerMemory, ServerStep, advanc
 from fedlora_tui.config import Config
 from fedlora_tui.engine import checkpoint
 from fedlora_tui.engine.checkpoint import Checkpoint
+from fedlora_tui.engine.conduct import Conduct
 from fedlora_tui.engine.knobs import KEYS, Change, setting, turned
 from fedlora_tui.engine.prepare import Counts, Prepared
+from fedlora_tui.engine.reception import Closing, Reception, reception
 from fedlora_tui.engine.sampling import measured, sampled
 from fedlora_tui.engine.steering import Steering
 from fedlora_tui.engine.stream import Stream
-from fedlora_tui.engine.telling import Telling
+from fedlora_tui.engine.watching import Watching
 from fedlora_tui.engine.workable import rank_terms
 from fedlora_tui.errors import UserError
-from fedlora_tui.federation.client_app import kept_adapter
+from fedlora_tui.federation.client_app import HELD, keep_b, kept_adapter
+from fedlora_tui.federation.faults import misbehaving
 from fedlora_tui.federation.global_model import GlobalModel
 from fedlora_tui.federation.local_grid import LocalGrid
 from fedlora_tui.federation.messages import EvaluateReply, TrainReply
 from fedlora_tui.federation.server_app import Answer, Server
 from fedlora_tui.lora.adapter import Adapter, with_b_of
-from fedlora_tui.lora.cohort import LocalTraining, StepDone
+from fedlora_tui.lora.cohort import LocalTraining
 from fedlora_tui.lora.resize import first_rows, resize, started
 from fedlora_tui.lora.rows import generator_seed
 from fedlora_tui.protocol import events as ev
+
+WAITING_SECONDS = 0.05
+"""How long a round that waits for slow organizations does so before it looks whether the operator wants something."""
 
 
 class RoundError(Exception):
@@ -44,61 +50,8 @@ class TooFewError(RoundError):
     """A round that cannot begin for want of organizations, in a run that nobody steers."""
 
 
-class Watching:
-    """Turns what organizations do into events, and lets the operator pause or stop between their steps."""
-
-    def __init__(self, stream: Stream, steering: Steering, run_id: int, lanes: int = 1) -> None:
-        self._stream, self._steering, self._run_id, self._lanes = stream, steering, run_id, lanes
-        self._telling = Telling(self._emit)
-        self._round = self._step = 0
-        self._told: dict[str, tuple[int, int]] = {}
-
-    def steps(self, round: int, done: Sequence[StepDone]) -> None:
-        """Report one local step of a cohort, but those that were reported before memory ran out."""
-        new = [one for one in done if self._told.get(one.organization, (0, 0)) < (round, one.step)]
-        self._told |= {one.organization: (round, one.step) for one in new}
-        self._telling.tell(
-            [ev.TrainStep(one.organization, round, one.step, one.steps, one.loss, one.tokens) for one in new]
-        )
-
-    def _emit(self, event: ev.Event) -> None:
-        """Put what was told into the stream, and remember how far that is."""
-        if isinstance(event, ev.TrainStep):
-            self._round, self._step = event.round, event.step
-            self._steering.reached(event.round, event.step)
-        self._stream.emit(event)
-
-    def testing(self, round: int, organization: str) -> None:
-        """Report that an organization begins to measure."""
-        self._telling.tell([ev.OrgState(organization, "testing", round)])
-        self._steering.between(round, self._step)
-
-    def between(self) -> None:
-        """Let the operator in between two local steps, or two passes of a measurement."""
-        self._steering.between(self._round, self._step)
-
-    def lanes_begin(self, count: int) -> None:
-        """Let each lane wait for its turn in telling."""
-        self._telling.begin(count)
-
-    def lane_began(self, lane: int) -> None:
-        """Know what this thread tells for what the lane tells."""
-        self._telling.enter(lane)
-
-    def lane_has(self, runs: Collection[int]) -> None:
-        """Wait no longer for a lane that has nothing more of this run."""
-        if self._run_id not in runs:
-            self._telling.finish()
-
-    def lane_ended(self) -> None:
-        """Wait no longer for one of the lanes."""
-        self._telling.end()
-
-    def shrunk(self, cohort: int) -> None:
-        """Report that fewer organizations go in one pass."""
-        self._stream.emit(ev.CohortSized(cohort, self._lanes))
-        passes = "one organization" if cohort == 1 else f"{cohort} organizations"
-        self._stream.emit(ev.Warned(f"out of memory: from now on {passes} a pass (federation.cohort = {cohort})"))
+class TooFewRepliesError(RoundError):
+    """A round that cannot be aggregated for want of usable replies: it may be gone through again."""
 
 
 @dataclass
@@ -123,6 +76,7 @@ class RoundLoop:
         steering: Steering,
         folder: Path,
         patient: bool,
+        watching: Watching,
     ) -> None:
         """`patient` runs wait for the operator when they pause by themselves; the others fail."""
         self.config = prepared.config
@@ -134,6 +88,8 @@ class RoundLoop:
         self.grid, self.server, self.stream, self.steering = grid, server, stream, steering
         self.folder = folder
         self.patient = patient
+        self.watching = watching
+        self.conduct = Conduct()
         self.trained_by: set[str] = set()
 
     def run(self) -> None:
@@ -143,8 +99,7 @@ class RoundLoop:
         self._save(0, None, self._first_look())
         round = 1
         while self._goes_on(round) and self._boundary(round):
-            self._one_round(round)
-            round += 1
+            round += self._one_round(round)
 
     def _first_look(self) -> float | None:
         """Measure the base alone: the first adapter's B is zero, so it changes nothing, and it serves round 1."""
@@ -171,7 +126,7 @@ class RoundLoop:
                 self._apply(change, round)
             if round > self.config.federation.rounds:
                 return False
-            self.steering.now_present(self.organizations)
+            self.steering.now_present(self.organizations, self.conduct.quarantined)
             lack = self.steering.lack()
             if lack is None:
                 if self._all_read(round):
@@ -216,6 +171,7 @@ class RoundLoop:
     def _leave(self, name: str) -> None:
         self.organizations.remove(name)
         self.own.pop(name, None)
+        self.conduct.take(ev.OrgLeft(name, 0))
         self.grid.leave(self.server.dismiss(name))
         self.prepared.texts.forget(name)
 
@@ -226,6 +182,10 @@ class RoundLoop:
         if change.command == "drop":
             self._leave(change.org)
             self.stream.emit(ev.OrgLeft(change.org, round, "dropped by the operator"))
+            return
+        if change.command == "release":
+            if change.org in self.conduct.quarantined:
+                self._tell(ev.OrgReleased(change.org, round))
             return
         counts = self._read(change.org, round)
         if counts is None:
@@ -277,15 +237,22 @@ class RoundLoop:
             ev.OrgJoined(name, round, counts.documents, counts.tokens, counts.holdout_tokens, rank, texts.skew(name))
         )
 
-    def _one_round(self, round: int) -> None:
+    def _one_round(self, round: int) -> bool:
+        """Go through a round; False where it has to be gone through again, once the operator has put it right."""
         sums, rounds = _RoundSums(round), self.config.federation.rounds
         started, paused = time.monotonic(), self.steering.paused_seconds
         plan = plan_of(self.config, round)
         names = self._sample(round)
         steps = self._steps(names)
         self.stream.emit(ev.RoundStarted(round, rounds, names, steps, plan.learning_rate))
-        replies = self._train({name: self._own_plan(plan, name) for name in names}, sums)
-        lost, train_loss = self._aggregate(round, replies)
+        try:
+            replies = self._train({name: self._own_plan(plan, name) for name in names}, sums)
+            lost, train_loss = self._aggregate(round, replies)
+        except TooFewRepliesError as few:
+            if not self.patient or not self.steering.alone:
+                raise
+            self.steering.wait_for_organizations(round, str(few))
+            return False
         eval_loss = self._evaluate(sums, self._measured())
         self._save(round, train_loss, eval_loss)
         seconds = time.monotonic() - started - (self.steering.paused_seconds - paused)
@@ -303,15 +270,20 @@ class RoundLoop:
                 tuple(sorted(replies)),
             )
         )
+        return True
 
-    def _sample(self, round: int) -> tuple[str, ...]:
+    def _sample(self, round: int, beyond: bool = True) -> tuple[str, ...]:
+        """Draw who trains in a round; not `beyond`: without those whose replies it can do without."""
         federation = self.config.federation
-        least = federation.min_organizations
-        return sampled(self.organizations, federation.fraction, least, federation.seed, round)
+        names = [name for name in self.organizations if name not in self.conduct.quarantined]
+        least, oversample = federation.min_organizations, federation.oversample if beyond else 0.0
+        return sampled(names, federation.fraction, least, federation.seed, round, oversample)
 
     def _measured(self) -> tuple[str, ...]:
+        """Name who measures: the same in every round, but for those in quarantine, to whom nothing is sent."""
         federation = self.config.federation
-        return measured(self.organizations, federation.fraction_evaluate, federation.seed)
+        names = measured(self.organizations, federation.fraction_evaluate, federation.seed)
+        return tuple(name for name in names if name not in self.conduct.quarantined)
 
     def _steps(self, names: Sequence[str]) -> int:
         """The largest number of local steps among the organizations of a round."""
@@ -322,25 +294,82 @@ class RoundLoop:
         return federation.local_epochs * -(-rows // federation.batch_size)
 
     def _train(self, plans: Mapping[str, LocalTraining], sums: _RoundSums) -> dict[str, TrainReply]:
-        """Exchange the train messages; give the replies that passed the check."""
+        """Exchange the train messages; give the replies that passed the check and are in time."""
         replies, round = {}, sums.round
-        for answer in self.server.train(plans, self.model):
+        goal = len(self._sample(round, beyond=False))
+        taking_in = reception(self.config.federation, self.config.faults, plans, round, goal, self._at_work)
+        self.watching.begin_training(taking_in.profiles, taking_in.arrivals)
+        began = self._at_work()
+        with misbehaving(self.grid, taking_in.profiles, round):
+            answers = self.server.train(plans, self.model)
+        closing = taking_in.close(answers)
+        self._wait_for(answers, taking_in, closing, began)
+        for answer in answers:
             sums.bytes_up += answer.bytes_up
             sums.bytes_down += answer.bytes_down
-            reply = answer.reply
-            if reply is None:
-                self.stream.emit(ev.UpdateRejected(answer.organization, round, answer.refusal))
-                continue
-            sums.tokens += reply.tokens
-            replies[answer.organization] = reply
-            self.stream.emit(
-                ev.UpdateReceived(
-                    answer.organization, round, answer.bytes_up, answer.bytes_down, reply.tokens, reply.loss
-                )
-            )
-        if not replies:
-            raise RoundError(f"round {round}: none of {len(plans)} replies could be used: {answer.refusal}")
+            event = taking_in.event_of(answer, closing)
+            self._tell(event)
+            if isinstance(event, ev.UpdateReceived) and answer.reply is not None:
+                sums.tokens += answer.reply.tokens
+                replies[answer.organization] = answer.reply
+            else:
+                self._without(answer.organization, late=isinstance(event, ev.UpdateLate))
+        self._punish(round)
+        self._check_enough(round, replies, answers)
         return replies
+
+    def _at_work(self) -> float:
+        """Give the seconds of a clock that stands still while the run is paused."""
+        return time.monotonic() - self.steering.paused_seconds
+
+    def _wait_for(
+        self, answers: Sequence[Answer[TrainReply]], taking_in: Reception, closing: Closing, began: float
+    ) -> None:
+        """Wait until the round closes, where organizations are slower than this process trained them."""
+        if taking_in.arrivals is None or began + closing.seconds <= self._at_work():
+            return
+        for name, times in taking_in.slow(answers, closing).items():
+            self.stream.emit(ev.OrgState(name, "late", taking_in.round, f"{times:.1f} times the median reply"))
+        while (left := began + closing.seconds - self._at_work()) > 0:
+            time.sleep(min(left, WAITING_SECONDS))
+            self.watching.between()
+
+    def _tell(self, event: ev.Event) -> None:
+        """Emit an event that organizations are judged by."""
+        self.stream.emit(event)
+        self.conduct.take(event)
+
+    def _without(self, name: str, late: bool) -> None:
+        """Go on without an organization's reply: where its B stays at home, what it made of it does not count.
+
+        Who is late has its B of before; who gave no usable reply is sent everything anew, B as well.
+        """
+        if not METHODS[self.config.federation.aggregation].keeps_b_at_home:
+            return
+        if not late:
+            self.own.pop(name, None)
+            return
+        state, began = self.grid.state(self.server.node(name)), self.own.get(name, self.model.adapter)
+        if HELD in state:
+            keep_b(state, first_rows(began, self.config.lora.rank_of(name), self.server.spec.own_ranked))
+
+    def _punish(self, round: int) -> None:
+        """Put in quarantine who has gone without a usable reply for too long."""
+        for name, offender in self.conduct.offenders(self.config.federation.quarantine_after).items():
+            self._tell(ev.OrgQuarantined(name, round, offender.reason, offender.rounds))
+
+    def _check_enough(
+        self, round: int, replies: Mapping[str, TrainReply], answers: Sequence[Answer[TrainReply]]
+    ) -> None:
+        """Raise TooFewRepliesError where a round has too few replies to be aggregated."""
+        least = self.config.federation.min_replies
+        if len(replies) >= least:
+            return
+        why = next((answer.refusal for answer in reversed(answers) if answer.refusal), "they came too late")
+        if not replies:
+            raise TooFewRepliesError(f"round {round}: none of {len(answers)} replies could be used: {why}")
+        few = f"round {round}: {len(replies)} of {len(answers)} replies could be used, {least} are needed"
+        raise TooFewRepliesError(f"{few} (federation.min_replies): {why}")
 
     def _aggregate(self, round: int, replies: dict[str, TrainReply]) -> tuple[float, float | None]:
         """Make the new global adapter; give the round's drift and mean train loss."""
@@ -389,7 +418,7 @@ class RoundLoop:
         try:
             return defend(federation.robust, federation.byzantine, replies, start)
         except ValueError as error:
-            raise RoundError(f"round {start.round}: {error}") from None
+            raise TooFewRepliesError(f"round {start.round}: {error}") from None
 
     def _whole(self, name: str, reply: TrainReply) -> Adapter:
         """Give what an organization trained; where its B stays at home, this process is that home and looks there."""

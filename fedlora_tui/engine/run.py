@@ -235,7 +235,8 @@ class Run:
             serve(loop.grid, loop.run)
 
     def _loop(self, prepared: Prepared, folder: Path) -> RoundLoop:
-        from fedlora_tui.engine.rounds import RoundLoop, Watching
+        from fedlora_tui.engine.rounds import RoundLoop
+        from fedlora_tui.engine.watching import Watching
         from fedlora_tui.federation.client_app import ClientSide
         from fedlora_tui.federation.messages import AdapterSpec
         from fedlora_tui.federation.server_app import Server
@@ -250,7 +251,8 @@ class Run:
         laid = self._course.lay(self._place, Entrant(prepared, side, self._steering.rest))
         self._stream.emit(ev.CohortSized(laid.cohort, len(prepared.bases)))
         server = Server(laid.grid, spec)
-        return RoundLoop(prepared, laid.grid, server, self._stream, self._steering, folder, self.manner.patient)
+        patient = self.manner.patient
+        return RoundLoop(prepared, laid.grid, server, self._stream, self._steering, folder, patient, watching)
 
     def _terms(self, prepared: Prepared) -> Terms:
         source = prepared.texts.source
@@ -262,6 +264,7 @@ class Run:
             export=lambda command: self._export(command, prepared),
             config=lambda: self._now(),
             come_to_round=partial(self._course.come_to_round, self._place),
+            alone=self._course.alone,
         )
 
     def _cannot_export(self, command: Export) -> str | None:
@@ -291,7 +294,7 @@ class Run:
         best = state.best
         self._end(
             ev.RunFinished(
-                rounds=state.round,
+                rounds=max((row.round for row in state.history), default=0),
                 train_loss=state.train_loss,
                 eval_loss=state.eval_loss,
                 base_loss=state.base_loss,

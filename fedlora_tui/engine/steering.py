@@ -33,7 +33,8 @@ class Terms:
     """What steering has to know of a run to answer: what a round needs, who could join, what can be exported.
 
     `cannot_export` says why an export is impossible, None where it is not; `export` does it, in a thread of its own.
-    `config` tells how the run is set now; `come_to_round` waits for the other runs of a race before each round.
+    `config` tells how the run is set now; `come_to_round` waits for the other runs of a race before each round, `alone`
+    is True where there are none.
     """
 
     min_organizations: int
@@ -43,6 +44,7 @@ class Terms:
     export: Callable[[ask.Export], None]
     config: Callable[[], Config]
     come_to_round: Callable[[], None] = lambda: None
+    alone: bool = True
 
 
 @dataclass
@@ -118,6 +120,11 @@ class Steering:
         """Wait for the other runs of a race, so that what is asked counts from the same round for all."""
         self.rest()
         self._prepared().come_to_round()
+
+    @property
+    def alone(self) -> bool:
+        """True where no other run waits for this one."""
+        return self._prepared().alone
 
     def begin_round(self, round: int) -> list[Change]:
         """Give the changes that take effect with this round, and forget them; may pause, may raise Stopped."""
