@@ -98,7 +98,14 @@ def _organization_words(event: ev.Event, glyphs: Glyphs) -> tuple[str, str, str,
         case ev.OrgLeft():
             return sign("leaving"), "yours", event.org, f"left: {event.reason}" if event.reason else "left"
         case ev.UpdateRejected():
-            return sign("fault"), "broken_bold", event.org, f"reply refused: {event.reason}"
+            what = f"reply refused: {event.reason}" if event.answered else event.reason
+            return sign("fault"), "broken_bold", event.org, what
+        case ev.UpdateLate():
+            return sign("late"), "care", event.org, f"late: {event.reason}"
+        case ev.OrgQuarantined():
+            return sign("quarantine"), "broken_bold", event.org, f"quarantine: {event.reason}   x releases it"
+        case ev.OrgReleased():
+            return sign("joining"), "yours", event.org, f"released from quarantine with round {event.round}"
         case ev.Warned():
             return "!", "care", event.org or "warning", event.message
     return None
@@ -162,6 +169,8 @@ def command_words(command: str, value: object, glyphs: Glyphs, before: object = 
         return f"{glyphs.organization_state('joining')} {value or 'one more'}"
     if command == "drop":
         return f"{glyphs.organization_state('leaving')} {value}"
+    if command == "release":
+        return f"release {value}"
     if command == "export" and isinstance(value, Mapping):
         return f"export {value.get('round', '')}".strip()
     if command == "undo" and isinstance(value, Mapping):
@@ -211,6 +220,8 @@ def _acknowledged(event: ev.CommandAcknowledged, before: RunState, state: RunSta
         return f"{event.value} joins at round {turn} with the adapter of round {turn - 1}"
     if event.command == "drop" and turn is not None:
         return f"{event.value} leaves at round {turn}"
+    if event.command == "release" and turn is not None:
+        return f"{event.value} leaves quarantine with round {turn}"
     if event.command in KNOBS and turn is not None:
         return f"{_knob(event.command, event.before, event.value, glyphs)}, waits for round {turn}"
     if event.command == "undo":
