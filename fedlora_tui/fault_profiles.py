@@ -163,8 +163,19 @@ def faults_lines(faults: Mapping[str, str]) -> list[str]:
     lines = [
         "# Organizations that misbehave, by name, for demonstrations and tests: what they do, and in which rounds.",
         f"[{SECTION}]",
-        '# "pharmacy-1" = "nan"         # none, slow, dropout, crash, nan, garbage, poison',
-        '# "clinic-2" = "slow x5 in rounds 3-6"  # also: in round 3, from round 3, for 2 rounds',
-        '# "port-1" = { kind = "poison", times = -10, rounds = [3, 6] }',
+        *(
+            f"{entry:<32}  # {comment}"
+            for entry, comment in (
+                (
+                    '# "clinic-1" = "nan"',
+                    "or crash, garbage, dropout, dropout after 3, slow x5, poison x-10, none",
+                ),
+                (
+                    '# "clinic-2" = "nan in rounds 3-6"',
+                    "or in round 3, from round 3, for 2 rounds; else in all",
+                ),
+                ('# "clinic-3" = { kind = "slow", times = 5, rounds = [3, 6] }', "the same as a table"),
+            )
+        ),
     ]
     return [*lines, *(f"{name} = {fault}" for name, fault in faults.items())]

@@ -50,7 +50,7 @@ def _late(org: OrganizationState, event: ev.UpdateLate) -> OrganizationState:
 
 
 def _quarantined(org: OrganizationState, event: ev.OrgQuarantined) -> OrganizationState:
-    return replace(org, state="quarantine", quarantines=org.quarantines + 1, step=0, steps=0, note=event.reason)
+    return replace(org.begun(0), state="quarantine", quarantines=org.quarantines + 1, note=event.reason)
 
 
 def _released(org: OrganizationState, event: ev.OrgReleased) -> OrganizationState:

@@ -13,10 +13,10 @@ from fedlora_tui.protocol.commands import Fault, Release
 from fedlora_tui.protocol.organization import OrganizationState
 
 CHOICES = (
-    ("1", "slow x3", "slow ×3", 18),
+    ("1", "slow x3", "slow ×3", 17),
     ("2", "dropout", "drops out mid-round", 25),
     ("3", "crash", "crashes at once", 0),
-    ("4", "nan", "sends nan", 18),
+    ("4", "nan", "sends nan", 17),
     ("5", "garbage", "sends garbage", 25),
     ("6", "poison x-10", "sends a poisoned update", 0),
     ("0", "none", "none, as it was", 0),
