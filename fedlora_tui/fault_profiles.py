@@ -83,24 +83,24 @@ class FaultProfile:
 def profile_of(value: Any, first: int = 1) -> FaultProfile:
     """Read what a user wrote. Raises ValueError where it is not allowed.
 
-    Rounds that are counted ("for 2 rounds"), and a fault for which no rounds are named, begin with `first`.
+    Rounds that are counted ("for 2 rounds") begin with `first`.
     """
     if isinstance(value, Mapping):
-        return _checked(_from_table(value, first))
+        return _checked(_from_table(value))
     if isinstance(value, str) and (found := _LINE.fullmatch(" ".join(value[:200].split()))):
         return _checked(_from_line(found.groupdict(), first))
     raise ValueError("not a fault")
 
 
 def _from_line(parts: Mapping[str, str | None], first: int) -> FaultProfile:
-    begins, last = first, None
+    begins, last = 1, None
     if parts["first"] is not None:
         begins = int(parts["first"])
         last = int(parts["last"] or begins)
     elif parts["since"] is not None:
         begins = int(parts["since"])
     elif parts["count"] is not None:
-        last = first + int(parts["count"]) - 1
+        begins, last = first, first + int(parts["count"]) - 1
     times, after = parts["times"], parts["after"]
     return FaultProfile(
         parts["kind"] or "",
@@ -112,10 +112,10 @@ def _from_line(parts: Mapping[str, str | None], first: int) -> FaultProfile:
     )
 
 
-def _from_table(table: Mapping[Any, Any], first: int) -> FaultProfile:
+def _from_table(table: Mapping[Any, Any]) -> FaultProfile:
     if "kind" not in table or not set(table) <= {"kind", "times", "after", "form", "rounds"}:
         raise ValueError("not a fault")
-    begins, last = first, None
+    begins, last = 1, None
     match table.get("rounds"):
         case None:
             pass

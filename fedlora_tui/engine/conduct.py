@@ -6,11 +6,10 @@ It is made of a run's own events alone, so a run that goes on from its journal j
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from fedlora_tui.protocol import events as ev
-
-MISSES = (ev.UpdateRejected, ev.UpdateLate)
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,24 @@ class Conduct:
             case ev.OrgReleased() | ev.OrgLeft():
                 self.quarantined -= {event.org}
                 self._misses.pop(event.org, None)
+
+    def kept(self) -> dict[str, Any]:
+        """Give what is held against whom as plain values, for a checkpoint."""
+        misses = {
+            name: [{"type": miss.type, **asdict(miss)} for miss in own] for name, own in sorted(self._misses.items())
+        }
+        return {"quarantined": sorted(self.quarantined), "misses": misses}
+
+    @classmethod
+    def restored(cls, kept: Mapping[str, Any]) -> Conduct:
+        """Judge as before from what a checkpoint kept; nothing is held against anybody where it kept nothing."""
+        conduct = cls()
+        conduct.quarantined = frozenset(kept.get("quarantined", ()))
+        for misses in kept.get("misses", {}).values():
+            for miss in misses:
+                values = {name: value for name, value in miss.items() if name != "type"}
+                conduct.take(ev.KINDS[miss["type"]](**values))
+        return conduct
 
     def offenders(self, after: int) -> Mapping[str, Offender]:
         """Give those with so many strikes in a row, by name; nobody where `after` is 0.

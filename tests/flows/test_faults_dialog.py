@@ -82,11 +82,11 @@ async def test_the_fault_that_stands_is_said() -> None:
         await console.press("x")
         assert "now:" not in console.text("dialog")
         await console.press("escape")
-        turned = ev.KnobTurned(7, "fault", "none", "nan from round 7", 1, "bank-disputes")
+        turned = ev.KnobTurned(7, "fault", "none", "nan in rounds 7-9", 1, "bank-disputes")
         console.run._tell(turned, SHOWN_AT)
         await console.until(lambda: console.app.session.state.organizations["bank-disputes"].fault != "")
         await console.press("x")
-        assert "now: nan from round 7" in console.text("dialog")
+        assert "now: nan in rounds 7-9" in console.text("dialog")
 
 
 async def test_of_very_many_organizations_those_with_faults_stand_first_and_the_head_says_so() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,6 +53,8 @@ def test_quarantine_lasts_until_it_is_released_or_leaves():
     conduct = Conduct([BAD, BAD, ev.OrgQuarantined("a", 2, "x"), ev.OrgQuarantined("b", 2, "x")])
     assert conduct.quarantined == {"a", "b"}
     assert not conduct.offenders(1)
+    assert Conduct.restored(conduct.kept()).quarantined == {"a", "b"}
+    assert Conduct.restored({}).quarantined == frozenset()
     conduct.take(ev.OrgReleased("a", 3))
     assert conduct.quarantined == {"b"}
     conduct.take(ev.OrgLeft("b", 3))
@@ -63,6 +67,7 @@ def test_judging_goes_by_the_events_alone_and_a_good_reply_makes_all_good(events
     for event in events:
         conduct.take(event)
     assert conduct.offenders(after) == Conduct(events).offenders(after)
+    assert Conduct.restored(json.loads(json.dumps(conduct.kept()))).offenders(after) == conduct.offenders(after)
     assert not Conduct([*events, GOOD]).offenders(after)
     last = next((place for place, event in enumerate(reversed(events)) if event is GOOD), len(events))
     since = [event for event in events[len(events) - last :] if event is not SURPLUS]

@@ -89,8 +89,8 @@ def test_faults_and_releases_wait_and_are_taken_back_one_by_one():
     steering.send(ask.Fault("none", "a"))
     assert events[-1].reason == "fault of a is none already"
     assert [(one.command, one.value, one.before) for one in stream.state.waiting] == [
-        ("fault", {"org": "a", "fault": "nan from round 2"}, "none"),
-        ("fault", {"org": "a", "fault": "none"}, "nan from round 2"),
+        ("fault", {"org": "a", "fault": "nan"}, "none"),
+        ("fault", {"org": "a", "fault": "none"}, "nan"),
         ("release", "c", None),
     ]
     taken_back = []
@@ -100,7 +100,7 @@ def test_faults_and_releases_wait_and_are_taken_back_one_by_one():
     assert taken_back == [
         {"command": "release", "org": "c"},
         {"command": "fault", "org": "a", "value": "none"},
-        {"command": "fault", "org": "a", "value": "nan from round 2"},
+        {"command": "fault", "org": "a", "value": "nan"},
     ]
     assert not steering.begin_round(2)
     assert not stream.state.waiting

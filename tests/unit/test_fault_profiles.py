@@ -120,7 +120,7 @@ def test_a_fault_is_there_from_its_first_round_to_its_last(profile, first, more,
 
 def test_rounds_that_are_counted_begin_where_the_fault_is_given():
     assert profile_of("nan for 3 rounds", first=8).text == "nan in rounds 8-10"
-    assert profile_of("nan", first=8).text == "nan from round 8"
+    assert profile_of("nan", first=8).text == "nan"
     assert profile_of("nan in round 3", first=8).text == "nan in round 3"
 
 
