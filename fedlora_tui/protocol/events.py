@@ -314,7 +314,7 @@ class UpdateRejected(Event):
 
 @dataclass(frozen=True)
 class UpdateLate(Event):
-    """An organization's reply came, or would come, too late and is discarded unread.
+    """An organization's reply came, or would come, too late and is discarded.
 
     `seconds` is how long after the round's start that is. `surplus`: it is late only because enough others were in.
     """

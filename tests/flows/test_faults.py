@@ -357,3 +357,21 @@ def test_where_b_stays_at_home_a_late_one_keeps_the_b_that_it_had(settings, time
         assert torch.equal(at_home[2][module].b, kept.b)
         assert not torch.equal(at_home[1][module].a, at_home[2][module].a)
         assert at_home[1][module].b.abs().sum() > 0
+
+
+def test_where_everybody_crashes_there_is_nothing_to_aggregate_and_the_reason_is_told(settings):
+    faults = {f"faults.{name}": "crash" for name in ("alpha", "beta", "gamma")}
+    watched = WatchedRun(configured(settings, **faults), patient=False).go()
+    assert watched.run.state.reason == "round 1: none of 3 replies could be used: error 2: Crashed"
+    assert not watched.told(ev.TrainStep)
+    assert not watched.told(ev.RoundAggregated)
+
+
+def test_whoever_measures_may_all_be_in_quarantine(settings, tmp_path):
+    texts = write_texts(tmp_path / "four", ("alpha", "beta", "gamma", "delta"))
+    settings |= {"data.path": str(texts), "federation.fraction_evaluate": 0.25, "federation.quarantine_after": 1}
+    one = WatchedRun(configured(settings)).go().told(ev.OrgEvaluated)[-1].org
+    watched = WatchedRun(configured(settings, **{f"faults.{one}": "nan"})).go()
+    assert watched.run.state.phase == "done"
+    assert [event.eval_loss for event in watched.told(ev.RoundFinished)] == [None, None]
+    assert [event.round for event in watched.told(ev.OrgEvaluated) if event.org == one] == [0]
