@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -88,6 +89,14 @@ def _run_words(event: ev.Event, state: RunState, glyphs: Glyphs) -> tuple[str, s
     return None
 
 
+_TENSOR = re.compile(r"[\w.]*?((?:h|layers|blocks|block)\.\d+\.\S+?)\.(lora_[AB])\.weight")
+
+
+def short_reason(reason: str) -> str:
+    """Write a reason with the names of tensors as short as they tell them apart: `h.3.attn.c_attn lora_B`."""
+    return _TENSOR.sub(r"\1 \2", reason)
+
+
 def _organization_words(event: ev.Event, glyphs: Glyphs) -> tuple[str, str, str, str] | None:
     sign = glyphs.organization_state
     match event:
@@ -98,12 +107,17 @@ def _organization_words(event: ev.Event, glyphs: Glyphs) -> tuple[str, str, str,
         case ev.OrgLeft():
             return sign("leaving"), "yours", event.org, f"left: {event.reason}" if event.reason else "left"
         case ev.UpdateRejected():
-            what = f"reply refused: {event.reason}" if event.answered else event.reason
+            what = f"reply refused: {short_reason(event.reason)}" if event.answered else event.reason
             return sign("fault"), "broken_bold", event.org, what
         case ev.UpdateLate():
             return sign("late"), "care", event.org, f"late: {event.reason}"
         case ev.OrgQuarantined():
-            return sign("quarantine"), "broken_bold", event.org, f"quarantine: {event.reason}   x releases it"
+            return (
+                sign("quarantine"),
+                "broken_bold",
+                event.org,
+                f"quarantine: {short_reason(event.reason)}   x releases it",
+            )
         case ev.OrgReleased():
             return sign("joining"), "yours", event.org, f"released from quarantine with round {event.round}"
         case ev.Warned():

@@ -250,7 +250,7 @@ class RoundLoop:
             lost, train_loss = self._aggregate(round, replies)
         except TooFewRepliesError as few:
             if not self.patient or not self.steering.alone:
-                raise
+                raise RoundError(f"round {round}: {few}") from None
             self.steering.wait_for_organizations(round, str(few))
             return False
         eval_loss = self._evaluate(sums, self._measured())
@@ -315,7 +315,7 @@ class RoundLoop:
             else:
                 self._without(answer.organization, late=isinstance(event, ev.UpdateLate))
         self._punish(round)
-        self._check_enough(round, replies, answers)
+        self._check_enough(replies, answers)
         return replies
 
     def _at_work(self) -> float:
@@ -357,19 +357,18 @@ class RoundLoop:
         """Put in quarantine who has gone without a usable reply for too long."""
         for name, offender in self.conduct.offenders(self.config.federation.quarantine_after).items():
             self._tell(ev.OrgQuarantined(name, round, offender.reason, offender.rounds))
+        self.steering.now_quarantined(self.conduct.quarantined)
 
-    def _check_enough(
-        self, round: int, replies: Mapping[str, TrainReply], answers: Sequence[Answer[TrainReply]]
-    ) -> None:
+    def _check_enough(self, replies: Mapping[str, TrainReply], answers: Sequence[Answer[TrainReply]]) -> None:
         """Raise TooFewRepliesError where a round has too few replies to be aggregated."""
         least = self.config.federation.min_replies
         if len(replies) >= least:
             return
         why = next((answer.refusal for answer in reversed(answers) if answer.refusal), "they came too late")
         if not replies:
-            raise TooFewRepliesError(f"round {round}: none of {len(answers)} replies could be used: {why}")
-        few = f"round {round}: {len(replies)} of {len(answers)} replies could be used, {least} are needed"
-        raise TooFewRepliesError(f"{few} (federation.min_replies): {why}")
+            raise TooFewRepliesError(f"none of {len(answers)} replies could be used: {why}")
+        few = f"{len(replies)} of {len(answers)} replies could be used, {least} are needed (federation.min_replies)"
+        raise TooFewRepliesError(f"{few}: {why}")
 
     def _aggregate(self, round: int, replies: dict[str, TrainReply]) -> tuple[float, float | None]:
         """Make the new global adapter; give the round's drift and mean train loss."""
@@ -418,7 +417,7 @@ class RoundLoop:
         try:
             return defend(federation.robust, federation.byzantine, replies, start)
         except ValueError as error:
-            raise TooFewRepliesError(f"round {start.round}: {error}") from None
+            raise TooFewRepliesError(str(error)) from None
 
     def _whole(self, name: str, reply: TrainReply) -> Adapter:
         """Give what an organization trained; where its B stays at home, this process is that home and looks there."""

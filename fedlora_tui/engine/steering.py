@@ -170,6 +170,11 @@ class Steering:
         with self._changed:
             self._present, self._out = tuple(organizations), frozenset(quarantined)
 
+    def now_quarantined(self, quarantined: Collection[str]) -> None:
+        """Remember who takes no part from now on."""
+        with self._changed:
+            self._out = frozenset(quarantined)
+
     @property
     def finish_asked(self) -> bool:
         """True when no further round is to start."""

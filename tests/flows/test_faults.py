@@ -230,9 +230,7 @@ def test_with_too_few_usable_replies_the_run_pauses_and_goes_through_the_round_a
     watched = WatchedRun(configured(settings, faults__beta="nan in rounds 1-2"))
     watched.run.start()
     pause = watched.wait_for(lambda event: isinstance(event, ev.RunPaused))
-    assert pause.reason == (
-        "round 1: 2 of 3 replies could be used, 3 are needed (federation.min_replies): " + REFUSED["nan"]
-    )
+    assert pause.reason == ("2 of 3 replies could be used, 3 are needed (federation.min_replies): " + REFUSED["nan"])
     assert not watched.told(ev.RoundAggregated)
     watched.run.send(ask.Fault("none", "beta"))
     assert watched.told(ev.CommandAcknowledged)[-1].takes_effect_round == 1
@@ -244,6 +242,18 @@ def test_with_too_few_usable_replies_the_run_pauses_and_goes_through_the_round_a
     assert [event.round for event in watched.told(ev.RoundFinished)] == [1, 2]
     assert [event.step for event in of(watched, ev.TrainStep, "alpha")] == [1, 2, 1, 2, 1, 2]
     assert factors(watched, 2) == factors(honest, 2)
+
+
+def test_who_was_put_in_quarantine_by_a_round_that_is_to_be_gone_through_again_can_be_released_first(settings):
+    settings |= {"federation.min_replies": 3, "federation.quarantine_after": 1}
+    watched = WatchedRun(configured(settings, faults__beta="nan"))
+    watched.run.start()
+    watched.wait_for(lambda event: isinstance(event, ev.RunPaused))
+    for command in (ask.Release("beta"), ask.Fault("none", "beta"), ask.Resume()):
+        watched.run.send(command)
+    watched.end()
+    assert not watched.told(ev.CommandRefused)
+    assert [len(event.orgs) for event in watched.told(ev.RoundFinished)] == [3, 3]
 
 
 def test_a_run_that_is_ended_while_it_waits_for_replies_has_finished_the_rounds_before(settings):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fedlora_tui.console.drawing.glyphs import ASCII, UNICODE
-from fedlora_tui.console.wording import entry_of
+from fedlora_tui.console.wording import entry_of, short_reason
 from fedlora_tui.headless import _sentence
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.events import Record
@@ -56,6 +56,19 @@ def test_each_is_a_line_of_the_log_and_a_sentence(event, sign, style, logged, to
     assert _sentence(record, RunState()) == told
     plain = entry_of(record, RunState(), ASCII)
     assert (plain.sign + plain.words).isascii()
+
+
+@pytest.mark.parametrize(
+    ("reason", "short"),
+    [
+        ("nan or infinity in transformer.h.3.attn.c_attn.lora_B.weight", "nan or infinity in h.3.attn.c_attn lora_B"),
+        ("2 refused (nan in model.layers.0.q_proj.lora_A.weight)", "2 refused (nan in layers.0.q_proj lora_A)"),
+        ("(transformer.h.3.attn.lora_B.weight) is not", "(h.3.attn lora_B) is not"),
+        ("loss is nan", "loss is nan"),
+    ],
+)
+def test_tensors_are_named_as_short_as_they_are_told_apart(reason, short):
+    assert short_reason(reason) == short
 
 
 def test_a_setting_that_is_no_fault_is_no_sentence():

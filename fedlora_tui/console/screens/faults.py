@@ -9,6 +9,7 @@ from fedlora_tui.console.drawing.text import left
 from fedlora_tui.console.row import Part as Words
 from fedlora_tui.console.screens.dialog import Dialog
 from fedlora_tui.console.view import View
+from fedlora_tui.console.wording import short_reason
 from fedlora_tui.protocol.commands import Fault, Release
 from fedlora_tui.protocol.organization import OrganizationState
 
@@ -44,7 +45,7 @@ class FaultsDialog(Dialog[Fault | Release | None]):
         """Give the choices, what stands now, and the keys."""
         org = view.state.organizations.get(self._organization, OrganizationState(self._organization))
         held = org.state == "quarantine"
-        why = org.note if held else "it is not in quarantine"
+        why = short_reason(org.note) if held else "it is not in quarantine"
         return [
             *([words for choice in line for words in _choice(choice, org.fault, view.look.glyphs)] for line in LINES),
             [(f"now: {org.fault}", "care")] if org.fault not in ("", "none") else [],
