@@ -385,3 +385,18 @@ def test_whoever_measures_may_all_be_in_quarantine(settings, tmp_path):
     assert watched.run.state.phase == "done"
     assert [event.eval_loss for event in watched.told(ev.RoundFinished)] == [None, None]
     assert [event.round for event in watched.told(ev.OrgEvaluated) if event.org == one] == [0]
+
+
+def test_a_defence_that_has_too_few_replies_left_pauses_the_run_too(settings, tmp_path):
+    names = ("alpha", "beta", "gamma", "delta", "epsilon")
+    settings |= {"data.path": str(write_texts(tmp_path / "five", names))}
+    settings |= {"federation.robust": "krum", "federation.byzantine": 1, "faults.beta": "nan"}
+    watched = WatchedRun(configured(settings))
+    watched.run.start()
+    pause = watched.wait_for(lambda event: isinstance(event, ev.RunPaused))
+    assert "krum" in pause.reason
+    for command in (ask.Fault("none", "beta"), ask.Resume()):
+        watched.run.send(command)
+    watched.end()
+    assert watched.run.state.phase == "done"
+    assert [len(event.orgs) for event in watched.told(ev.RoundFinished)] == [5, 5]
