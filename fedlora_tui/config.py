@@ -19,98 +19,9 @@ from typing import Any
 
 import tomli
 
+from fedlora_tui.config_rules import Rule, key
 from fedlora_tui.errors import UserError
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What a key may hold; `words` are allowed besides numbers ("auto"), or alone where `kind` is str.
-
-    `by_organization`: a number, or a table of numbers by organization that holds "default", too.
-    """
-
-    comment: str
-    kind: type
-    words: tuple[str, ...] = ()
-    least: float | None = None
-    most: float | None = None
-    above: float | None = None
-    below: float | None = None
-    pattern: str = ""
-    listed: bool = False
-    table: bool = False
-    by_organization: bool = False
-
-    @property
-    def allowed(self) -> str:
-        """What is allowed, in words."""
-        parts = [json.dumps(word) for word in self.words]
-        if self.listed:
-            parts.append('a list of names, like ["q_proj", "v_proj"]')
-        elif self.table:
-            parts.append(f'a table of numbers by module{self._bounds()}, like {{ "attn.c_proj" = 2 }}')
-        elif self.kind is bool:
-            parts.append("true or false")
-        elif self.kind is str and not self.words:
-            parts.append("letters, digits, '.', '_' and '-', 40 at most" if self.pattern else "text in quotes")
-        elif self.kind in (int, float):
-            parts.append(("a whole number" if self.kind is int else "a number") + self._bounds())
-        if self.by_organization:
-            parts.append('such numbers by organization, like { default = 8, "pharmacy-2" = 2 }')
-        return " or ".join(parts)
-
-    def _bounds(self) -> str:
-        if self.least is not None and self.most is not None:
-            return f" from {self.least:,} to {self.most:,}"
-        low = f" of {self.least:,} or more" if self.least is not None else ""
-        low = f" above {self.above:g}" if self.above is not None else low
-        high = f" up to {self.most:,g}" if self.most is not None else ""
-        high = f" below {self.below:g}" if self.below is not None else high
-        return low + (" and" if low and high else "") + high
-
-    def take(self, value: Any) -> Any:
-        """Give the value in its kind, or raise ValueError where it is not allowed."""
-        if isinstance(value, str) and value in self.words:
-            return value
-        if self.listed and isinstance(value, list | tuple) and value and all(isinstance(v, str) and v for v in value):
-            return tuple(value)
-        if self.by_organization and isinstance(value, Mapping):
-            if "default" not in value:
-                raise ValueError
-            return {name: replace(self, by_organization=False).take(number) for name, number in value.items()}
-        if self.table and isinstance(value, Mapping) and all(value):
-            return {name: replace(self, table=False).take(number) for name, number in value.items()}
-        if isinstance(value, bool) != (self.kind is bool) or self.listed or self.table:
-            raise ValueError
-        if self.kind is str and isinstance(value, str) and not self.words:
-            value.encode()  # an argument that is no UTF-8 holds halves of characters: UnicodeEncodeError, a ValueError
-            if self.pattern and not re.fullmatch(self.pattern, value):
-                raise ValueError
-            return value
-        if self.kind is bool:
-            return value
-        if self.kind is int and isinstance(value, int) and self._inside(value):
-            return value
-        if self.kind is float and isinstance(value, int | float) and self._inside(value):
-            return float(value)
-        raise ValueError
-
-    def _inside(self, value: float) -> bool:
-        return (
-            (isinstance(value, int) or math.isfinite(value))
-            and (self.least is None or value >= self.least)
-            and (self.most is None or value <= self.most)
-            and (self.above is None or value > self.above)
-            and (self.below is None or value < self.below)
-        )
-
-
-def key(default: Any, comment: str, kind: type | None = None, **rules: Any) -> Any:
-    """Declare one key: its default, its comment and what it may hold."""
-    metadata = {"rule": Rule(comment, kind or type(default), **rules)}
-    if isinstance(default, dict):
-        return field(default_factory=default.copy, metadata=metadata)
-    return field(default=default, metadata=metadata)
+from fedlora_tui.fault_profiles import ALLOWED, SECTION, faults_lines, profile_of
 
 
 @dataclass(frozen=True)
@@ -244,6 +155,24 @@ class FederationConfig:
         words=("none", "median", "trimmed-mean", "krum", "multi-krum", "bulyan", "geometric-median", "norm-bound"),
     )
     byzantine: int = key(0, "bad replies a round that the defence must bear", least=0, most=100_000)
+    min_replies: int = key(
+        1, "with fewer usable replies a round is not aggregated: the run pauses", least=1, most=100_000
+    )
+    deadline: float = key(
+        0.0, "seconds after which a round's replies are late and left out; 0: none", least=0.0, most=1e7
+    )
+    oversample: float = key(
+        0.0,
+        "share of organizations sampled beyond the fraction; a round ends when enough replied",
+        least=0.0,
+        most=10.0,
+    )
+    quarantine_after: int = key(
+        2,
+        "rounds in a row without a usable reply, then an organization is in quarantine; 0: never",
+        least=0,
+        most=10_000,
+    )
 
 
 @dataclass(frozen=True)
@@ -314,13 +243,17 @@ class RunsConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """The whole configuration. `given` names the keys (`section.key`) that a file or a flag set."""
+    """The whole configuration. `given` names the keys (`section.key`) that a file or a flag set.
+
+    `faults` has the fault of each organization that misbehaves, written out by `fault_profiles`.
+    """
 
     model: ModelConfig = field(default_factory=ModelConfig)
     lora: LoraConfig = field(default_factory=LoraConfig)
     federation: FederationConfig = field(default_factory=FederationConfig)
     data: DataConfig = field(default_factory=DataConfig)
     privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
+    faults: Mapping[str, str] = field(default_factory=dict)
     console: ConsoleConfig = field(default_factory=ConsoleConfig)
     runs: RunsConfig = field(default_factory=RunsConfig)
     given: frozenset[str] = frozenset()
@@ -408,10 +341,10 @@ def _from_file(path: Path | None) -> Iterable[tuple[str, Any, str]]:
         raise UserError(f"{path}: not valid TOML: {error}") from None
     for section, table in tables.items():
         place = f"{path}:{_line_of(text, section, None)}"
-        if section not in SECTIONS:
+        if section not in SECTIONS and section != SECTION:
             if not isinstance(table, dict):
                 raise UserError(f"{place}: {section} is not a key of any section{_nearest(section, RULES)}")
-            raise UserError(f"{place}: [{section}] is not a section{_nearest(section, SECTIONS)}")
+            raise UserError(f"{place}: [{section}] is not a section{_nearest(section, [*SECTIONS, SECTION])}")
         if not isinstance(table, dict):
             raise UserError(f"{place}: {section} = {_shown(table)}: {section} is a section, write [{section}]")
         for name, value in table.items():
@@ -438,12 +371,19 @@ def _from_settings(settings: Sequence[Setting]) -> Iterable[tuple[str, Any, str]
         except (ValueError, RecursionError):
             value = setting.text
         rule = RULES.get(setting.name)
-        if rule is not None and rule.kind is str and not rule.listed and not isinstance(value, str):
+        as_typed = rule is not None and rule.kind is str and not rule.listed and not isinstance(value, str)
+        if as_typed or (setting.name.startswith(f"{SECTION}.") and not isinstance(value, str | dict)):
             value = setting.text
         yield setting.name, value, setting.flag
 
 
 def _checked(name: str, value: Any, place: str) -> Any:
+    section, _, own = name.partition(".")
+    if section == SECTION and own:
+        try:
+            return profile_of(value).text
+        except ValueError:
+            raise UserError(f"{place}: {name} = {_shown(value)}: allowed is {ALLOWED}") from None
     rule = RULES.get(name)
     if rule is None:
         raise UserError(f"{place}: {name} = {_shown(value)}: {name} is not a key{_nearest(name, RULES)}")
@@ -460,7 +400,8 @@ def _built(values: Mapping[str, Any]) -> Config:
         )
         for section, kind in SECTIONS.items()
     }
-    return Config(**sections)
+    faults = {name.partition(".")[2]: own for name, own in values.items() if name.startswith(f"{SECTION}.")}
+    return Config(**sections, faults=faults)
 
 
 def _check_together(config: Config, where: Mapping[str, str]) -> None:
@@ -564,6 +505,8 @@ def to_toml(config: Config, unset: Sequence[str] = ()) -> str:
             entry = f"{mark}{item.name} = {to_literal(value)}"
             lines.append(f"{entry:<32}  # {item.metadata['rule'].comment}{_embedded(name) if mark else ''}")
         lines.append("")
+        if section == "privacy":
+            lines += [*faults_lines({to_literal(name): to_literal(own) for name, own in config.faults.items()}), ""]
     return "\n".join(lines)
 
 

@@ -26,11 +26,15 @@ from fedlora_tui.errors import UserError
 from fedlora_tui.farewell import farewells
 from fedlora_tui.protocol.events import (
     UNRECORDED,
+    KnobTurned,
+    OrgQuarantined,
+    OrgReleased,
     Record,
     RoundFinished,
     RunContinued,
     RunPaused,
     RunStarted,
+    UpdateLate,
     UpdateRejected,
     Warned,
     to_json,
@@ -237,9 +241,17 @@ def _sentence(record: Record, state: RunState) -> str:
     if isinstance(event, RunContinued):
         return f"{event.reason}; it goes on after round {event.round} of {event.rounds}"
     if isinstance(event, UpdateRejected):
-        return f"{event.org}: reply refused: {event.reason}"
+        return f"{event.org}: {'reply refused: ' if event.answered else ''}{event.reason}"
+    if isinstance(event, UpdateLate):
+        return f"{event.org}: its reply is late and left out: {event.reason}"
+    if isinstance(event, OrgQuarantined):
+        return f"{event.org}: in quarantine from now on: {event.reason}"
+    if isinstance(event, OrgReleased):
+        return f"{event.org}: out of quarantine with round {event.round}"
     if isinstance(event, Warned):
         return event.message
+    if isinstance(event, KnobTurned) and event.knob == "fault":
+        return f"{event.org}: fault {event.before} -> {event.value} from round {event.round} on, as you asked"
     if isinstance(event, RunPaused) and event.reason:
         return f"paused: {event.reason}"
     return ""

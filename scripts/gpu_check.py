@@ -30,8 +30,8 @@ from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from fedlora_tui.benchmarks.products import matrix_rate, needed, synchronize
 from fedlora_tui.config import Setting, load
+from fedlora_tui.engine.plan import plan_of
 from fedlora_tui.engine.prepare import Prepared, prepare
-from fedlora_tui.engine.rounds import plan_of
 from fedlora_tui.lora import base_model, fused_loss
 from fedlora_tui.lora.accelerated import PIECES, WITHOUT
 from fedlora_tui.lora.base_model import EMBEDDED, BaseModel

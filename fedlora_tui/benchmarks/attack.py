@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedlora_tui.federation.client_app import HELD
+from fedlora_tui.federation.faults import moved
 from fedlora_tui.federation.local_grid import LocalGrid
 from fedlora_tui.federation.messages import ARRAYS
 
@@ -43,20 +44,9 @@ class Attack:
         for own, x0 in enumerate(sent):
             whose = 0 if self.equal else own
             found.append(
-                {name: _moved(x0[name], self.times, sent[whose][name], trained[whose][name]) for name in trained[own]}
+                {name: moved(x0[name], self.times, sent[whose][name], trained[whose][name]) for name in trained[own]}
             )
         return found
-
-
-def _moved(
-    x0: NDArray[np.float32], times: float, begin: NDArray[np.float32], end: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    part = tuple(map(slice, end.shape))
-    change = end.astype(np.float64) - begin[part]
-    # What becomes infinite is for the run's check to find.
-    with np.errstate(over="ignore"):
-        moved: NDArray[np.float32] = (x0[part] + times * change).astype(end.dtype)
-    return moved
 
 
 @dataclass

@@ -22,8 +22,8 @@ from itertools import chain
 from fedlora_tui.benchmarks.report import Cell, Report
 from fedlora_tui.benchmarks.whole_run import Losses, losses_at, records_of
 from fedlora_tui.config import Config
+from fedlora_tui.engine.plan import plan_of
 from fedlora_tui.engine.prepare import Prepared, prepare
-from fedlora_tui.engine.rounds import plan_of
 from fedlora_tui.lora.adapter import Adapter
 from fedlora_tui.lora.cohort import LocalTraining, measure_cohort, train_cohort
 from fedlora_tui.lora.rows import Rows

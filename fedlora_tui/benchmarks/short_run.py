@@ -21,8 +21,8 @@ from fedlora_tui.benchmarks.job import CONFIG, RESULT, write_job
 from fedlora_tui.benchmarks.process import Ended, run_process
 from fedlora_tui.benchmarks.ways import furthest, tolerance
 from fedlora_tui.config import Config
+from fedlora_tui.engine.plan import plan_of
 from fedlora_tui.engine.prepare import Prepared, prepare
-from fedlora_tui.engine.rounds import plan_of
 from fedlora_tui.errors import UserError
 from fedlora_tui.organizations.roster import call_roster
 

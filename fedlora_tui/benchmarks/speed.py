@@ -28,8 +28,8 @@ from fedlora_tui.benchmarks.products import matrix_rate, needed, synchronize
 from fedlora_tui.benchmarks.report import Cell, Report, machine
 from fedlora_tui.benchmarks.ways import WAYS, Outcome, Work, furthest, plain_model, tolerance
 from fedlora_tui.config import Config
+from fedlora_tui.engine.plan import plan_of
 from fedlora_tui.engine.prepare import Prepared, prepare
-from fedlora_tui.engine.rounds import plan_of
 from fedlora_tui.errors import UserError
 from fedlora_tui.lora.cohort_size import cohort_size
 from fedlora_tui.organizations.roster import call_roster

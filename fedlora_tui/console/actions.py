@@ -144,8 +144,8 @@ def _cannot_drop(situation: Situation) -> str | None:
     if organization.state == "joining":
         return f"{organization.name} has not joined yet: u takes it back"
     minimum = minimum_organizations(situation.state)
-    staying = sum(org.state != "leaving" for org in situation.state.organizations.values())
-    if staying - 1 < minimum:
+    staying = sum(org.state not in ("leaving", "quarantine") for org in situation.state.organizations.values())
+    if staying - (organization.state != "quarantine") < minimum:
         return f"a round needs {minimum} (federation.min_organizations)"
     return None
 
@@ -374,6 +374,17 @@ REGISTRY: tuple[Action, ...] = (
         command=_turn_own_rank,
     ),
     Action(
+        id="faults",
+        keys=_keys("x"),
+        shown="x",
+        label="faults",
+        does="give it a fault, release it",
+        group="organizations",
+        when="one is selected; running, paused",
+        unless="starting · the last round is running · the run is done · leaves already",
+        refusal=_cannot_change_selected,
+    ),
+    Action(
         id="drift",
         keys=_keys("b"),
         shown="b",
@@ -520,7 +531,6 @@ RESERVED: Mapping[str, int] = {
     "open": 10,
     "rounds_table": 8,
     "fork": 6,
-    "faults": 8,
     "sort": 6,
     "x_axis": 6,
     "runs": 6,

@@ -23,6 +23,7 @@ from fedlora_tui.console.screens.compare import Compare
 from fedlora_tui.console.screens.dialog import Dialog
 from fedlora_tui.console.screens.drift import DriftDialog
 from fedlora_tui.console.screens.export import ExportDialog
+from fedlora_tui.console.screens.faults import FaultsDialog
 from fedlora_tui.console.screens.help import HelpDialog
 from fedlora_tui.console.screens.leave import DETACH, Choice, LeaveDialog
 from fedlora_tui.console.screens.overview import Overview
@@ -31,7 +32,7 @@ from fedlora_tui.console.standing import title
 from fedlora_tui.console.view import Steering, View
 from fedlora_tui.console.widgets.run_table import RunTable
 from fedlora_tui.console.widgets.table import OrganizationTable
-from fedlora_tui.protocol.commands import Export, Finish, Stop
+from fedlora_tui.protocol.commands import Export, Fault, Finish, Release, Stop
 from fedlora_tui.protocol.handle import RunHandle, Wheel
 
 THEME = "fedlora"
@@ -194,6 +195,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
                 "show_run": self._show_run,
                 "flip": self._flip,
                 "export": self._export,
+                "faults": self._faults,
                 "drift": self._drift,
                 "wheel": self._ask_for_the_wheel,
                 "help": self._help,
@@ -257,6 +259,16 @@ class ConsoleApp(App[str], inherit_bindings=False):
 
     def _export(self, argument: str) -> None:
         self.push_screen(ExportDialog(self.view()), self._export_chosen)
+
+    def _faults(self, argument: str) -> None:
+        self.push_screen(FaultsDialog(self.view()), self._fault_chosen)
+
+    def _fault_chosen(self, chosen: Fault | Release | None) -> None:
+        if chosen is not None:
+            released = isinstance(chosen, Release)
+            self.session.command(chosen, f"asked: {'release' if released else 'a fault for'} {chosen.org}")
+            self._await_answer()
+        self.paint()
 
     def _drift(self, argument: str) -> None:
         self.push_screen(DriftDialog(self.view()))

@@ -14,6 +14,9 @@ from fedlora_tui.protocol.commands import Command, Finish, Stop
 from fedlora_tui.protocol.handle import RunHandle
 from fedlora_tui.protocol.state import RunState, fold
 
+VERY_MANY = 256
+"""With more organizations, those that something is wrong with stand first."""
+
 ANSWER_SECONDS = 3.0
 """How long an answer is waited for at the quick pace."""
 
@@ -117,7 +120,9 @@ class Session:
         members = frozenset(name for name, org in organizations.items() if org.state != "joining")
         if (len(self.state.history), members) != self._sorted_for:
             self._sorted_for = len(self.state.history), members
-            self.order = tuple(sorted(organizations, key=lambda name: (name not in members, natural(name))))
+            good = {name: not org.faults for name, org in organizations.items()} if faults_first(self.state) else {}
+            rank = {name: (name not in members, good.get(name, False)) for name in organizations}
+            self.order = tuple(sorted(organizations, key=lambda name: (*rank[name], natural(name))))
         elif len(before) != len(organizations) or set(before) != organizations.keys():
             staying = [name for name in before if name in organizations]
             known = set(staying)
@@ -126,6 +131,11 @@ class Session:
             index = before.index(self.selected) if self.selected in before else 0
             self.selected = None
             self.select(index)
+
+
+def faults_first(state: RunState) -> bool:
+    """Tell whether organizations with faults stand before the others."""
+    return len(state.organizations) > VERY_MANY
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -90,6 +91,14 @@ def _run_words(event: ev.Event, state: RunState, glyphs: Glyphs) -> tuple[str, s
     return None
 
 
+_TENSOR = re.compile(r"[\w.]*?((?:h|layers|blocks|block)\.\d+\.\S+?)\.(lora_[AB])\.weight")
+
+
+def short_reason(reason: str) -> str:
+    """Write a reason with the names of tensors as short as they tell them apart: `h.3.attn.c_attn lora_B`."""
+    return _TENSOR.sub(r"\1 \2", reason)
+
+
 def _organization_words(event: ev.Event, glyphs: Glyphs) -> tuple[str, str, str, str] | None:
     sign = glyphs.organization_state
     match event:
@@ -100,7 +109,19 @@ def _organization_words(event: ev.Event, glyphs: Glyphs) -> tuple[str, str, str,
         case ev.OrgLeft():
             return sign("leaving"), "yours", event.org, f"left: {event.reason}" if event.reason else "left"
         case ev.UpdateRejected():
-            return sign("fault"), "broken_bold", event.org, f"reply refused: {event.reason}"
+            what = f"reply refused: {short_reason(event.reason)}" if event.answered else event.reason
+            return sign("fault"), "broken_bold", event.org, what
+        case ev.UpdateLate():
+            return sign("late"), "care", event.org, f"late: {event.reason}"
+        case ev.OrgQuarantined():
+            return (
+                sign("quarantine"),
+                "broken_bold",
+                event.org,
+                f"quarantine: {short_reason(event.reason)}   x releases it",
+            )
+        case ev.OrgReleased():
+            return sign("joining"), "yours", event.org, f"released from quarantine with round {event.round}"
         case ev.Warned():
             return "!", "care", event.org or "warning", event.message
     return None
@@ -164,6 +185,8 @@ def command_words(command: str, value: object, glyphs: Glyphs, before: object = 
         return f"{glyphs.organization_state('joining')} {value or 'one more'}"
     if command == "drop":
         return f"{glyphs.organization_state('leaving')} {value}"
+    if command == "release":
+        return f"release {value}"
     if command == "export" and isinstance(value, Mapping):
         return f"export {value.get('round', '')}".strip()
     if command == "undo" and isinstance(value, Mapping):
@@ -213,6 +236,8 @@ def _acknowledged(event: ev.CommandAcknowledged, before: RunState, state: RunSta
         return f"{event.value} joins at round {turn} with the adapter of round {turn - 1}"
     if event.command == "drop" and turn is not None:
         return f"{event.value} leaves at round {turn}"
+    if event.command == "release" and turn is not None:
+        return f"{event.value} leaves quarantine with round {turn}"
     if event.command in KNOBS and turn is not None:
         return f"{_knob(event.command, event.before, event.value, glyphs)}, waits for round {turn}"
     if event.command == "undo":

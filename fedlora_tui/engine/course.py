@@ -56,6 +56,11 @@ class Course:
         self._laying: Meeting[Entrant, Laid] = Meeting(runs, self._lay)
         self._sending: Meeting[Sent | None, Replies] = Meeting(runs, self._answer)
 
+    @property
+    def alone(self) -> bool:
+        """True where a run has the course for itself."""
+        return len(self._labels) == 1
+
     def prepare(self, config: Config, roster: Roster, say: Say, stood: Stood | None = None) -> Prepared:
         """Prepare a run; the first one loads the base, and the others go beside it. Raises UserError."""
         from fedlora_tui.engine.prepare import prepare
@@ -133,7 +138,7 @@ def run_id(place: int) -> int:
 
 def _cohort(entrants: Sequence[Prepared]) -> int:
     """Give how many organizations go in one pass: as many as suit the run that takes the most."""
-    from fedlora_tui.engine.rounds import plan_of
+    from fedlora_tui.engine.plan import plan_of
     from fedlora_tui.lora.cohort_size import cohort_size
     from fedlora_tui.lora.lanes import lanes_on
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,8 @@ import torch
 from fedlora_tui.config import Config, to_mapping
 from fedlora_tui.engine import checkpoint
 from fedlora_tui.engine.steering import Outstanding
-from fedlora_tui.protocol.events import RoundFinished, finite
+from fedlora_tui.protocol.events import RoundFinished
+from fedlora_tui.protocol.finite import finite
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Standing:
     finished: RoundFinished | None
     cohort: int | None
     lanes: int
+    conduct: Mapping[str, Any]
     marks: Collection[str]
 
     def state(self) -> dict[str, Any]:
@@ -60,6 +62,7 @@ class Standing:
             "cohort": self.cohort,
             "lanes": self.lanes,
             "threads": torch.get_num_threads(),
+            "conduct": dict(self.conduct),
             "marks": sorted(self.marks),
             # What was spent of a privacy budget, a line a round; no mechanism spends any yet.
             "privacy": [],

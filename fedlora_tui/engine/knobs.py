@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fedlora_tui.config import RULES, Config
+from fedlora_tui.fault_profiles import ALLOWED, NONE, SECTION, profile_of
 from fedlora_tui.protocol.events import Waiting
 
 KEYS: Mapping[str, str] = {
@@ -16,13 +17,14 @@ KEYS: Mapping[str, str] = {
     "steps": "federation.local_steps",
     "fraction": "federation.fraction",
     "aggregation": "federation.aggregation",
+    "fault": SECTION,
 }
 """The configuration's key behind each knob, whose bounds are the knob's, too."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """A change that waits for the next round: `add` or `drop` an organization, or turn a knob to a value.
+    """A change that waits for the next round: `add`, `drop` or `release` an organization, or turn a knob to a value.
 
     `org` is the organization that it is about, empty where it is about the run. A change that waited when its run ended
     waits for the same `round` where the run goes on; 0 is the next one.
@@ -52,15 +54,17 @@ def change_of(waiting: Waiting) -> Change:
 
 def setting(config: Config, change: Change) -> Any:
     """Give what a knob stands at."""
+    if change.command == "fault":
+        return config.faults.get(change.org, NONE)
     if change.command == "rank":
         return config.lora.rank_of(change.org) if change.org else config.lora.default_rank
     return value_of(config, KEYS[change.command])
 
 
 def value_of(config: Config, name: str) -> Any:
-    """Give what a key (`section.key`) stands at."""
+    """Give what a key (`section.key`), or a section without keys of its own, stands at."""
     section, _, key = name.partition(".")
-    return getattr(getattr(config, section), key)
+    return getattr(getattr(config, section), key) if key else getattr(config, section)
 
 
 def turned(config: Config, change: Change) -> Config:
@@ -71,12 +75,26 @@ def turned(config: Config, change: Change) -> Config:
     """
     if change.command not in KEYS:
         return config
+    if change.command == "fault":
+        others = {name: fault for name, fault in config.faults.items() if name != change.org}
+        profile = profile_of(change.to)
+        return replace(config, faults=others if profile.kind == NONE else {**others, change.org: profile.text})
     name = KEYS[change.command]
     value = replace(RULES[name], by_organization=False).take(change.to)
     if change.command == "rank":
         return replace(config, lora=_with_rank(config, change.org, value))
     section, _, key = name.partition(".")
     return replace(config, **{section: replace(getattr(config, section), **{key: value})})
+
+
+def settled(change: Change, round: int) -> Change:
+    """Give a change with its value written out for the round that it begins with, as it is where it is not allowed."""
+    if change.command != "fault":
+        return change
+    try:
+        return replace(change, to=profile_of(change.to, round).text)
+    except ValueError:
+        return change
 
 
 def _with_rank(config: Config, org: str, rank: int) -> Any:
@@ -95,6 +113,8 @@ def refused(config: Config, change: Change, present: Collection[str], round: int
 
     `present` are those who take part in the next round, `round` is the one that is under way.
     """
+    if change.command == "fault":
+        return _fault_refused(config, change, present)
     # Commands are taken in the console's process, which loads no torch before the run's own thread does.
     from fedlora_tui.aggregation import METHODS
     from fedlora_tui.engine.workable import unworkable
@@ -119,3 +139,16 @@ def refused(config: Config, change: Change, present: Collection[str], round: int
     if change.command == "aggregation" and method.keeps_b_at_home != following.keeps_b_at_home:
         return f"{method.name} and {following.name} keep different things at home: fork the run instead"
     return unworkable(after, present, round + 1)
+
+
+def _fault_refused(config: Config, change: Change, present: Collection[str]) -> str | None:
+    """Say why an organization cannot be made to misbehave like this; None where it can."""
+    try:
+        after = turned(config, change)
+    except ValueError:
+        return f"fault {str(change.to)[:60]}: allowed is {ALLOWED}"
+    if change.org not in present:
+        return f"{change.org or 'no name'}: no such organization"
+    if setting(config, change) == setting(after, change):
+        return f"fault of {change.org} is {setting(config, change)} already"
+    return None

@@ -216,7 +216,7 @@ def as_turned(config: Config, state: Mapping[str, Any]) -> Config:
             if f"{section}.{name}" in RULES
         }
         config = replace(config, **{section: replace(getattr(config, section), **values)})
-    return config
+    return replace(config, faults=dict(state["config"].get("faults", {}))) if state else config
 
 
 def _in_words(broken: Iterable[str], instead: str) -> tuple[str, ...]:

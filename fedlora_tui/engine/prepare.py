@@ -6,6 +6,7 @@ process ends with exit status 2 and nothing is left behind.
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from fedlora_tui.config import Config, resolved
 from fedlora_tui.engine.sampling import MEASURED_AT_MOST, measured, needed
 from fedlora_tui.engine.workable import unworkable
 from fedlora_tui.errors import UserError
+from fedlora_tui.fault_profiles import SECTION
 from fedlora_tui.lora import base_model
 from fedlora_tui.lora.adapter import Adapter
 from fedlora_tui.lora.base_model import BaseModel
@@ -197,7 +199,7 @@ def prepare(
     )
     lora, seed = config.lora, config.federation.seed
     adapter = started(base.targets, lora.default_rank, lora.alpha, seed, lora.highest_rank)
-    warnings = tuple(_warnings(texts, first))
+    warnings = (*_warnings(texts, first), *_strange_faults(config, names))
     lanes = min(lanes_on(base), len(names)) if stood is None else stood.lanes
     replicas = beside[0].replicas if beside else _replicas(base, config, lanes)
     whole = resolved(config, len(names)) if stood is None else config
@@ -242,6 +244,14 @@ def _warnings(texts: Texts, names: tuple[str, ...]) -> Iterator[Warned]:
         yield Warned(f"{name} gave no text: {in_words(dropped)}")
     if len(over) > MOST_WARNINGS:
         yield Warned(f"{len(over) - MOST_WARNINGS} more gave no text; fedlora-tui doctor --data lists all")
+
+
+def _strange_faults(config: Config, names: tuple[str, ...]) -> Iterator[Warned]:
+    """Tell of faults for organizations that are not here; one of the name may still join."""
+    for name in sorted(config.faults.keys() - set(names)):
+        close = difflib.get_close_matches(name, names, 1, 0.6)
+        nearest = f"; nearest is {close[0]}" if close else ""
+        yield Warned(f"{SECTION}.{name}: no organization of this name is here{nearest}; it counts once one joins")
 
 
 def _load_base(config: Config, say: Say) -> BaseModel:

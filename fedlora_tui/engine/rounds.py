@@ -12,20 +12,25 @@ from fedlora_tui.aggregation import METHODS, Aggregated, Reply, Start, shares
 from fedlora_tui.aggregation.drift import losses, ratio
 from fedlora_tui.aggregation.products import updates
 from fedlora_tui.aggregation.robust import Defended, defend
-from fedlora_tui.aggregation.server_step import ServerMemory, ServerStep, advance, cooled, warmed, widened
-from fedlora_tui.config import Config
+from fedlora_tui.aggregation.server_step import ServerMemory, advance, widened
 from fedlora_tui.engine import checkpoint
 from fedlora_tui.engine.checkpoint import Checkpoint, is_full
+from fedlora_tui.engine.conduct import Conduct
 from fedlora_tui.engine.keeping import Keeping, Standing
 from fedlora_tui.engine.knobs import KEYS, Change, setting, turned
 from fedlora_tui.engine.past import Fork, Losses, as_turned, parent_of, run_continued
+from fedlora_tui.engine.plan import plan_of, server_step_of
 from fedlora_tui.engine.prepare import Counts, Prepared
+from fedlora_tui.engine.reception import Closing, Reception, reception
+from fedlora_tui.engine.round_errors import RoundError, TooFewError, TooFewRepliesError
 from fedlora_tui.engine.sampling import measured, sampled
 from fedlora_tui.engine.steering import Steering
 from fedlora_tui.engine.stream import Stream
+from fedlora_tui.engine.watching import Watching
 from fedlora_tui.engine.workable import rank_terms
 from fedlora_tui.errors import UserError
-from fedlora_tui.federation.client_app import keep_adapter, kept_adapter
+from fedlora_tui.federation.client_app import HELD, keep_adapter, keep_b, kept_adapter
+from fedlora_tui.federation.faults import misbehaving
 from fedlora_tui.federation.global_model import GlobalModel
 from fedlora_tui.federation.local_grid import LocalGrid
 from fedlora_tui.federation.messages import EvaluateReply, TrainReply
@@ -36,13 +41,8 @@ from fedlora_tui.lora.resize import first_rows, resize, started
 from fedlora_tui.lora.rows import generator_seed
 from fedlora_tui.protocol import events as ev
 
-
-class RoundError(Exception):
-    """A round that cannot be used: the run ends as failed, with this reason."""
-
-
-class TooFewError(RoundError):
-    """A round that cannot begin for want of organizations, in a run that nobody steers."""
+WAITING_SECONDS = 0.05
+"""How long a round that waits for slow organizations does so before it looks whether the operator wants something."""
 
 
 @dataclass
@@ -67,6 +67,7 @@ class RoundLoop:
         steering: Steering,
         folder: Path,
         patient: bool,
+        watching: Watching,
     ) -> None:
         """`patient` runs wait for the operator when they pause by themselves; the others fail."""
         self.config = prepared.config
@@ -78,6 +79,8 @@ class RoundLoop:
         self.grid, self.server, self.stream, self.steering = grid, server, stream, steering
         self.folder = folder
         self.patient = patient
+        self.watching = watching
+        self.conduct = Conduct()
         self.trained_by: set[str] = set()
         self.base_loss: float | None = None
         self.keeping = Keeping(folder, self.config.runs.keep_full)
@@ -98,6 +101,7 @@ class RoundLoop:
         self.own = dict(kept.own)
         self.server_memory = kept.server
         self.trained_by = set(kept.state["trained_by"])
+        self.conduct = Conduct.restored(kept.state["conduct"])
         self.base_loss = kept.state["base_loss"]
 
     def go_on(self, round: int) -> None:
@@ -149,8 +153,7 @@ class RoundLoop:
 
     def _rounds_from(self, round: int) -> None:
         while self._goes_on(round) and self._boundary(round):
-            self._one_round(round)
-            round += 1
+            round += self._one_round(round)
 
     def _first_look(self) -> float | None:
         """Measure the base alone: the first adapter's B is zero, so it changes nothing, and it serves round 1."""
@@ -177,7 +180,7 @@ class RoundLoop:
                 self._apply(change, round)
             if round > self.config.federation.rounds:
                 return False
-            self.steering.now_present(self.organizations)
+            self.steering.now_present(self.organizations, self.conduct.quarantined)
             lack = self.steering.lack()
             if lack is None:
                 if self._all_read(round):
@@ -222,6 +225,7 @@ class RoundLoop:
     def _leave(self, name: str) -> None:
         self.organizations.remove(name)
         self.own.pop(name, None)
+        self.conduct.take(ev.OrgLeft(name, 0))
         self.grid.leave(self.server.dismiss(name))
         self.prepared.texts.forget(name)
 
@@ -232,6 +236,10 @@ class RoundLoop:
         if change.command == "drop":
             self._leave(change.org)
             self.stream.emit(ev.OrgLeft(change.org, round, "dropped by the operator"))
+            return
+        if change.command == "release":
+            if change.org in self.conduct.quarantined:
+                self._tell(ev.OrgReleased(change.org, round))
             return
         counts = self._read(change.org, round)
         if counts is None:
@@ -283,15 +291,22 @@ class RoundLoop:
             ev.OrgJoined(name, round, counts.documents, counts.tokens, counts.holdout_tokens, rank, texts.skew(name))
         )
 
-    def _one_round(self, round: int) -> None:
+    def _one_round(self, round: int) -> bool:
+        """Go through a round; False where it has to be gone through again, once the operator has put it right."""
         sums, rounds = _RoundSums(round), self.config.federation.rounds
         started, paused = time.monotonic(), self.steering.paused_seconds
         plan = plan_of(self.config, round)
         names = self._sample(round)
         steps = self._steps(names)
         self.stream.emit(ev.RoundStarted(round, rounds, names, steps, plan.learning_rate))
-        replies = self._train({name: self._own_plan(plan, name) for name in names}, sums)
-        lost, train_loss = self._aggregate(round, replies)
+        try:
+            replies = self._train({name: self._own_plan(plan, name) for name in names}, sums)
+            lost, train_loss = self._aggregate(round, replies)
+        except TooFewRepliesError as few:
+            if not self.patient or not self.steering.alone:
+                raise RoundError(f"round {round}: {few}") from None
+            self.steering.wait_for_organizations(round, str(few))
+            return False
         eval_loss = self._evaluate(sums, self._measured())
 
         def seconds() -> float:
@@ -312,15 +327,20 @@ class RoundLoop:
         )
         self._save(round, train_loss, eval_loss, finished, self.steering.paused_seconds > paused)
         self.stream.emit(replace(finished, seconds=seconds()))
+        return True
 
-    def _sample(self, round: int) -> tuple[str, ...]:
+    def _sample(self, round: int, beyond: bool = True) -> tuple[str, ...]:
+        """Draw who trains in a round; not `beyond`: without those whose replies it can do without."""
         federation = self.config.federation
-        least = federation.min_organizations
-        return sampled(self.organizations, federation.fraction, least, federation.seed, round)
+        names = [name for name in self.organizations if name not in self.conduct.quarantined]
+        least, oversample = federation.min_organizations, federation.oversample if beyond else 0.0
+        return sampled(names, federation.fraction, least, federation.seed, round, oversample)
 
     def _measured(self) -> tuple[str, ...]:
+        """Name who measures: the same in every round, but for those in quarantine, to whom nothing is sent."""
         federation = self.config.federation
-        return measured(self.organizations, federation.fraction_evaluate, federation.seed)
+        names = measured(self.organizations, federation.fraction_evaluate, federation.seed)
+        return tuple(name for name in names if name not in self.conduct.quarantined)
 
     def _steps(self, names: Sequence[str]) -> int:
         """The largest number of local steps among the organizations of a round."""
@@ -331,25 +351,81 @@ class RoundLoop:
         return federation.local_epochs * -(-rows // federation.batch_size)
 
     def _train(self, plans: Mapping[str, LocalTraining], sums: _RoundSums) -> dict[str, TrainReply]:
-        """Exchange the train messages; give the replies that passed the check."""
+        """Exchange the train messages; give the replies that passed the check and are in time."""
         replies, round = {}, sums.round
-        for answer in self.server.train(plans, self.model):
+        goal = len(self._sample(round, beyond=False))
+        taking_in = reception(self.config.federation, self.config.faults, plans, round, goal, self._at_work)
+        self.watching.begin_training(taking_in.profiles, taking_in.arrivals)
+        began = self._at_work()
+        with misbehaving(self.grid, taking_in.profiles, round):
+            answers = self.server.train(plans, self.model)
+        closing = taking_in.close(answers)
+        self._wait_for(answers, taking_in, closing, began)
+        for answer in answers:
             sums.bytes_up += answer.bytes_up
             sums.bytes_down += answer.bytes_down
-            reply = answer.reply
-            if reply is None:
-                self.stream.emit(ev.UpdateRejected(answer.organization, round, answer.refusal))
-                continue
-            sums.tokens += reply.tokens
-            replies[answer.organization] = reply
-            self.stream.emit(
-                ev.UpdateReceived(
-                    answer.organization, round, answer.bytes_up, answer.bytes_down, reply.tokens, reply.loss
-                )
-            )
-        if not replies:
-            raise RoundError(f"round {round}: none of {len(plans)} replies could be used: {answer.refusal}")
+            event = taking_in.event_of(answer, closing)
+            self._tell(event)
+            if isinstance(event, ev.UpdateReceived) and answer.reply is not None:
+                sums.tokens += answer.reply.tokens
+                replies[answer.organization] = answer.reply
+            else:
+                self._without(answer.organization, late=isinstance(event, ev.UpdateLate))
+        self._punish(round)
+        self._check_enough(replies, answers)
         return replies
+
+    def _at_work(self) -> float:
+        """Give the seconds of a clock that stands still while the run is paused."""
+        return time.monotonic() - self.steering.paused_seconds
+
+    def _wait_for(
+        self, answers: Sequence[Answer[TrainReply]], taking_in: Reception, closing: Closing, began: float
+    ) -> None:
+        """Wait until the round closes, where organizations are slower than this process trained them."""
+        if taking_in.arrivals is None or began + closing.seconds <= self._at_work():
+            return
+        for name, times in taking_in.slow(answers, closing).items():
+            self.stream.emit(ev.OrgState(name, "late", taking_in.round, f"{times:.1f} times the median reply"))
+        while (left := began + closing.seconds - self._at_work()) > 0:
+            time.sleep(min(left, WAITING_SECONDS))
+            self.watching.between()
+
+    def _tell(self, event: ev.Event) -> None:
+        """Emit an event that organizations are judged by."""
+        self.stream.emit(event)
+        self.conduct.take(event)
+
+    def _without(self, name: str, late: bool) -> None:
+        """Go on without an organization's reply: where its B stays at home, what it made of it does not count.
+
+        Who is late has its B of before; who gave no usable reply is sent everything anew, B as well.
+        """
+        if not METHODS[self.config.federation.aggregation].keeps_b_at_home:
+            return
+        if not late:
+            self.own.pop(name, None)
+            return
+        state, began = self.grid.state(self.server.node(name)), self.own.get(name, self.model.adapter)
+        if HELD in state:
+            keep_b(state, first_rows(began, self.config.lora.rank_of(name), self.server.spec.own_ranked))
+
+    def _punish(self, round: int) -> None:
+        """Put in quarantine who has gone without a usable reply for too long."""
+        for name, offender in self.conduct.offenders(self.config.federation.quarantine_after).items():
+            self._tell(ev.OrgQuarantined(name, round, offender.reason, offender.rounds))
+        self.steering.now_quarantined(self.conduct.quarantined)
+
+    def _check_enough(self, replies: Mapping[str, TrainReply], answers: Sequence[Answer[TrainReply]]) -> None:
+        """Raise TooFewRepliesError where a round has too few replies to be aggregated."""
+        least = self.config.federation.min_replies
+        if len(replies) >= least:
+            return
+        why = next((answer.refusal for answer in reversed(answers) if answer.refusal), "they came too late")
+        if not replies:
+            raise TooFewRepliesError(f"none of {len(answers)} replies could be used: {why}")
+        few = f"{len(replies)} of {len(answers)} replies could be used, {least} are needed (federation.min_replies)"
+        raise TooFewRepliesError(f"{few}: {why}")
 
     def _aggregate(self, round: int, replies: dict[str, TrainReply]) -> tuple[float, float | None]:
         """Make the new global adapter; give the round's drift and mean train loss."""
@@ -398,7 +474,7 @@ class RoundLoop:
         try:
             return defend(federation.robust, federation.byzantine, replies, start)
         except ValueError as error:
-            raise RoundError(f"round {start.round}: {error}") from None
+            raise TooFewRepliesError(str(error)) from None
 
     def _whole(self, name: str, reply: TrainReply) -> Adapter:
         """Give what an organization trained; where its B stays at home, this process is that home and looks there."""
@@ -504,6 +580,7 @@ class RoundLoop:
             finished=finished,
             cohort=self.stream.state.cohort,
             lanes=len(self.prepared.bases),
+            conduct=self.conduct.kept(),
             marks=[mark for mark, holds in (("knob", turned), ("pause", paused)) if holds],
         )
 
@@ -513,38 +590,6 @@ class RoundLoop:
         if best is None or best.eval_loss is None or (eval_loss is not None and eval_loss < best.eval_loss):
             return round
         return best.round
-
-
-def plan_of(config: Config, round: int) -> LocalTraining:
-    """Give what every organization does in a round."""
-    federation, method = config.federation, METHODS[config.federation.aggregation]
-    return LocalTraining(
-        round=round,
-        seed=federation.seed,
-        local_steps=federation.local_steps,
-        local_epochs=federation.local_epochs,
-        batch_size=federation.batch_size,
-        learning_rate=federation.learning_rate,
-        clip_norm=federation.clip_norm,
-        proximal_mu=federation.proximal_mu,
-        dropout=config.lora.dropout,
-        train_a=int("A" in method.trains(round)),
-        train_b=int("B" in method.trains(round)),
-        keep_b=int(method.keeps_b_at_home),
-    )
-
-
-def server_step_of(config: Config, round: int) -> ServerStep:
-    """Give how the server goes on from a round."""
-    federation = config.federation
-    grown = warmed(round, federation.server_warmup) if federation.server_optimizer == "fedavgm" else 1.0
-    return ServerStep(
-        federation.server_optimizer,
-        federation.server_learning_rate * cooled(round, federation.rounds, federation.server_cooldown),
-        federation.server_momentum * grown,
-        federation.server_decay,
-        federation.server_tau,
-    )
 
 
 def _mean(losses: Iterable[tuple[float, int]]) -> float | None:

@@ -331,7 +331,8 @@ class Run:
         laid = self._course.lay(self._place, Entrant(prepared, side, self._steering.rest))
         self._stream.emit(ev.CohortSized(laid.cohort, len(prepared.bases)))
         server = Server(laid.grid, spec)
-        return RoundLoop(prepared, laid.grid, server, self._stream, self._steering, folder, self.manner.patient)
+        patient = self.manner.patient
+        return RoundLoop(prepared, laid.grid, server, self._stream, self._steering, folder, patient, watching)
 
     def _terms(self, prepared: Prepared) -> Terms:
         source = prepared.texts.source
@@ -344,6 +345,7 @@ class Run:
             config=lambda: self._now(),
             come_to_round=partial(self._course.come_to_round, self._place),
             patient=self.manner.patient,
+            alone=self._course.alone,
         )
 
     def _cannot_export(self, command: Export) -> str | None:
@@ -373,7 +375,7 @@ class Run:
         best = state.best
         self._end(
             ev.RunFinished(
-                rounds=state.round,
+                rounds=max((row.round for row in state.history), default=0),
                 train_loss=state.train_loss,
                 eval_loss=state.eval_loss,
                 base_loss=state.base_loss,

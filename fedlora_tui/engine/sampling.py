@@ -13,10 +13,16 @@ from fedlora_tui.config import FederationConfig
 MEASURED_AT_MOST = 256
 
 
-def sampled(organizations: Sequence[str], fraction: float, least: int, seed: int, round: int) -> tuple[str, ...]:
-    """Give the organizations that train in a round: a share of all, `least` at least, in the order of names."""
+def sampled(
+    organizations: Sequence[str], fraction: float, least: int, seed: int, round: int, oversample: float = 0.0
+) -> tuple[str, ...]:
+    """Give the organizations that train in a round: a share of all, `least` at least, in the order of names.
+
+    `oversample` is the share of that number that is sampled beyond it, where there are more.
+    """
     names = sorted(organizations)
-    count = min(len(names), max(least, _share(fraction, len(names))))
+    goal = min(len(names), max(least, _share(fraction, len(names))))
+    count = min(len(names), goal + _share(oversample, goal))
     generator = random.Random(hashlib.sha256(f"sample|{seed}|{round}".encode()).digest())
     return tuple(sorted(generator.sample(names, count)))
 
@@ -37,7 +43,7 @@ def needed(names: Sequence[str], federation: FederationConfig) -> Iterator[str]:
     left = dict.fromkeys(names)
     first = measured(names, federation.fraction_evaluate, seed) if many else names
     rounds = (
-        sampled(names, federation.fraction, federation.min_organizations, seed, round)
+        sampled(names, federation.fraction, federation.min_organizations, seed, round, federation.oversample)
         for round in range(1, federation.rounds + 1)
     )
     for some in chain([first], rounds):

@@ -9,12 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fedlora_tui.config import Config
 from fedlora_tui.engine.gate import Gate
-from fedlora_tui.engine.knobs import KEYS, Change, change_of, refused, setting, turned
+from fedlora_tui.engine.knobs import KEYS, Change, change_of, refused, setting, settled, turned
 from fedlora_tui.engine.stream import Stream
 from fedlora_tui.protocol import commands as ask
 from fedlora_tui.protocol import events as ev
@@ -37,8 +37,8 @@ class Terms:
     """What steering has to know of a run to answer: what a round needs, who could join, what can be exported.
 
     `cannot_export` says why an export is impossible, None where it is not; `export` does it, in a thread of its own.
-    `config` tells how the run is set now; `come_to_round` waits for the other runs of a race before each round. A run
-    that is not `patient` fails where it would pause by itself.
+    `config` tells how the run is set now; `come_to_round` waits for the other runs of a race before each round, `alone`
+    is True where there are none. A run that is not `patient` fails where it would pause by itself.
     """
 
     min_organizations: int
@@ -49,6 +49,7 @@ class Terms:
     config: Callable[[], Config]
     come_to_round: Callable[[], None] = lambda: None
     patient: bool = True
+    alone: bool = True
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class Steering:
         self._gate.add(self._tell_paused)
         self._terms: Terms | None = None
         self._present: tuple[str, ...] = ()
+        self._out: frozenset[str] = frozenset()
         self._round = 0
         self._rounds = 0
         self._finishes = 0
@@ -175,6 +177,11 @@ class Steering:
         self.rest()
         self._prepared().come_to_round()
 
+    @property
+    def alone(self) -> bool:
+        """True where no other run waits for this one."""
+        return self._prepared().alone
+
     def begin_round(self, round: int) -> list[Change]:
         """Give the changes that take effect with this round, and forget them; may pause, may raise Stopped."""
         with self._changed:
@@ -203,8 +210,10 @@ class Steering:
     def lack(self) -> str | None:
         """Say what a round lacks to begin, None when nothing."""
         with self._changed:
-            need, here = self._prepared().min_organizations, len(self._present)
-            return f"needs {need} organizations, has {here}" if here < need else None
+            need, here = self._prepared().min_organizations, len({*self._present} - self._out)
+            out = len(self._out & {*self._present})
+            more = f", {out} in quarantine" if out else ""
+            return f"needs {need} organizations, has {here}{more}" if here < need else None
 
     def wait_for_organizations(self, round: int, reason: str) -> None:
         """Pause by itself before a round that cannot begin, until the operator has put it right and resumes."""
@@ -221,10 +230,15 @@ class Steering:
             self._wait_paused()
             self._raise_if_stopped()
 
-    def now_present(self, organizations: Collection[str]) -> None:
-        """Remember who takes part after the changes of a boundary."""
+    def now_present(self, organizations: Collection[str], quarantined: Collection[str] = ()) -> None:
+        """Remember who is here after the changes of a boundary, and who of them takes no part."""
         with self._changed:
-            self._present = tuple(organizations)
+            self._present, self._out = tuple(organizations), frozenset(quarantined)
+
+    def now_quarantined(self, quarantined: Collection[str]) -> None:
+        """Remember who takes no part from now on."""
+        with self._changed:
+            self._out = frozenset(quarantined)
 
     @property
     def finish_asked(self) -> bool:
@@ -292,9 +306,10 @@ class Steering:
         need = self._goes_on().min_organizations
         if not self._wishes.pause:
             raise Refusal("it runs already")
-        coming = len(self._coming())
+        coming = len(self._taking_part())
         if coming < need:
-            raise Refusal(f"a round needs {need} organizations, {coming} would be here: add one first")
+            what = "add or release one first" if self._out else "add one first"
+            raise Refusal(f"a round needs {need} organizations, {coming} would be here: {what}")
         if not self._stream.written():
             raise Refusal(f"{self._stream.trouble}: put it right first")
         self._acknowledge(command)
@@ -321,7 +336,7 @@ class Steering:
             raise Refusal(f"{command.org} has not joined yet: u takes it back" if joining else "no such organization")
         if Change("drop", command.org) in self._wishes.waiting:
             raise Refusal(f"{command.org} leaves already")
-        if len(self._coming()) - 1 < need:
+        if len(self._taking_part() - {command.org}) < need:
             raise Refusal(f"a round needs {need} (federation.min_organizations)")
         self._wishes.waiting.append(Change("drop", command.org))
         self._acknowledge(command, round)
@@ -333,7 +348,10 @@ class Steering:
         round = self._round + 1 if isinstance(command, ask.Rounds) else self._next_round()
         if self._wishes.finish:
             raise Refusal(f"round {self._round} is the last")
-        change = Change(command.name, getattr(command, "org", ""), command.to)  # type: ignore[attr-defined]
+        org = getattr(command, "org", "")
+        if not isinstance(org, str):
+            raise Refusal("an organization has a name")
+        change = settled(Change(command.name, org, command.to), round)  # type: ignore[attr-defined]
         config, coming = terms.config(), self._coming()
         for waiting in self._wishes.waiting:
             config = turned(config, waiting)
@@ -341,7 +359,19 @@ class Steering:
         if reason is not None:
             raise Refusal(reason)
         self._wishes.waiting.append(change)
+        command = replace(command, to=change.to)  # type: ignore[call-arg]
         self._answer(ev.CommandAcknowledged(command.name, command.value, round, before=setting(config, change)))
+
+    def _release(self, command: ask.Release) -> None:
+        self._goes_on()
+        round = self._next_round()
+        change = Change("release", command.org)
+        if not isinstance(command.org, str) or command.org not in self._out:
+            raise Refusal(f"{command.org} is not in quarantine")
+        if change in self._wishes.waiting:
+            raise Refusal(f"{command.org} is released at the next round already")
+        self._wishes.waiting.append(change)
+        self._acknowledge(command, round)
 
     def _undo(self, command: ask.Undo) -> None:
         self._goes_on()
@@ -352,12 +382,13 @@ class Steering:
         if change.command in KEYS:
             taken_back["value"] = change.to
         self._stream.emit(ev.CommandAcknowledged(command.name, taken_back, None))
-        if change.command in KEYS:
+        if change.command in KEYS or change.command == "release":
             return
         if change.command == "add":
             self._stream.emit(ev.OrgLeft(change.org, self._round + 1, "taken back before it joined"))
         else:
-            self._stream.emit(ev.OrgState(change.org, "waiting", self._round, ""))
+            state = "quarantine" if change.org in self._out else "waiting"
+            self._stream.emit(ev.OrgState(change.org, state, self._round, ""))
 
     def _export(self, command: ask.Export) -> None:
         terms = self._prepared()
@@ -414,6 +445,11 @@ class Steering:
                 (coming.add if change.command == "add" else coming.discard)(change.org)
         return coming
 
+    def _taking_part(self) -> set[str]:
+        """Who of those would not be in quarantine."""
+        released = {change.org for change in self._wishes.waiting if change.command == "release"}
+        return self._coming() - (self._out - released)
+
 
 _HANDLERS: Mapping[type[ask.Command], Callable[[Steering, Any], None]] = {
     ask.Pause: Steering._pause,
@@ -426,6 +462,8 @@ _HANDLERS: Mapping[type[ask.Command], Callable[[Steering, Any], None]] = {
     ask.Steps: Steering._turn,
     ask.Fraction: Steering._turn,
     ask.Method: Steering._turn,
+    ask.Fault: Steering._turn,
+    ask.Release: Steering._release,
     ask.Undo: Steering._undo,
     ask.Export: Steering._export,
     ask.Finish: Steering._finish,

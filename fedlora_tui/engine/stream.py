@@ -19,8 +19,8 @@ from fedlora_tui.protocol.events import (
     RunStopped,
     TrainStep,
     Warned,
-    finite,
 )
+from fedlora_tui.protocol.finite import finite
 from fedlora_tui.protocol.state import RunState, apply
 
 Reader = Callable[[Record], None]

@@ -1,12 +1,14 @@
-"""What organizations do, as events; and where the operator comes in between their steps."""
+"""Who watches organizations at work: turns what they do into events, and lets the operator in between their steps."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+from fedlora_tui.engine.reception import Arrivals
 from fedlora_tui.engine.steering import Steering
 from fedlora_tui.engine.stream import Stream
 from fedlora_tui.engine.telling import Telling
+from fedlora_tui.fault_profiles import FaultProfile
 from fedlora_tui.lora.cohort import StepDone
 from fedlora_tui.protocol import events as ev
 
@@ -19,14 +21,29 @@ class Watching:
         self._telling = Telling(self._emit)
         self._round = self._step = 0
         self._told: dict[str, tuple[int, int]] = {}
+        self._profiles: Mapping[str, FaultProfile] = {}
+        self._arrivals: Arrivals | None = None
+
+    def begin_training(self, profiles: Mapping[str, FaultProfile], arrivals: Arrivals | None) -> None:
+        """Know who misbehaves in the training that begins, and where to note the time where that counts."""
+        self._told.clear()
+        self._profiles, self._arrivals = profiles, arrivals
 
     def steps(self, round: int, done: Sequence[StepDone]) -> None:
-        """Report one local step of a cohort, but those that were reported before memory ran out."""
+        """Report one local step of a cohort, but what was reported before memory ran out, and after a dropout."""
+        if self._arrivals is not None:
+            self._arrivals.step([one.organization for one in done])
         new = [one for one in done if self._told.get(one.organization, (0, 0)) < (round, one.step)]
+        if self._profiles:
+            new = [one for one in new if not self._dropped_out(one)]
         self._told |= {one.organization: (round, one.step) for one in new}
         self._telling.tell(
             [ev.TrainStep(one.organization, round, one.step, one.steps, one.loss, one.tokens) for one in new]
         )
+
+    def _dropped_out(self, done: StepDone) -> bool:
+        profile = self._profiles.get(done.organization)
+        return profile is not None and profile.kind == "dropout" and done.step > profile.drops_after(done.steps)
 
     def _emit(self, event: ev.Event) -> None:
         """Put what was told into the stream, and remember how far that is."""
@@ -53,7 +70,9 @@ class Watching:
         self._telling.enter(lane)
 
     def lane_has(self, runs: Collection[int]) -> None:
-        """Wait no longer for a lane that has nothing more of this run."""
+        """Wait no longer for a lane that has nothing more of this run; a pass begins in it."""
+        if self._arrivals is not None:
+            self._arrivals.begin()
         if self._run_id not in runs:
             self._telling.finish()
 

@@ -18,6 +18,11 @@ def unworkable(config: Config, organizations: Collection[str], round: int) -> st
     federation, lora = config.federation, config.lora
     names, least = list(organizations), federation.min_organizations
     replies = sampled(names, federation.fraction, least, federation.seed, round)
+    if federation.min_replies > len(replies):
+        return (
+            f"federation.min_replies = {federation.min_replies}, and a round has {len(replies)} replies: "
+            "lower it, or let more organizations train"
+        )
     refused = unequal_ranks_refused(lora.default_rank, lora.own_ranks, federation)
     return refused or unworkable_config(federation, len(replies))
 

@@ -162,7 +162,7 @@ def train_together(
             job.keep()
             replies[job.index] = train_reply(job.message, result, job.rows.train_tokens, job.plan.sends)
             if job.plan.keep_b:
-                _keep_b(job.context, result.adapter)
+                keep_b(job.context.state, result.adapter)
     return [replies[index] for index in range(len(messages))]
 
 
@@ -354,10 +354,10 @@ def keep_adapter(state: RecordDict, adapter: Adapter, delta: BaseDelta, version:
         state[HELD_DELTA] = encode_delta(delta)
 
 
-def _keep_b(context: Context, adapter: Adapter) -> None:
+def keep_b(state: RecordDict, adapter: Adapter) -> None:
     """Keep an organization's own B beside the A that it was sent."""
-    held = context.state[HELD]
-    context.state[HELD] = ArrayRecord(OrderedDict({**held, **encode(adapter, {"B"})}))
+    held = state[HELD]
+    state[HELD] = ArrayRecord(OrderedDict({**held, **encode(adapter, {"B"})}))
 
 
 def _error(message: Message, refused: Refused) -> Message:

@@ -93,14 +93,16 @@ class LocalGrid(Grid):
         return [reply for reply in found if reply is not None]
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        """Answer every message; the replies stand in the messages' order. In process nothing can time out."""
+        """Answer every message; the replies that come stand in the messages' order. In process nothing can time out."""
         sent = [_numbered(message) for message in messages]
-        replies: dict[str, Message] = {}
+        gone = [message for message in sent if message.metadata.dst_node_id not in self._contexts]
+        replies = {message.metadata.message_id: _numbered(_gone(message)) for message in gone}
+        reached = [message for message in sent if message.metadata.message_id not in replies]
         for kind in dict.fromkeys(message.metadata.message_type for message in sent):
-            reached = [m for m in sent if m.metadata.message_type == kind and m.metadata.dst_node_id in self._contexts]
-            for reply in self.passes.answer(kind, [(m, self._contexts[m.metadata.dst_node_id]) for m in reached]):
+            own = [message for message in reached if message.metadata.message_type == kind]
+            for reply in self.passes.answer(kind, [(m, self._contexts[m.metadata.dst_node_id]) for m in own]):
                 replies[reply.metadata.reply_to_message_id] = _numbered(reply)
-        return [replies.get(m.metadata.message_id) or _numbered(_gone(m)) for m in sent]
+        return [replies[m.metadata.message_id] for m in sent if m.metadata.message_id in replies]
 
 
 class OneByOne:

@@ -44,16 +44,23 @@ def serve(grid: Grid, main: Callable[[], None]) -> None:
 
 T = TypeVar("T")
 
+NO_REPLY = "no reply came"
+"""Why there is none from an organization that did not answer."""
+
 
 @dataclass(frozen=True)
 class Answer(Generic[T]):
-    """One organization's answer: its reply, or why it was refused, and the bytes of arrays that went each way."""
+    """One organization's answer: its reply, or why it was refused, and the bytes of arrays that went each way.
+
+    `came` is False where there was no answer at all.
+    """
 
     organization: str
     reply: T | None
     refusal: str
     bytes_up: int
     bytes_down: int
+    came: bool = True
 
 
 class Server:
@@ -127,16 +134,25 @@ class Server:
         }
         names = {self._nodes[name]: name for name in contents}
         replies = {names[r.metadata.src_node_id]: r for r in self.grid.send_and_receive(messages.values())}
-        answers = []
-        for name in sorted(replies):
-            up, down = arrays_weight(replies[name]), arrays_weight(messages[name])
+        answers: list[Answer[T]] = []
+        for name in sorted(messages):
+            down = arrays_weight(messages[name])
+            if name not in replies:
+                self.forget(name)
+                answers.append(Answer(name, None, NO_REPLY, 0, down, came=False))
+                continue
+            up = arrays_weight(replies[name])
             try:
                 answers.append(Answer(name, read(name, replies[name]), "", up, down))
                 self._hold(name, version)
             except Refused as refused:
-                self._held.pop(name, None)
+                self.forget(name)
                 answers.append(Answer(name, None, str(refused), up, down))
         return answers
+
+    def forget(self, organization: str) -> None:
+        """Rely no longer on what an organization holds: it is sent everything the next time."""
+        self._held.pop(organization, None)
 
     def _hold(self, organization: str, version: int) -> None:
         """Remember what an organization holds; measuring the base alone leaves that as it was."""

@@ -126,6 +126,34 @@ class Method(Knob):
 
 
 @dataclass(frozen=True)
+class Fault(Knob):
+    """Let an organization misbehave, for demonstrations: `to` is written as in the configuration, "none" ends it.
+
+    Rounds that are counted in it ("for 2 rounds") begin with the next one.
+    """
+
+    name: ClassVar[str] = "fault"
+    to: Any
+    org: str = ""
+
+    @property
+    def value(self) -> Any:
+        return {"org": self.org, "fault": self.to}
+
+
+@dataclass(frozen=True)
+class Release(Command):
+    """Let an organization out of quarantine at the next round."""
+
+    name: ClassVar[str] = "release"
+    org: str
+
+    @property
+    def value(self) -> Any:
+        return self.org
+
+
+@dataclass(frozen=True)
 class Undo(Command):
     """Take back the last change that waits for the next round."""
 
@@ -180,6 +208,7 @@ _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "float": (int, float),
     "bool": bool,
     "str | None": (str, type(None)),
+    "Any": object,
 }
 
 
@@ -191,7 +220,7 @@ def read_command(name: str, values: Mapping[str, Any]) -> Command:
         raise ValueError(f"{name}: no such value")
     for key, value in values.items():
         expected = _KINDS[known[key]]
-        if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
+        if not isinstance(value, expected) or (isinstance(value, bool) and expected not in (bool, object)):
             raise ValueError(f"{name}: {key} cannot be that")
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{name}: {key} cannot be that")

@@ -8,10 +8,11 @@ holds an organization's text, tokens or gradients. Readers skip kinds and fields
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
+
+from fedlora_tui.protocol.finite import finite_value
 
 VERSION = 1
 UNRECORDED = 0
@@ -346,12 +347,50 @@ class UpdateReceived(Event):
 
 @dataclass(frozen=True)
 class UpdateRejected(Event):
-    """An organization's reply was an error or was refused, and does not enter the round's result."""
+    """An organization's reply was an error or was refused, or (not `answered`) never came: it is not in the result."""
 
     type: ClassVar[str] = "update_rejected"
     org: str
     round: int
     reason: str
+    answered: bool = True
+
+
+@dataclass(frozen=True)
+class UpdateLate(Event):
+    """An organization's reply came, or would come, too late and is discarded.
+
+    `seconds` is how long after the round's start that is. `surplus`: it is late only because enough others were in.
+    """
+
+    type: ClassVar[str] = "update_late"
+    org: str
+    round: int
+    reason: str
+    seconds: float
+    surplus: bool = False
+    bytes_up: int = 0
+    bytes_down: int = 0
+
+
+@dataclass(frozen=True)
+class OrgQuarantined(Event):
+    """From now on an organization takes part in nothing, for it gave no usable reply `rounds` times in a row."""
+
+    type: ClassVar[str] = "org_quarantined"
+    org: str
+    round: int
+    reason: str
+    rounds: int = 0
+
+
+@dataclass(frozen=True)
+class OrgReleased(Event):
+    """From `round` on an organization that was in quarantine takes part again, with nothing held against it."""
+
+    type: ClassVar[str] = "org_released"
+    org: str
+    round: int
 
 
 @dataclass(frozen=True)
@@ -493,7 +532,7 @@ def to_json(record: Record, run: str = "") -> str:
         body = {"type": event.kind, **event.body}
     else:
         body = {"type": event.type, **asdict(event)}
-    return json.dumps(_finite({**head, **body}), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return json.dumps(finite_value({**head, **body}), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 class NewerVersion(ValueError):
@@ -550,23 +589,3 @@ def _build(kind: type[Event], data: dict[str, Any]) -> Event:
 
 def _frozen(value: Any) -> Any:
     return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
-
-
-def finite(event: Event) -> Event:
-    """Give the event with None for its own numbers that are not finite, as a reader of the journal will find it."""
-    broken = {
-        f.name: None
-        for f in fields(event)
-        if isinstance(value := getattr(event, f.name), float) and not math.isfinite(value)
-    }
-    return replace(event, **broken) if broken else event
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value

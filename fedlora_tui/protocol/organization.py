@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class OrganizationState:
     `loss` is the mean of its train loss over the round's steps so far, weighted by tokens; `holdout` is of the last
     adapter that it measured, `base_holdout` of the base alone. `norm` is the length of its last update and `cosine` how
     far that pointed the way of the mean one, 1 the same way; None where none was taken or it could not be seen.
+    `faults` are the replies that were `refused`, those that never came (`unanswered`) and those after the deadline;
+    `late` counts the latter, and those that came when enough others were in. `fault` is what it was told to do wrong.
     """
 
     name: str
@@ -47,9 +49,18 @@ class OrganizationState:
     skew: float | None = None
     rank: int = 0
     faults: int = 0
+    refused: int = 0
+    unanswered: int = 0
+    late: int = 0
+    quarantines: int = 0
+    fault: str = ""
     note: str = ""
     history: tuple[OrganizationRound, ...] = ()
     round_curve: tuple[tuple[float, int], ...] = ()
+
+    def begun(self, steps: int) -> OrganizationState:
+        """Give the organization at the start of a round in which it takes part."""
+        return replace(self, state="waiting", note="", step=0, steps=steps, loss_sum=0.0, loss_tokens=0, round_curve=())
 
     @property
     def loss(self) -> float | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fedlora_tui.protocol import events as ev
+from fedlora_tui.protocol.conduct import CONDUCT, OUT, faults_in
 from fedlora_tui.protocol.continuing import continued, remembered
 from fedlora_tui.protocol.curve import added, condensed, means
 from fedlora_tui.protocol.events import Record
@@ -255,8 +256,8 @@ def _preparing(state: RunState, event: ev.Preparing, t: float) -> RunState:
 
 
 def _run_started(state: RunState, event: ev.RunStarted, t: float) -> RunState:
-    ranks = ranks_in(event.config, event.rank)
-    organizations = {name: OrganizationState(name, rank=ranks.of(name)) for name in event.orgs}
+    ranks, faults = ranks_in(event.config, event.rank), faults_in(event.config)
+    organizations = {n: OrganizationState(n, rank=ranks.of(n), fault=faults.get(n, "")) for n in event.orgs}
     return replace(
         state,
         started=event,
@@ -311,8 +312,8 @@ def _round_started(state: RunState, event: ev.RoundStarted, t: float) -> RunStat
 
     def begin(org: OrganizationState) -> OrganizationState:
         if org.name in taking_part:
-            return replace(org, state="waiting", step=0, steps=event.steps, loss_sum=0.0, loss_tokens=0, round_curve=())
-        return org if org.state == "joining" else replace(org, state="absent", step=0, steps=0)
+            return org.begun(event.steps)
+        return org if org.state in ("joining", "quarantine") else replace(org, state="absent", step=0, steps=0)
 
     if state.phase == "starting":
         state = _phase(state, "running", t)
@@ -360,18 +361,17 @@ def _update_received(state: RunState, event: ev.UpdateReceived, t: float) -> Run
     return _organization(
         state,
         event.org,
-        state=_working(org, "done"),
+        state="leaving" if org.state == "leaving" else "done",
         bytes_up=org.bytes_up + event.bytes_up,
         bytes_down=org.bytes_down + event.bytes_down,
         history=(*org.history, OrganizationRound(event.round, event.loss, curve=means(org.round_curve))),
     )
 
 
-def _update_rejected(state: RunState, event: ev.UpdateRejected, t: float) -> RunState:
+def _conduct(state: RunState, event: Any, t: float) -> RunState:
     org = state.organizations.get(event.org) or OrganizationState(event.org)
-    return _organization(
-        state, event.org, state="fault", faults=org.faults + 1, note=event.reason, norm=None, cosine=None
-    )
+    changed = CONDUCT[type(event)](org, event)
+    return replace(_no_longer_waiting(state, event), organizations={**state.organizations, event.org: changed})
 
 
 def _round_aggregated(state: RunState, event: ev.RoundAggregated, t: float) -> RunState:
@@ -414,7 +414,7 @@ def _org_evaluated(state: RunState, event: ev.OrgEvaluated, t: float) -> RunStat
     return _organization(
         state,
         event.org,
-        state=org.state if org.state in ("fault", "joining", "leaving") else "done",
+        state=org.state if org.state in (*OUT, "joining", "leaving") else "done",
         holdout=event.loss,
         base_holdout=event.loss if event.round == 0 else org.base_holdout,
         bytes_down=org.bytes_down + event.bytes_down,
@@ -439,18 +439,20 @@ def _org_state(state: RunState, event: ev.OrgState, t: float) -> RunState:
 
 
 def _working(org: OrganizationState, state: str) -> str:
-    """Give the state of one that works: one that leaves at the next round is shown to leave until it has left."""
-    return "leaving" if org.state == "leaving" else state
+    """Give the state of one that works: one that leaves, or went wrong this round, is shown as that until the next."""
+    return org.state if org.state in (*OUT, "leaving") else state
 
 
-def _no_longer_waiting(state: RunState, org: str) -> RunState:
-    """Forget what waited for an organization: it came, it went, or it could not come."""
-    return replace(state, waiting=tuple(change for change in state.waiting if change.value != org))
+def _no_longer_waiting(state: RunState, event: Any) -> RunState:
+    """Forget what waited for an organization: it came, it went, could not come, or was released."""
+    if not isinstance(event, ev.OrgJoined | ev.OrgLeft | ev.OrgReleased):
+        return state
+    return replace(state, waiting=tuple(change for change in state.waiting if change.value != event.org))
 
 
 def _org_joined(state: RunState, event: ev.OrgJoined, t: float) -> RunState:
     return _organization(
-        _no_longer_waiting(state, event.org),
+        _no_longer_waiting(state, event),
         event.org,
         state="waiting",
         documents=event.documents or 0,
@@ -475,7 +477,7 @@ def _org_counted(state: RunState, event: ev.OrgCounted, t: float) -> RunState:
 def _org_left(state: RunState, event: ev.OrgLeft, t: float) -> RunState:
     gone = state.organizations.get(event.org)
     state = replace(
-        _no_longer_waiting(state, event.org),
+        _no_longer_waiting(state, event),
         organizations={n: org for n, org in state.organizations.items() if n != event.org},
     )
     if gone is None:
@@ -541,6 +543,8 @@ def _knob_turned(state: RunState, event: ev.KnobTurned, t: float) -> RunState:
     if event.knob == "aggregation":
         keeps, unequal = event.keeps_rank is True, event.unequal_ranks is not False
         return replace(state, aggregation=event.value, keeps_rank=keeps, unequal_ranks=unequal)
+    if event.knob == "fault" and event.org in state.organizations:
+        return _organization(state, event.org, fault=event.value)
     if event.knob != "rank":
         return state
     ranks = state.ranks.turned(event.org, event.value)
@@ -568,7 +572,7 @@ _CHANGES: Mapping[type[ev.Event], Callable[[RunState, Any, float], RunState]] = 
     ev.RoundFinished: _round_finished,
     ev.TrainStep: _train_step,
     ev.UpdateReceived: _update_received,
-    ev.UpdateRejected: _update_rejected,
+    **dict.fromkeys(CONDUCT, _conduct),
     ev.OrgEvaluated: _org_evaluated,
     ev.OrgState: _org_state,
     ev.OrgJoined: _org_joined,

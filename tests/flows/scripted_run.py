@@ -42,6 +42,14 @@ COSINES = {
 KNOBS = {4: ("rate", 1e-3, 5e-4)}
 """What was turned before the shown moment, by round: knob, before, value."""
 
+NAN = "nan or infinity in h.3.attn.c_attn.B"
+TROUBLE: dict[tuple[str, int], ev.Event] = {
+    ("port-authority", 4): ev.UpdateRejected("port-authority", 4, NAN),
+    ("port-authority", 5): ev.UpdateRejected("port-authority", 5, NAN),
+    ("pharmacy-2", 6): ev.UpdateLate("pharmacy-2", 6, "after the deadline of 9 s", 12.5),
+}
+"""What goes wrong in a troubled run, by organization and round."""
+
 ADAPTER_BYTES = 147_456 * 4
 ORGANIZATIONS = {
     "bank-disputes": (2.655, 2.730, 0.558, 124, 0.22),
@@ -98,12 +106,14 @@ class ScriptedRun:
         modules: int = 12,
         run: str = "1122-1402",
         learns: float = 1.0,
+        troubled: bool = False,
     ) -> None:
         self._clock, self._t, self._speed = clock, began, speed
         self._rounds, self._steps, self._gpu = rounds, steps, gpu
         self._prepare_seconds, self._fail_at, self._starve_at = prepare_seconds, fail_at, starve_at
         self._refuses, self._deaf = refusal, deaf
         self._run, self._learns = run, learns
+        self._troubled, self._out = troubled, set[str]()
         self.refusal: str | None = None
         self.over = False
         self.started = False
@@ -166,6 +176,12 @@ class ScriptedRun:
         elif isinstance(command, cmd.DropOrganization):
             turn = self._round + 1
             self._waiting.append(("drop", command.org))
+        elif isinstance(command, cmd.Release) and command.org not in self._out:
+            self._tell(ev.CommandRefused("release", value, f"{command.org} is not in quarantine"), now)
+            return
+        elif isinstance(command, cmd.Release):
+            turn = self._round + 1
+            self._waiting.append(("release", command.org))
         elif command.name in cmd.KNOBS:
             turn = self._round + 1
             self._waiting.append((command.name, command.to))
@@ -189,7 +205,7 @@ class ScriptedRun:
                 self._tell(ev.OrgState(org, "leaving", self._round), now)
             case cmd.Undo():
                 what, name = self._waiting.pop()
-                if what in cmd.KNOBS:
+                if what in cmd.KNOBS or what == "release":
                     return
                 undone = ev.OrgLeft(name, self._round) if what == "add" else ev.OrgState(name, "waiting", self._round)
                 self._tell(undone, now)
@@ -267,6 +283,9 @@ class ScriptedRun:
         for what, name in self._waiting:
             if what in cmd.KNOBS:
                 yield ev.KnobTurned(self._round, what, None, name, 147_456)
+            elif what == "release":
+                self._out.discard(str(name))
+                yield ev.OrgReleased(str(name), self._round)
             elif what == "add":
                 self._organizations.append(name)
                 yield ev.OrgJoined(name, self._round, 640, NEWCOMER[3] * 1000, 6_400, 4, NEWCOMER[4])
@@ -281,13 +300,17 @@ class ScriptedRun:
             yield None
 
     def _train(self) -> Script:
-        names = tuple(self._organizations)
+        names = tuple(name for name in self._organizations if name not in self._out)
         yield ev.RoundStarted(self._round, self._rounds, names, self._steps, 1e-3 if self._round < 4 else 5e-4)
         each = 8.64 / self._steps
         for step in range(1, self._steps + 1):
             self._step = step
             yield each
+            if self._troubled and self._round == 7 and step == 15:
+                yield ev.OrgState("pharmacy-2", "late", 7, "3.0 times the median reply")
             for name in names:
+                if self._troubled and self._round == 7 and step > 14 and name == "pharmacy-2":
+                    continue
                 loss = self._organization_loss(name, self._round - 1 + step / self._steps)
                 yield ev.TrainStep(name, self._round, step, self._steps, loss, 2048)
             if step % 8 == 0:
@@ -301,10 +324,16 @@ class ScriptedRun:
                 return
         for name in names:
             loss = self._organization_loss(name, self._round - 0.5)
+            if (trouble := TROUBLE.get((name, self._round))) is not None and self._troubled:
+                yield trouble
+                continue
             yield ev.UpdateReceived(name, self._round, ADAPTER_BYTES, ADAPTER_BYTES * (self._round == 1), 131072, loss)
 
     def _finish_round(self) -> Script:
         number = self._round
+        if self._troubled and number == 5:
+            self._out.add("port-authority")
+            yield ev.OrgQuarantined("port-authority", 5, f"2 replies refused ({NAN})", 2)
         seconds = SECONDS[number - 1] if number <= len(SECONDS) else 9.0
         yield self._aggregated(number)
         yield from self._evaluate(number, max(0.1, seconds - 8.64))
@@ -314,12 +343,17 @@ class ScriptedRun:
         self._finished = number
         yield ev.RoundFinished(
             *(number, self._rounds, self._train_loss(), self._eval_loss(), sent, sent, seconds, 1_572_864, drift),
-            tuple(self._organizations),
+            tuple(self._good(number)),
         )
+
+    def _good(self, number: int) -> list[str]:
+        """Who gave a usable reply."""
+        bad = {name for name, round in TROUBLE if round == number} if self._troubled else set()
+        return [name for name in self._organizations if name not in self._out | bad]
 
     def _aggregated(self, number: int) -> ev.RoundAggregated:
         """Even layers lose the same, odd ones the more the later they come."""
-        drift, names = _last(DRIFT, number), self._organizations
+        drift, names = _last(DRIFT, number), self._good(number)
         drifts = {
             f"transformer.h.{layer}.attn.c_attn": drift * (0.55 + (layer % 2) * layer / self._modules)
             for layer in range(self._modules)
@@ -334,9 +368,10 @@ class ScriptedRun:
         return ev.RoundAggregated(number, tuple(names), weights, drift, 0.01, (), (), drifts, norms, cosines)
 
     def _evaluate(self, number: int, seconds: float) -> Script:
-        for name in self._organizations:
+        names = [name for name in self._organizations if name not in self._out]
+        for name in names:
             yield ev.OrgState(name, "testing", number)
-        for name in self._organizations:
+        for name in names:
             yield seconds / len(self._organizations)
             loss = self._holdout_loss(name, number)
             yield ev.OrgEvaluated(name, number, loss, 12_100, ADAPTER_BYTES if number else 0)

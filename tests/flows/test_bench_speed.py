@@ -19,8 +19,8 @@ from fedlora_tui.benchmarks.short_run import RaySetting, ShortRun, ray_settings
 from fedlora_tui.benchmarks.speed import Speed, comparable
 from fedlora_tui.benchmarks.ways import Outcome, furthest
 from fedlora_tui.benchmarks.whole_run import records_of
+from fedlora_tui.engine.plan import plan_of
 from fedlora_tui.engine.prepare import prepare
-from fedlora_tui.engine.rounds import plan_of
 from fedlora_tui.errors import UserError
 from fedlora_tui.lora.rows import Row, padded
 from fedlora_tui.organizations.roster import call_roster

@@ -9,6 +9,7 @@ import pytest
 from fedlora_tui.console.actions import ACTIONS
 from fedlora_tui.console.screens.drift import DriftDialog
 from fedlora_tui.console.screens.export import ExportDialog
+from fedlora_tui.console.screens.faults import FaultsDialog
 from fedlora_tui.console.screens.help import HelpDialog
 from fedlora_tui.console.screens.leave import LeaveDialog
 from fedlora_tui.protocol import commands as cmd
@@ -84,6 +85,19 @@ async def own_rank(console: Opened) -> None:
     assert "next round   city-permits rank 8   city-permits rank 16" in console.text("last-rows")
     await console.press("u")
     assert console.said == "taken back: city-permits rank 8"
+
+
+async def faults(console: Opened) -> None:
+    await console.press("j", "x")
+    assert isinstance(console.app.screen, FaultsDialog)
+    assert "faults of city-permits, for demonstration" in console.text("dialog")
+    await console.press("4")
+    assert console.app.screen is console.app._overview
+    assert console.run.sent == [cmd.Fault("nan", "city-permits")]
+    assert console.said == "city-permits fault nan, waits for round 8"
+    assert "next round   city-permits fault nan" in console.text("last-rows")
+    await console.press("u")
+    assert console.said == "taken back: city-permits fault nan"
 
 
 async def drift(console: Opened) -> None:
@@ -170,6 +184,7 @@ ALLOWED: dict[str, Callable[[Opened], Awaitable[None]]] = {
     "add": add,
     "drop": drop,
     "own_rank": own_rank,
+    "faults": faults,
     "drift": drift,
     "move": move,
     "compare": compare,
@@ -190,6 +205,7 @@ REFUSED = {
     "add": ("a", "the run is starting: its organizations are not known yet"),
     "drop": ("d", "the run is starting: its organizations are not known yet"),
     "own_rank": ("right_curly_bracket", "the run is starting: its organizations are not known yet"),
+    "faults": ("x", "the run is starting: its organizations are not known yet"),
     "drift": ("b", "no round is aggregated yet"),
     "move": ("j", "there are no organizations yet"),
     "compare": ("c", "this is the only run"),

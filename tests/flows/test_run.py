@@ -407,7 +407,7 @@ def test_a_training_that_gives_nan_is_refused_and_a_round_without_replies_fails_
     }
     assert watched.told(ev.RoundFinished)[0].orgs == ("alpha", "gamma")
     bad = {"alpha", "beta", "gamma"}
-    watched = WatchedRun(configured(settings)).go()
+    watched = WatchedRun(configured(settings), patient=False).go()
     assert watched.run.state.phase == "failed"
     assert "none of 3 replies could be used" in watched.run.state.reason
 

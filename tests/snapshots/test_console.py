@@ -21,8 +21,10 @@ SCENES: dict[str, dict[str, Any]] = {
     "export": {"keys": ["e", "tab"]},
     "leave": {"keys": ["q"]},
     "drift": {"keys": ["b", "left"]},
+    "troubled": {"troubled": True, "keys": ["G", "k", "k", "k", "k"]},
+    "faults": {"troubled": True, "keys": ["G", "k", "k", "k", "k", "x"]},
 }
-WIDE = ("running", "drift")
+WIDE = ("running", "drift", "troubled")
 """Scenes that are drawn on a wide terminal, too."""
 
 

@@ -151,8 +151,8 @@ def test_a_line_that_is_no_event_is_a_value_error(line):
 def test_commands_and_their_names():
     from fedlora_tui.protocol.commands import COMMANDS, AddOrganization, DropOrganization, Export, Pause
 
-    knobs = {"rank", "rounds", "rate", "steps", "fraction", "aggregation"}
-    assert set(COMMANDS) == {"pause", "resume", "add", "drop", "undo", "export", "finish", "stop"} | knobs
+    knobs = {"rank", "rounds", "rate", "steps", "fraction", "aggregation", "fault"}
+    assert set(COMMANDS) == {"pause", "resume", "add", "drop", "undo", "export", "finish", "stop", "release"} | knobs
     assert Pause().value is None
     assert (AddOrganization("x").value, DropOrganization("y").value) == ("x", "y")
     assert Export("best", True, "o").value == {"round": "best", "merged": True, "out": "o", "org": ""}
@@ -161,8 +161,16 @@ def test_commands_and_their_names():
 def test_a_knob_answers_with_what_it_is_turned_to_and_an_organizations_own_rank_with_whose_it_is():
     from fedlora_tui.protocol import commands as ask
 
-    turns = (ask.Rank(8), ask.Rounds(3), ask.Rate(0.5), ask.Steps(2), ask.Fraction(0.25), ask.Method("flora"))
+    turns = (
+        ask.Rank(8),
+        ask.Rounds(3),
+        ask.Rate(0.5),
+        ask.Steps(2),
+        ask.Fraction(0.25),
+        ask.Method("flora"),
+        ask.Fault("nan"),
+    )
     assert [(turn.name, turn.value) for turn in turns] == list(
-        zip(ask.KNOBS, (8, 3, 0.5, 2, 0.25, "flora"), strict=True)
+        zip(ask.KNOBS, (8, 3, 0.5, 2, 0.25, "flora", {"org": "", "fault": "nan"}), strict=True)
     )
     assert ask.Rank(2, "beta").value == {"org": "beta", "rank": 2}

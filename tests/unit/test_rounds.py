@@ -8,7 +8,7 @@ import pytest
 
 from fedlora_tui.aggregation.server_step import ServerStep
 from fedlora_tui.config import Config
-from fedlora_tui.engine.rounds import plan_of, server_step_of
+from fedlora_tui.engine.plan import plan_of, server_step_of
 from fedlora_tui.lora.cohort import LocalTraining
 
 

@@ -12,7 +12,7 @@ from fedlora_tui.protocol import wire
 from fedlora_tui.protocol.commands import COMMANDS, AddOrganization, Export, Fraction, Pause, Rank, Stop
 from fedlora_tui.protocol.events import Record, Warned
 
-VALUES = {"rank": 4, "rounds": 9, "rate": 5e-4, "steps": 2, "fraction": 0.5, "aggregation": "fedex"}
+VALUES = {"rank": 4, "rounds": 9, "rate": 5e-4, "steps": 2, "fraction": 0.5, "aggregation": "fedex", "fault": "slow x5"}
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
@@ -120,7 +120,7 @@ def test_no_values_of_a_command_do_more_than_be_refused(name: str, values: dict[
 
 def test_every_command_of_the_registry_can_travel() -> None:
     made = [wire.read_command(name, {"to": to}) for name, to in VALUES.items()]
-    made += [wire.read_command(name, {"org": "alpha"}) for name in ("add", "drop")]
+    made += [wire.read_command(name, {"org": "alpha"}) for name in ("add", "drop", "release")]
     made += [wire.read_command(name, {}) for name in ("pause", "resume", "undo", "export", "finish", "stop")]
     assert {command.name for command in made} == set(COMMANDS)
     for command in made:

@@ -48,10 +48,14 @@ class Dialog(ModalScreen[Result], inherit_bindings=False):
         self._view = view
         width = self.box_width(view)
         content = self.in_sight(self.content(view), max(1, view.layout.height - 2))
-        lines = box(width, view.look.glyphs, self.TITLE_WORDS, content, right=self.RIGHT_WORDS)
+        lines = box(width, view.look.glyphs, self.title_words(), content, right=self.RIGHT_WORDS)
         for dialog in self.query("#dialog").results(Lines):
             dialog.styles.width, dialog.styles.height = width, len(lines)
             dialog.show(lines)
+
+    def title_words(self) -> str:
+        """Give the words on the upper edge."""
+        return self.TITLE_WORDS
 
     def box_width(self, view: View) -> int:
         """Give the columns of the box with its edges."""

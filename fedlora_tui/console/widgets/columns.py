@@ -9,6 +9,7 @@ from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.drawing.glyphs import Glyphs
 from fedlora_tui.console.drawing.text import cut_end, cut_middle, right
 from fedlora_tui.console.view import View
+from fedlora_tui.console.wording import short_reason
 from fedlora_tui.protocol.organization import OrganizationState
 
 Words = tuple[str, str]
@@ -167,7 +168,7 @@ COLUMNS = (
     Column("k tok", 0, 0, 6, _tokens),
     Column("skew", 0, 0, 5, _skew),
     Column("faults", 0, 6, 6, _faults),
-    Column("note", 0, 0, 10, lambda org, view: (org.note, "quiet"), numeric=False),
+    Column("note", 0, 0, 10, lambda org, view: (short_reason(org.note), "quiet"), numeric=False),
 )
 
 

@@ -14,6 +14,7 @@ from fedlora_tui.console.drawing.trend import scale, trend
 from fedlora_tui.console.look import Look
 from fedlora_tui.console.row import Part as Words
 from fedlora_tui.console.row import Row, rule
+from fedlora_tui.console.session import faults_first
 from fedlora_tui.console.view import View
 from fedlora_tui.console.widgets.columns import Placed, placed_columns
 from fedlora_tui.console.widgets.row_table import RowTable
@@ -129,7 +130,8 @@ def _title(view: View) -> Text:
     if view.layout.columns == "wide" and (spread := _spread(view)):
         right.append(f"      {spread}")
     if view.layout.columns != "compact":
-        right.append(("      by name" if view.layout.columns == "wide" else "        by name", "quiet"))
+        order = "faults first" if faults_first(view.state) else "by name"
+        right.append((f"      {order}" if view.layout.columns == "wide" else f"        {order}", "quiet"))
     focused = view.focused == "table"
     return rule(view.layout.width, view.look.glyphs, "2 organizations", *right, focused=focused)
 

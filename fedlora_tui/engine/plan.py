@@ -1,0 +1,40 @@
+"""What a round's settings mean: for the organizations that train, and for the server's own step."""
+
+from __future__ import annotations
+
+from fedlora_tui.aggregation import METHODS
+from fedlora_tui.aggregation.server_step import ServerStep, cooled, warmed
+from fedlora_tui.config import Config
+from fedlora_tui.lora.cohort import LocalTraining
+
+
+def plan_of(config: Config, round: int) -> LocalTraining:
+    """Give what every organization does in a round."""
+    federation, method = config.federation, METHODS[config.federation.aggregation]
+    return LocalTraining(
+        round=round,
+        seed=federation.seed,
+        local_steps=federation.local_steps,
+        local_epochs=federation.local_epochs,
+        batch_size=federation.batch_size,
+        learning_rate=federation.learning_rate,
+        clip_norm=federation.clip_norm,
+        proximal_mu=federation.proximal_mu,
+        dropout=config.lora.dropout,
+        train_a=int("A" in method.trains(round)),
+        train_b=int("B" in method.trains(round)),
+        keep_b=int(method.keeps_b_at_home),
+    )
+
+
+def server_step_of(config: Config, round: int) -> ServerStep:
+    """Give how the server goes on from a round."""
+    federation = config.federation
+    grown = warmed(round, federation.server_warmup) if federation.server_optimizer == "fedavgm" else 1.0
+    return ServerStep(
+        federation.server_optimizer,
+        federation.server_learning_rate * cooled(round, federation.rounds, federation.server_cooldown),
+        federation.server_momentum * grown,
+        federation.server_decay,
+        federation.server_tau,
+    )
