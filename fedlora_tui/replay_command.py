@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import signal
 import sys
 import tempfile
@@ -31,10 +32,12 @@ def replay_console(folder: Path, speed: float, ascii_only: bool) -> int:
 
     Raises UserError where there is no terminal, or no journal that can be replayed.
     """
-    if not has_terminal():
-        raise UserError("no terminal here: a replay needs one; the journal itself is " + str(folder / journal.NAME))
     records = recorded(folder)
+    if not has_terminal():
+        raise UserError(f"no terminal here: a replay needs one; the journal itself is {folder / journal.NAME}")
     options = _options(records, folder, ascii_only)
+    # Going through hundreds of thousands of records again and again would hold keys up.
+    gc.freeze()
     terminated = end_on_termination()
     with tempfile.TemporaryDirectory(prefix="fedlora-tui-") as scratch:
         result = run_console([Replay(records, speed)], options, Path(scratch) / CONSOLE_LOG)

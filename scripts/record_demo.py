@@ -24,13 +24,13 @@ DEMO = Path(__file__).parent.parent / "fedlora_tui" / "assets" / "demo" / "event
 NAME, FOLDER = "demo", "runs/demo"
 SETTINGS = {
     "model.device": "cpu",
-    "federation.organizations": "8",
+    "federation.organizations": "6",
     "federation.rounds": "12",
-    "federation.local_steps": "8",
+    "federation.local_steps": "6",
     "federation.learning_rate": "3e-3",
     "lora.target_modules": "all-linear",
     "federation.seed": "7",
-    "data.holdout_tokens": "2048",
+    "data.holdout_tokens": "1024",
 }
 PAUSE_SECONDS = 6.0
 TELEMETRY_SECONDS = 2.0

@@ -558,7 +558,8 @@ def markdown_table() -> str:
     for action in REGISTRY:
         does, when = action.does, action.when
         if action.id in OTHERWISE:
-            does, when = f"{does}; replay: {OTHERWISE[action.id].does}", f"{when}, replay"
+            does = f"{does}; replay: {OTHERWISE[action.id].does}"
+            when += ", replay" if action.command is not None else ""
         rows.append(f"| `{action.shown}` | {does} | {when} | {action.unless or '–'} |")
     return "\n".join(rows) + "\n"
 

@@ -42,9 +42,11 @@ OTHERWISE: Mapping[str, Otherwise] = {
     "pause": Otherwise("play, stop", "stop"),
     "rank": Otherwise("a round back, on", "round"),
     "more_rounds": Otherwise("slower, faster", "speed"),
+    "leave": Otherwise("leave", "quit"),
 }
 """The actions that act otherwise in a replay, by their id."""
 
+ALONE = "one run is replayed, with none beside it"
 CHANGES_NOTHING = "a replay cannot be changed"
 REFUSED: Mapping[str, str] = {
     "tune": "a replay cannot be tuned",
@@ -53,6 +55,9 @@ REFUSED: Mapping[str, str] = {
     "fork": "a replay cannot fork",
     "faults": CHANGES_NOTHING,
     "wheel": "nobody steers a replay",
+    "compare": ALONE,
+    "show_run": ALONE,
+    "flip": ALONE,
 }
 """What is said of actions that a replay has no use for; all others that send the run something change nothing."""
 

@@ -319,7 +319,7 @@ def test_the_recording_that_comes_along_shows_the_consoles_range_and_names_no_ma
     assert kinds >= {"run_paused", "run_resumed", "knob_turned", "org_joined", "org_left", "adapter_exported"}
     assert [record.seq for record in records] == list(range(1, len(records) + 1))
     state = fold(RunState(), records)
-    assert (state.phase, state.round, len(state.organizations)) == ("done", 12, 8)
+    assert (state.phase, state.round, len(state.organizations)) == ("done", 12, 6)
     assert state.gain is not None
     assert state.gain > 0
     assert state.started is not None

@@ -123,7 +123,7 @@ def _silence(view: View) -> str:
 
 def _replay_words(playing: Playing, glyphs: Glyphs) -> str:
     """Say that it is a replay, and how fast it goes, or that it stands still."""
-    standing = "at its end" if playing.at_end else "stopped" if not playing.plays else ""
+    standing = "at end" if playing.at_end else "stopped" if not playing.plays else ""
     return f"{glyphs.run_state('replay')} replay {standing or speed_words(playing.speed, glyphs)}"
 
 
