@@ -81,7 +81,12 @@ class Action:
         label = "resume" if self.id == "pause" and state.phase == "paused" else self.label
         if replay is not None:
             label = replaying.label(self.id, replay) or self.label
-        return f"{self.footer_key or self.shown} {label}"
+        return f"{self.key_in_footer} {label}"
+
+    @property
+    def key_in_footer(self) -> str:
+        """Its key, or the first of them, as the footer names it."""
+        return self.footer_key or self.shown
 
     @property
     def serves_replay(self) -> bool:
@@ -417,6 +422,7 @@ REGISTRY: tuple[Action, ...] = (
             "pagedown": "page_down",
         },
         shown="↑↓ j k g G",
+        footer_key="j k",
         label="move",
         does="move; wheel and click",
         group="here",

@@ -70,8 +70,8 @@ def reason(name: str, direction: str, playing: Playing) -> str | None:
         if direction == "up" and playing.speed >= SPEEDS[-1]:
             return "as fast as it goes already"
         return "it goes no slower" if direction == "down" and playing.speed <= SPEEDS[0] else None
-    if direction == "down":
-        return "the recording begins here" if playing.at_start else None
+    if name == "rank" and direction != "up":
+        return "the recording begins here" if direction == "down" and playing.at_start else None
     return "the recording ends here: [ goes a round back" if playing.at_end else None
 
 

@@ -18,7 +18,8 @@ ENVIRONMENT = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
 HEAVY = ("torch", "flwr", "transformers", "peft", "ray", "safetensors", "numpy")
 ALONE = (
     f"import sys; heavy = {HEAVY!r}; sys.modules.update(dict.fromkeys(heavy)); from fedlora_tui.cli import main; "
-    "left = main(sys.argv[1:]); loaded = [name for name in heavy if sys.modules[name]]; print(f'left-with-{left}-{loaded}')"
+    "left = main(sys.argv[1:]); loaded = [name for name in heavy if sys.modules[name]]; "
+    "print(f'left-with-{left}-{loaded}')"
 )
 """Runs the command where nothing that trains can be imported, and says how it ended."""
 

@@ -268,6 +268,7 @@ def test_a_recording_that_ends_in_a_round_says_so_and_not_that_the_run_died() ->
         ("add", "", Playing(), "a replay cannot be changed"),
         ("rank", "down", Playing(), None),
         ("rank", "up", Playing(at_start=True), None),
+        ("rank", "", Playing(at_end=True), None),
         ("pause", "", Playing(), None),
         ("more_rounds", "up", Playing(64.0), None),
         ("more_rounds", "down", Playing(math.inf), None),

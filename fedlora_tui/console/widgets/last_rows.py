@@ -57,9 +57,9 @@ def _put_place(row: Row, column: int, place: FooterPlace, bare: bool) -> None:
     """Put one key and its word: dimmed when it cannot act, in brackets where there are no colours to dim."""
     if place.action is None:
         return
-    key, _, word = place.text.partition(" ")
+    key = place.action.key_in_footer
     if place.able:
-        row.at(column, (key, "yours_bold"), f" {word}")
+        row.at(column, (key, "yours_bold"), place.text.removeprefix(key))
     elif bare:
         row.at(column - 1, f"({place.text.rstrip()})")
     else:
