@@ -319,9 +319,12 @@ def _attach(arguments: argparse.Namespace) -> int:
 
 def _replay(arguments: argparse.Namespace) -> int:
     from fedlora_tui.engine.folder import find
-    from fedlora_tui.replay_command import DEMO, demo_folder, replay_console
+    from fedlora_tui.replay_command import DEMO, demo_folder, replay_console, run_of
 
-    folder = demo_folder() if arguments.run == DEMO else find(_runs_dir(arguments), arguments.run)
+    if arguments.run == DEMO:
+        folder = demo_folder()
+    else:
+        folder = find(_runs_dir(arguments), run_of(arguments.run))
     return replay_console(folder, arguments.speed, arguments.ascii)
 
 

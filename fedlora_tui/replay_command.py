@@ -27,6 +27,11 @@ def demo_folder() -> Path:
     return Path(__file__).parent / "assets" / DEMO
 
 
+def run_of(named: str | None) -> str | None:
+    """Give the run that was named, by its id, its folder or its journal."""
+    return str(Path(named).parent) if named is not None and Path(named).name == journal.NAME else named
+
+
 def replay_console(folder: Path, speed: float, ascii_only: bool) -> int:
     """Show what the journal of a run's folder holds until the operator leaves; give the exit status.
 

@@ -194,6 +194,15 @@ async def test_it_stays_on_the_last_frame_and_rings_no_bell() -> None:
         assert "▷ replay stopped" in console.text("run-line")
 
 
+async def test_a_failed_run_offers_what_can_be_done_in_a_replay() -> None:
+    records = journal_until(SHOWN_AT + 30, fail_at=(7, 20))
+    async with replayed(records, len(records)) as console:
+        box = console.text("failed")
+        assert "gpu 0 is gone" in box
+        assert "[  a round back" in box
+        assert "export" not in box
+
+
 @pytest.mark.parametrize("key", ["q", "ctrl+c", "ctrl+q"])
 async def test_leaving_asks_nothing(key: str) -> None:
     records = journal_until(SHOWN_AT)
