@@ -84,8 +84,8 @@ class ConsoleApp(App[str], inherit_bindings=False):
         self._steering: Steering | None = None
         self._replay = next((handle for handle in handles if isinstance(handle, Replay)), None)
         self._playing: Playing | None = None
+        self._pace = Pace(self._options.seconds_between_paints(), at_once=self._replay is None)
         self._clock = clock if self._replay is None else self._replay.time
-        self._pace = Pace(self._options.seconds_between_paints())
         self._overview = Overview(self.look)
         self._comparison: Compare | None = None
         self._compared_from = 0
