@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -223,6 +224,44 @@ def test_the_state_shown_is_always_that_of_the_records_up_to_there(lengths: list
         assert watched.session.state == fold(RunState(), records[:place])
         assert set(watched.session.order) == set(watched.session.state.organizations)
         assert watched.replay.time() >= records[max(0, place - 1)].t
+
+
+ANY = (
+    ev.RoundStarted(1, 3, ("alpha", "beta"), 4),
+    ev.TrainStep("alpha", 1, 2, 4, 3.5, 8),
+    ev.RoundFinished(1, 3, 4.0, 4.9, 20, 20, 1.0, 16, 0.1, ("alpha",)),
+    ev.RunPaused(1, 2),
+    ev.RunResumed(1),
+    ev.OrgJoined("gamma", 2),
+    ev.OrgLeft("alpha", 2),
+    ev.CommandAcknowledged("rank", 8, 2, before=4),
+    ev.CommandAcknowledged("undo", None, None),
+    ev.KnobTurned(2, "rank", 4, 8, 9),
+    ev.CommandRefused("drop", "beta", "a round needs 2"),
+    ev.RunStopped(1, 2),
+    ev.Unknown("of_another_version", {"x": 1}),
+)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(ANY), st.floats(-5.0, 5000.0)), min_size=1, max_size=40),
+    st.lists(st.sampled_from(["on", "back", "wait", "max"]), max_size=20),
+)
+def test_so_it_is_for_any_journal_whatever_its_order_and_its_clock(
+    told: list[tuple[ev.Event, float]], moves: list[str]
+) -> None:
+    times = accumulate((gap for _, gap in told), initial=T)
+    records = [Record(number, t, event) for number, ((event, _), t) in enumerate(zip(told, times, strict=False), 1)]
+    watched = Watched(records)
+    for move in moves:
+        watched.replay.start()
+        if move in ("on", "back"):
+            watched.session.play("rank", "up" if move == "on" else "down")
+        else:
+            watched.replay.speed = math.inf if move == "max" else 1.0
+            watched.watch(3.0)
+        assert watched.session.state == fold(RunState(), records[: watched.replay._place])
+        assert watched.replay.playing.at_end == (watched.replay._place == len(records))
 
 
 def test_a_journal_of_many_rounds_keeps_few_states_and_is_right_wherever_it_goes_back_to() -> None:
