@@ -6,6 +6,7 @@ Nothing heavy is imported here: the console paints before torch is loaded.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -117,6 +118,15 @@ def _attach_parser() -> _Parser:
     parser = _Parser(f"{PROGRAM} attach", description="Console on a run that goes on in another process.")
     parser.add_argument("run", nargs="?", metavar="RUN", help="id or path of a run (the newest by default)")
     parser.add_argument("--readonly", action="store_true", help="watch, and never steer")
+    parser.add_argument("--ascii", action="store_true", help="draw with plain characters only")
+    parser.add_argument("--runs-dir", default=None, metavar="DIR", help="folder of run folders")
+    return parser
+
+
+def _replay_parser() -> _Parser:
+    parser = _Parser(f"{PROGRAM} replay", description="Console on a run's journal, with no model and nothing to train.")
+    parser.add_argument("run", nargs="?", metavar="RUN", help="id or path of a run (the newest by default), or demo")
+    parser.add_argument("--speed", type=_speed, default=1.0, metavar="N", help="how many times as fast, or max (1)")
     parser.add_argument("--ascii", action="store_true", help="draw with plain characters only")
     parser.add_argument("--runs-dir", default=None, metavar="DIR", help="folder of run folders")
     return parser
@@ -263,6 +273,16 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _speed(text: str) -> float:
+    try:
+        speed = math.inf if text == "max" else float(text)
+    except ValueError:
+        speed = math.nan
+    if not speed > 0 or (math.isinf(speed) and text != "max"):
+        raise UserError(f"{text!r} is not allowed; allowed is a number above 0, or max for as fast as it goes")
+    return speed
+
+
 def _numbers(text: str) -> tuple[int, ...]:
     if text == "none":
         return ()
@@ -334,6 +354,17 @@ def _attach(arguments: argparse.Namespace) -> int:
 
     folder = find(_runs_dir(arguments), arguments.run)
     return attach_console(folder, load(folder / "config.toml"), arguments.ascii, arguments.readonly)
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from fedlora_tui.engine.folder import find
+    from fedlora_tui.replay_command import DEMO, demo_folder, replay_console, run_of
+
+    if arguments.run == DEMO:
+        folder = demo_folder()
+    else:
+        folder = find(_runs_dir(arguments), run_of(arguments.run))
+    return replay_console(folder, arguments.speed, arguments.ascii)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -451,6 +482,7 @@ COMMANDS: dict[str, Command] = {
     "runs": (_runs_parser, _runs, "the list of runs: state, round, losses; --json: an object a line"),
     "fork": (_fork_parser, _fork, "begin a run with a finished round of another one, with changes"),
     "attach": (_attach_parser, _attach, "console on a run that goes on in another process"),
+    "replay": (_replay_parser, _replay, "console on a run's journal, at any speed; demo: one that is here already"),
     "export": (_export_parser, _export, "write a finished round's adapter, or a merged model"),
     "bench": (_bench_parser, _bench, "measure a claim on this machine: quality, robust, speed, rounds, console"),
     "doctor": (_doctor_parser, _doctor, "what this machine has and what is missing; --data: your text in counts"),

@@ -65,7 +65,7 @@ def _need_terminal() -> None:
 
 def _show(link: Link, options: ConsoleOptions, terminate: Callable[[], None]) -> int:
     """Put the console on runs of another process; give the exit status and say how they were left."""
-    terminated = _end_on_termination()
+    terminated = end_on_termination()
     with tempfile.TemporaryDirectory(prefix="fedlora-tui-") as folder:
         log = Path(folder) / CONSOLE_LOG
         result = run_console(link.runs, options, log, link, link.place)
@@ -128,7 +128,7 @@ def with_readers(given: Sequence[Entry]) -> Sequence[Entry]:
     return [replace(first, config=replace(first.config, data=data))]
 
 
-def _end_on_termination() -> list[int]:
+def end_on_termination() -> list[int]:
     """Let a termination signal leave the console as an interrupt does, the terminal restored, and be noted."""
     noted: list[int] = []
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from fedlora_tui.console import replaying
+from fedlora_tui.console.replaying import OTHERWISE, REFUSED, Playing
 from fedlora_tui.protocol.commands import (
     AddOrganization,
     Command,
@@ -34,7 +36,8 @@ class Situation:
 
     `direction` is which of an action's keys was pressed, where it has one for each way. `runs` counts the runs of a
     race, `comparing` is True while they are shown side by side. `watching` says who steers where that is not this
-    console, `wheel` how the wheel stands: `alone`, `ours`, `asked`, `theirs` or `readonly`.
+    console, `wheel` how the wheel stands: `alone`, `ours`, `asked`, `theirs` or `readonly`. `replay` is how a replay
+    stands, None where the run itself is shown.
     """
 
     state: RunState
@@ -45,6 +48,7 @@ class Situation:
     comparing: bool = False
     watching: str = ""
     wheel: str = "alone"
+    replay: Playing | None = None
 
 
 def _always(situation: Situation) -> str | None:
@@ -72,10 +76,28 @@ class Action:
     refusal: Callable[[Situation], str | None] = _always
     command: Callable[[Situation], Command] | None = None
 
-    def footer(self, state: RunState) -> str:
+    def footer(self, state: RunState, replay: Playing | None = None) -> str:
         """Give its key and word for the footer."""
         label = "resume" if self.id == "pause" and state.phase == "paused" else self.label
-        return f"{self.footer_key or self.shown} {label}"
+        if replay is not None:
+            label = replaying.label(self.id, replay) or self.label
+        return f"{self.key_in_footer} {label}"
+
+    @property
+    def key_in_footer(self) -> str:
+        """Its key, or the first of them, as the footer names it."""
+        return self.footer_key or self.shown
+
+    @property
+    def serves_replay(self) -> bool:
+        """True where it may act in a replay."""
+        return self.id in OTHERWISE or (self.command is None and self.id not in REFUSED)
+
+    def reason(self, situation: Situation) -> str | None:
+        """Say why it cannot act now, None when it can: in a replay as in one, else as its `refusal` says."""
+        if situation.replay is not None and (self.command is not None or self.id in REFUSED):
+            return replaying.reason(self.id, situation.direction, situation.replay)
+        return self.refusal(situation)
 
 
 def _keys(*names: str) -> dict[str, str]:
@@ -411,6 +433,7 @@ REGISTRY: tuple[Action, ...] = (
             "pagedown": "page_down",
         },
         shown="↑↓ j k g G",
+        footer_key="j k",
         label="move",
         does="move; wheel and click",
         group="here",
@@ -518,8 +541,9 @@ PLACES: Mapping[str, tuple[str, ...]] = {
         *("fork", "faults", "undo", "filter", "sort", "x_axis", "runs", "command", "help", "leave"),
     ),
     "comparing": ("show_run", "pause", "export", "mark", "x_axis", "sort", "copy", "help", "back"),
+    "replay": ("pause", "rank", "more_rounds", "move", "drift", "help", "leave"),
 }
-"""The order of the footer by width, and where runs are compared at any width.
+"""The order of the footer by width, and where runs are compared, or one is replayed, at any width.
 
 An id without an action keeps its place blank: nothing moves when it comes.
 """
@@ -544,42 +568,15 @@ STAYING = ("help", "leave", "back")
 """The footer's keys that never fall away."""
 
 
-@dataclass(frozen=True)
-class FooterPlace:
-    """One place of the footer: its width, its text (empty where no action holds it), whether the action can act."""
-
-    action: Action | None
-    text: str
-    width: int
-    able: bool = True
-
-
-def footer_places(situation: Situation, columns: str, width: int) -> list[FooterPlace]:
-    """Give the footer from left to right, as many places as fit; places fall away from the right."""
-    places = [_place(name, situation) for name in PLACES[columns]]
-    staying = [place for place in places if place.action is not None and place.action.id in STAYING]
-    others = [place for place in places if place not in staying]
-    while others and _footer_width([*others, *staying]) > width:
-        others.pop()
-    return [*others, *staying]
-
-
-def _place(name: str, situation: Situation) -> FooterPlace:
-    action = ACTIONS.get(name)
-    if action is None:
-        return FooterPlace(None, "", RESERVED[name])
-    width = len(action.footer(RunState()))
-    return FooterPlace(action, action.footer(situation.state), width, action.refusal(situation) is None)
-
-
-def _footer_width(places: list[FooterPlace]) -> int:
-    return 1 + sum(place.width for place in places) + 2 * (len(places) - 1)
-
-
 def markdown_table() -> str:
     """Write the registry as a Markdown table for the documents."""
     rows = ["| keys | does | when | said when not |", "| --- | --- | --- | --- |"]
-    rows += [f"| `{a.shown}` | {a.does} | {a.when} | {a.unless or '–'} |" for a in REGISTRY]
+    for action in REGISTRY:
+        does, when = action.does, action.when
+        if action.id in OTHERWISE:
+            does = f"{does}; replay: {OTHERWISE[action.id].does}"
+            when += ", replay" if action.command is not None else ""
+        rows.append(f"| `{action.shown}` | {does} | {when} | {action.unless or '–'} |")
     return "\n".join(rows) + "\n"
 
 

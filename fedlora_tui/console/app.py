@@ -18,6 +18,9 @@ from fedlora_tui.console.drawing.roles import DARK_BACKGROUND, LIGHT_BACKGROUND
 from fedlora_tui.console.look import Look, look_for
 from fedlora_tui.console.options import ConsoleOptions
 from fedlora_tui.console.pace import Pace
+from fedlora_tui.console.player import Replay
+from fedlora_tui.console.replay_session import ReplaySession
+from fedlora_tui.console.replaying import Playing
 from fedlora_tui.console.runs import Runs
 from fedlora_tui.console.screens.compare import Compare
 from fedlora_tui.console.screens.dialog import Dialog
@@ -69,7 +72,10 @@ class ConsoleApp(App[str], inherit_bindings=False):
         clock: Callable[[], float] = time.time,
         look: Look | None = None,
     ) -> None:
-        """`wheel` tells who steers, where the runs are of another process and go on without this console."""
+        """`wheel` tells who steers, where the runs are of another process and go on without this console.
+
+        Where what is shown is a `Replay`, its time is the clock.
+        """
         self._options = options or ConsoleOptions()
         self.look = look or look_for(self._options)
         super().__init__(ansi_color=self.look.colours <= FEW_COLOURS)
@@ -77,8 +83,10 @@ class ConsoleApp(App[str], inherit_bindings=False):
         self.runs = Runs(handles, self.look.glyphs, clock)
         self._wheel = wheel
         self._steering: Steering | None = None
-        self._clock = clock
-        self._pace = Pace(self._options.seconds_between_paints())
+        self._replay = next((handle for handle in handles if isinstance(handle, Replay)), None)
+        self._playing: Playing | None = None
+        self._pace = Pace(self._options.seconds_between_paints(), at_once=self._replay is None)
+        self._clock = clock if self._replay is None else self._replay.time
         self._overview = Overview(self.look)
         self._comparison: Compare | None = None
         self._compared_from = 0
@@ -107,7 +115,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
 
     def _tick(self) -> None:
         """Take in what the runs said, and paint what is due."""
-        answered = self.runs.poll() | self._look_at_the_wheel()
+        answered = self.runs.poll() | self._look_at_the_wheel() | self._look_at_the_replay()
         if self.runs.ended and isinstance(self.screen, LeaveDialog):
             # It speaks of a run that goes on, and offers what no longer can be done.
             self.screen.dismiss(None)
@@ -135,6 +143,12 @@ class ConsoleApp(App[str], inherit_bindings=False):
                 lives=wheel.lives,
             )
         return self._steering != before
+
+    def _look_at_the_replay(self) -> bool:
+        """Take in whether it plays and how fast; True where that has changed."""
+        before = self._playing
+        self._playing = None if self._replay is None else self._replay.playing
+        return self._playing != before
 
     def _await_answer(self) -> None:
         """Look often for the answer to a command, so that it is on the screen at once."""
@@ -176,16 +190,19 @@ class ConsoleApp(App[str], inherit_bindings=False):
             place=self.runs.place,
             comparing=comparison is not None,
             wheel=self._steering,
+            replay=None if self._replay is None else self._replay.playing,
         )
 
     def action_act(self, name: str, argument: str = "") -> None:
         """Let an action of the registry act, or say why it cannot."""
-        action = ACTIONS[name]
-        reason = action.refusal(replace(self.view().situation, direction=argument))
+        action, session = ACTIONS[name], self.session
+        reason = action.reason(replace(self.view().situation, direction=argument))
         if reason is not None and argument != "interrupt":
-            self.session.refuse(reason)
+            session.refuse(reason)
+        elif action.command is not None and isinstance(session, ReplaySession):
+            session.play(name, argument)
         elif action.command is not None:
-            self.session.send(action, argument)
+            session.send(action, argument)
             self._await_answer()
         else:
             {
@@ -292,7 +309,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
         now = time.monotonic()
         twice = argument == "interrupt" and now - self._interrupted_at < TWICE_SECONDS
         self._interrupted_at = now if argument == "interrupt" and not twice else -1e9
-        if self.runs.ended:
+        if self.runs.ended or self._replay is not None:
             self.exit("over")
         elif self._steering is not None and not self._steering.ours:
             self.exit("detached")
@@ -372,7 +389,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
     def _ring(self) -> None:
         """Ring once when all runs are over, one has failed or they have paused by themselves."""
         calls = self.runs.calls
-        if calls - self._rung_for and self._options.bell:
+        if calls - self._rung_for and self._options.bell and self._replay is None:
             self.bell()
         self._rung_for = calls
 

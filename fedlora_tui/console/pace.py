@@ -18,7 +18,8 @@ AT_REST = ("paused", "done", "failed", "stopped")
 class Pace:
     """Remembers what was painted when, and tells what is due; times are of a clock that never goes back.
 
-    It is asked with the states of all runs that are shown, always in the same order.
+    It is asked with the states of all runs that are shown, always in the same order. Where `at_once` is False, as in a
+    replay, in which twenty rounds may end in a second, what matters is painted whole, but no sooner than steps are.
     """
 
     seconds: float
@@ -26,6 +27,7 @@ class Pace:
     _fast_at: float = -1e9
     _slow_at: float = -1e9
     _rest_since: float = 0.0
+    at_once: bool = True
 
     def due(self, states: tuple[RunState, ...], now: float) -> str | None:
         """Tell what to paint: `all`, `fast` (steps and states only) or nothing.
@@ -33,7 +35,8 @@ class Pace:
         A clock that ticks is a reason to paint only while something runs; at rest, measurements alone are none.
         """
         pairs = self._pairs(states)
-        if any(is_urgent(before, after) for before, after in pairs):
+        may_paint = self.at_once or now - self._fast_at >= self.seconds - 0.01
+        if may_paint and any(is_urgent(before, after) for before, after in pairs):
             return self._take(states, now, slow=True)
         if all(state.phase in AT_REST for state in states) and now - self._rest_since > SETTLE_SECONDS:
             grew = any(_log_grew(before, after) for before, after in pairs)

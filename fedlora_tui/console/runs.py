@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from fedlora_tui.console.drawing.glyphs import Glyphs
+from fedlora_tui.console.player import Replay
+from fedlora_tui.console.replay_session import ReplaySession
 from fedlora_tui.console.session import Session
 from fedlora_tui.console.view import OneRun
 from fedlora_tui.protocol.commands import Finish, Stop
@@ -17,7 +19,10 @@ class Runs:
     """One session a run: of a run alone, or of those of a race, of which the one in front takes the commands."""
 
     def __init__(self, handles: Sequence[RunHandle], glyphs: Glyphs, clock: Callable[[], float]) -> None:
-        self.sessions = tuple(Session(handle, glyphs, clock) for handle in handles)
+        self.sessions = tuple(
+            ReplaySession(handle, glyphs) if isinstance(handle, Replay) else Session(handle, glyphs, clock)
+            for handle in handles
+        )
         self.place = 0
         self.leaving = ""
 

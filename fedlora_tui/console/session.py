@@ -11,8 +11,9 @@ from fedlora_tui.console.drawing.glyphs import Glyphs
 from fedlora_tui.console.view import Said
 from fedlora_tui.console.wording import answer
 from fedlora_tui.protocol.commands import Command, Finish, Stop
+from fedlora_tui.protocol.events import Record
 from fedlora_tui.protocol.handle import RunHandle
-from fedlora_tui.protocol.state import RunState, fold
+from fedlora_tui.protocol.state import RunState, apply
 
 VERY_MANY = 256
 """With more organizations, those that something is wrong with stand first."""
@@ -61,14 +62,18 @@ class Session:
         if not records:
             return changed
         for record in records:
-            before, self.state = self.state, fold(self.state, (record,))
-            said = answer(before, self.state, self._glyphs)
-            if said is not None:
-                self.said, changed = said, True
-            if self.state.answer is not before.answer:
-                self._asked_at = None
+            changed |= self._take(record)
         self._arrange()
         return changed
+
+    def _take(self, record: Record) -> bool:
+        """Fold one record; True when it changed the answer row."""
+        before, self.state = self.state, apply(self.state, record)
+        if self.state.answer is not before.answer:
+            self._asked_at = None
+        said = answer(before, self.state, self._glyphs)
+        self.said = said or self.said
+        return said is not None
 
     def _note_silence(self) -> bool:
         """Say once that the run ended without a word about it."""

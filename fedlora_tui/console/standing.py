@@ -54,5 +54,7 @@ def title(view: View) -> str:
         return f"{sign} fedlora"
     best = lowest(view.runs) if view.racing else None
     loss = numbers.loss(state.eval_loss if best is None else best.state.eval_loss, glyphs)
+    if view.replay is not None:
+        sign = f"{glyphs.run_state('replay')} replay"
     words = [sign, numbers.of(state.round, state.rounds, glyphs), loss, best.label if best else "", "fedlora"]
     return " ".join(word for word in words if word)

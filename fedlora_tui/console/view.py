@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fedlora_tui.console.actions import Situation
 from fedlora_tui.console.layout import Layout
 from fedlora_tui.console.look import Look
+from fedlora_tui.console.replaying import Playing
 from fedlora_tui.protocol.state import RunState
 
 STALE_SECONDS = 10.0
@@ -71,7 +72,7 @@ class View:
 
     `leaving` is empty, `finish` or `stop`. `runs` are all runs of a race, `place` is that of the run in front, whose
     state is `state`; `comparing` is True while all of them are shown side by side. `wheel` is who steers, where several
-    consoles can.
+    consoles can. `replay` is how a replay stands; `now` is then the time in the recording.
     """
 
     state: RunState
@@ -91,6 +92,7 @@ class View:
     place: int = 0
     comparing: bool = False
     wheel: Steering | None = None
+    replay: Playing | None = None
 
     @property
     def situation(self) -> Situation:
@@ -104,6 +106,7 @@ class View:
             comparing=self.comparing,
             watching="" if self.wheel is None else self.wheel.watching,
             wheel="alone" if self.wheel is None else self.wheel.standing,
+            replay=self.replay,
         )
 
     @property

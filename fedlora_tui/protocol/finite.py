@@ -13,7 +13,7 @@ def finite(event: AnEvent) -> AnEvent:
     """Give the event with None for its own numbers that are not finite, as a reader of the journal will find it."""
     broken = {
         f.name: None
-        for f in fields(event)
+        for f in fields(event)  # type: ignore[arg-type]
         if isinstance(value := getattr(event, f.name), float) and not math.isfinite(value)
     }
     return replace(event, **broken) if broken else event  # type: ignore[type-var]

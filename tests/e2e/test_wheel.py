@@ -39,7 +39,8 @@ def test_brings_every_module_style_sheet_and_asset(wheel: Path) -> None:
     embedded, styles = package_files("assets/embedded/*"), package_files("**/*.tcss")
     assert {Path(name).name for name in embedded} >= {"config.json", "model.safetensors", "tokenizer.json"}
     assert styles
-    assert names >= embedded | styles | package_files("**/*.py")
+    assert (demo := package_files("assets/demo/*.jsonl"))
+    assert names >= demo | embedded | styles | package_files("**/*.py")
     assert not [name for name in names if "__pycache__" in name]
 
 

@@ -7,7 +7,11 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from tests.flows.opened import console_on
+from fedlora_tui.console.app import ConsoleApp
+from fedlora_tui.console.look import look_for
+from fedlora_tui.console.options import ConsoleOptions
+from fedlora_tui.console.player import Replay
+from tests.flows.opened import UTF8, console_on
 from tests.flows.scripted_run import BEGAN_AT, SHOWN_AT, HandClock, ScriptedRace, ScriptedRun
 
 SIZES = {"compact": (80, 24), "normal": (120, 40), "wide": (200, 60)}
@@ -95,6 +99,30 @@ def test_race(snap_compare: Any, scene: str, size: str) -> None:
             await pilot.pause(0.02)
         await pilot.press(*keys)
         await pilot.pause(0.2)
+        app.paint()
+        await pilot.pause(0.1)
+
+    assert snap_compare(app, terminal_size=SIZES[size], run_before=play)
+
+
+@pytest.mark.parametrize("size", ["compact", "normal"])
+@pytest.mark.parametrize("keys", [("space",), ("plus", "plus", "question_mark")], ids=("stopped", "help"))
+def test_replay(snap_compare: Any, keys: tuple[str, ...], size: str) -> None:
+    run = ScriptedRun(HandClock())
+    run.start()
+    clock = HandClock(0.0)
+    replay = Replay(list(run.drain()), 4.0, clock)
+    options = ConsoleOptions()
+    app = ConsoleApp([replay], options, look=look_for(options, UTF8, "utf-8"))
+
+    async def play(pilot: Pilot[str]) -> None:
+        while not replay.playing.plays:
+            await pilot.pause(0.02)
+        app.session._go(replay.marks[-2])  # type: ignore[attr-defined]
+        clock.now += 1.0
+        while app.session.state.round_finished:
+            await pilot.pause(0.02)
+        await pilot.press(*keys)
         app.paint()
         await pilot.pause(0.1)
 

@@ -14,9 +14,9 @@ from fedlora_tui.console.actions import (
     RESERVED,
     Situation,
     by_group,
-    footer_places,
     markdown_table,
 )
+from fedlora_tui.console.footer import footer_places
 from fedlora_tui.console.screens.dialog import BOX_WIDTH
 from fedlora_tui.console.screens.help import KEY_WIDTH, LEFT_GROUPS, RIGHT_COLUMN, RIGHT_GROUPS, RIGHT_KEY_WIDTH
 from fedlora_tui.protocol.commands import Rank
@@ -98,7 +98,7 @@ def test_the_two_columns_of_help_neither_touch_nor_leave_the_box() -> None:
 def test_the_documents_table_has_a_row_for_every_action() -> None:
     rows = markdown_table().splitlines()
     assert len(rows) == 2 + len(REGISTRY)
-    assert "| `space p` | pause, resume | running, paused |" in rows[2]
+    assert "| `space p` | pause, resume; replay: play, stop | running, paused, replay |" in rows[2]
 
 
 @pytest.mark.parametrize("action", REGISTRY, ids=lambda action: action.id)

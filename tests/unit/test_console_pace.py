@@ -74,3 +74,11 @@ def test_a_race_is_at_rest_when_all_its_runs_are() -> None:
     assert pace.due((done, done), later + 0.1) == "all"
     pace.due((done, done), later + 1.2)
     assert [pace.due((done, done), later + 0.1 + SETTLE_SECONDS + k) for k in range(1, 9)] == [None] * 8
+
+
+def test_in_a_replay_what_matters_is_painted_whole_at_the_pace_of_steps() -> None:
+    pace = Pace(0.25, at_once=False)
+    pace.painted((RUNNING,), 100.0)
+    rounds = [replace(RUNNING, history=(RoundSummary(1, 2.0, 2.1),) * number) for number in range(1, 7)]
+    due = [pace.due((state,), 100.0 + 0.1 * number) for number, state in enumerate(rounds, 1)]
+    assert due == [None, None, "all", None, None, "all"]

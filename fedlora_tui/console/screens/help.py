@@ -9,6 +9,7 @@ from textual import events
 
 from fedlora_tui.console.actions import Action, by_group
 from fedlora_tui.console.drawing.glyphs import Glyphs
+from fedlora_tui.console.replaying import OTHERWISE
 from fedlora_tui.console.row import Part as Words
 from fedlora_tui.console.screens.dialog import BOX_WIDTH, Dialog, scrolled
 from fedlora_tui.console.view import View
@@ -46,7 +47,7 @@ class HelpDialog(Dialog[None]):
         glyphs = view.look.glyphs
         return [
             [],
-            *_key_lines(),
+            *_key_lines(view.replay is not None),
             [],
             _line("what the marks mean", glyphs),
             *(_marks(row, glyphs) for row in MARKS),
@@ -82,9 +83,9 @@ class HelpDialog(Dialog[None]):
         self.repaint()
 
 
-def _key_lines() -> list[list[Words]]:
-    left = _column(LEFT_GROUPS, KEY_WIDTH)
-    right = _column(RIGHT_GROUPS, RIGHT_KEY_WIDTH)
+def _key_lines(replay: bool) -> list[list[Words]]:
+    left = _column(LEFT_GROUPS, KEY_WIDTH, replay)
+    right = _column(RIGHT_GROUPS, RIGHT_KEY_WIDTH, replay)
     lines = []
     for place in range(max(len(left), len(right))):
         words: list[Words] = list(left[place]) if place < len(left) else []
@@ -95,17 +96,21 @@ def _key_lines() -> list[list[Words]]:
     return lines
 
 
-def _column(groups: tuple[str, ...], key_width: int) -> list[list[Words]]:
+def _column(groups: tuple[str, ...], key_width: int, replay: bool) -> list[list[Words]]:
     lines: list[list[Words]] = []
     for name in groups:
+        actions = [action for action in by_group()[name] if not replay or action.serves_replay]
+        if not actions:
+            continue
         lines += [[]] if lines else []
         lines.append([(name, "quiet")])
-        lines += [_key(action, key_width) for action in by_group()[name]]
+        lines += [_key(action, key_width, replay) for action in actions]
     return lines
 
 
-def _key(action: Action, width: int) -> list[Words]:
-    return [(f"{action.shown:<{width}}", "yours_bold"), action.does]
+def _key(action: Action, width: int, replay: bool) -> list[Words]:
+    does = OTHERWISE[action.id].does if replay and action.id in OTHERWISE else action.does
+    return [(f"{action.shown:<{width}}", "yours_bold"), does]
 
 
 def _line(title: str, glyphs: Glyphs) -> list[Words]:

@@ -39,12 +39,15 @@ def _content(view: View) -> list[list[Words]]:
         lost = "No round was finished, so there is no checkpoint."
     run = state.started.run if state.started else view.run
     rounds = finished_rounds(state)
-    export: list[Words] = [("e", "yours_bold"), f"  export round {rounds[-1].round}"] if rounds else []
+    better: list[Words] = [("e", "yours_bold"), f"  export round {rounds[-1].round}"] if rounds else []
+    leave = f"  leave; later: fedlora-tui export {run}" if rounds else "  leave"
+    if view.replay is not None:
+        better, leave = [("[", "yours_bold"), "  a round back"], "  leave"
     return [
         [(state.reason or "no reason was given", "broken_bold")],
         [lost],
         [],
-        export,
-        [("q", "yours_bold"), f"  leave; later: fedlora-tui export {run}" if rounds else "  leave"],
+        better,
+        [("q", "yours_bold"), leave],
         [("the traceback is in engine.log", "quiet")],
     ]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from fedlora_tui.console.actions import FooterPlace, footer_places
 from fedlora_tui.console.drawing import numbers
+from fedlora_tui.console.footer import FooterPlace, footer_places
 from fedlora_tui.console.row import Row
 from fedlora_tui.console.view import View
 from fedlora_tui.console.widgets.part import Part
@@ -26,7 +26,8 @@ def _next_round(view: View) -> Text:
         row.at(1, ("next round", "quiet"))
         for change in view.state.waiting:
             row.at(row.end + 3, (waiting_words(change, view.look.glyphs), "yours"), until=view.layout.width - 16)
-        row.to(view.layout.width - 1, ("u", "yours_bold"), " takes back")
+        if view.replay is None:
+            row.to(view.layout.width - 1, ("u", "yours_bold"), " takes back")
     return row.text()
 
 
@@ -45,7 +46,7 @@ def _answer(view: View) -> Text:
 def _footer(view: View) -> Text:
     row = Row(view.layout.width, view.look.glyphs)
     column = 1
-    order = "comparing" if view.comparing else view.layout.columns
+    order = "replay" if view.replay is not None else "comparing" if view.comparing else view.layout.columns
     for place in footer_places(view.situation, order, view.layout.width):
         _put_place(row, column, place, bare=not view.look.roles["held"])
         column += place.width + 2
@@ -56,9 +57,9 @@ def _put_place(row: Row, column: int, place: FooterPlace, bare: bool) -> None:
     """Put one key and its word: dimmed when it cannot act, in brackets where there are no colours to dim."""
     if place.action is None:
         return
-    key, _, word = place.text.partition(" ")
+    key = place.action.key_in_footer
     if place.able:
-        row.at(column, (key, "yours_bold"), f" {word}")
+        row.at(column, (key, "yours_bold"), place.text.removeprefix(key))
     elif bare:
         row.at(column - 1, f"({place.text.rstrip()})")
     else:

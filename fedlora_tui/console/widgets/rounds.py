@@ -128,7 +128,7 @@ def _best_and_saved(view: View) -> list[Text]:
     best = saved = glyphs.dash
     if state.best is not None:
         best = f"round {state.best.round}, hold-out {numbers.loss(state.best.eval_loss, glyphs)}"
-        best += "   (e exports best or latest)"
+        best += "   (e exports best or latest)" if view.replay is None else ""
     if state.checkpoint is not None:
         saved = ", ".join(_checkpoint_words(state, view))
     rows = (("best", best), ("saved", saved))

@@ -5,8 +5,11 @@ from __future__ import annotations
 from rich.text import Text
 
 from fedlora_tui.console.drawing import numbers
+from fedlora_tui.console.drawing.glyphs import Glyphs
 from fedlora_tui.console.drawing.text import cut_middle
 from fedlora_tui.console.pace import AT_REST
+from fedlora_tui.console.replay_session import speed_words
+from fedlora_tui.console.replaying import Playing
 from fedlora_tui.console.row import Part as Words
 from fedlora_tui.console.row import Row, width_of
 from fedlora_tui.console.view import View
@@ -27,6 +30,7 @@ STATE_STYLES = {
     "stale": "care_bold",
 }
 STATE_COLUMN, ROUND_COLUMN, TAIL_COLUMN = 1, 13, 39
+REPLAY_ROUND_COLUMN = 19
 TAIL_WIDTH = 14
 
 
@@ -44,9 +48,13 @@ def draw_run_line(view: View) -> Text:
     phase = view.state.phase if view.silent_for is None else "stale"
     sign = view.look.glyphs.run_state(phase)
     since = "" if view.silent_for is None else f" {numbers.duration(view.silent_for, view.look.glyphs)}"
-    row.at(STATE_COLUMN, (f"{sign} {phase}{since}", STATE_STYLES.get(phase, "ink")))
-    left = [words for words in _left(view) if words[0]]
     column = ROUND_COLUMN
+    if view.replay is None:
+        row.at(STATE_COLUMN, (f"{sign} {phase}{since}", STATE_STYLES.get(phase, "ink")))
+    else:
+        row.at(STATE_COLUMN, (_replay_words(view.replay, view.look.glyphs), "yours"))
+        column = REPLAY_ROUND_COLUMN
+    left = [words for words in _left(view) if words[0]]
     for words, least in left:
         row.at(column, words)
         column = max(row.end, column + least) + 3
@@ -69,6 +77,8 @@ def _left(view: View) -> list[tuple[Words, int]]:
     steps: tuple[Words, int] = (f"step {numbers.of(state.step, state.steps, glyphs)}", len(f"step {most}/{most}"))
     cares = _silence(view) or _of_the_wheel(view)
     tail: list[Words] = [(cares, "care_bold")] if cares else [*_tail(view)]
+    if view.replay is not None and state.phase not in ("running", "paused"):
+        tail = [state.phase, *tail]
     if view.silent_for is not None:
         return [rounds, (tail[0], 0)]
     return [rounds, steps if state.steps else ("", 0), *((words, 0) for words in tail)]
@@ -91,7 +101,8 @@ def _tail(view: View) -> list[str]:
         case "pausing":
             return ["within one step"]
         case "paused":
-            return [state.reason or f"since {numbers.clock(state.phase_since, glyphs)}"]
+            since = state.reason or f"since {numbers.clock(state.phase_since, glyphs)}"
+            return [since if view.replay is None else f"paused {since}"]
         case "finishing":
             return ["after this round" if state.step < state.steps else "last evaluation, checkpoint"]
         case "done" if state.best is not None:
@@ -108,6 +119,12 @@ def _silence(view: View) -> str:
     since, process = numbers.clock(view.state.t, view.look.glyphs), view.wheel.process
     there = "lives" if view.wheel.lives else "is gone"
     return f"no event since {since}; process {process} {there}"
+
+
+def _replay_words(playing: Playing, glyphs: Glyphs) -> str:
+    """Say that it is a replay, and how fast it goes, or that it stands still."""
+    standing = "at end" if playing.at_end else "stopped" if not playing.plays else ""
+    return f"{glyphs.run_state('replay')} replay {standing or speed_words(playing.speed, glyphs)}"
 
 
 def _of_the_wheel(view: View) -> str:
@@ -139,7 +156,8 @@ def _put_right(row: Row, view: View) -> None:
         return
     name, *shorter = _names(view)
     still = state.phase in AT_REST
-    clock: Words = (numbers.clock(view.now, glyphs), "quiet" if still else "")
+    time = numbers.clock(view.now, glyphs)
+    clock: Words = (time if view.replay is None else f"recorded {time}", "quiet" if still else "")
     gap = "  " if view.layout.columns == "compact" else "   "
     plain: list[list[Words]] = [[words, *behind] for words in (name, *shorter) for behind in ([clock], [])]
     if not view.racing:

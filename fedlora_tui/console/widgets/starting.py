@@ -50,7 +50,9 @@ def now_doing(state: RunState, glyphs: Glyphs) -> str:
 def _stage(view: View, stage: str) -> Text:
     glyphs = view.look.glyphs
     event = view.state.preparation.get(stage)
-    done = event is not None and event.state == "done"
+    # A journal begins when the run's folder is there: what went before it is behind the run, and untold.
+    untold = event is None and view.state.started is not None and stage != "first look"
+    done = untold or (event is not None and event.state == "done")
     working = event is not None and event.state == "working"
     sign = glyphs.answered if done else glyphs.organization_state("training" if working else "waiting")
     row = Row(view.layout.width, glyphs)
