@@ -13,10 +13,15 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
 from fedlora_tui.protocol.finite import finite_value
+from fedlora_tui.protocol.typed import misfit
 
 VERSION = 1
 UNRECORDED = 0
 """The `seq` of what is said before the run's folder exists: shown live, in no journal."""
+
+
+LAST_TIME = 253_402_300_800.0
+"""Seconds from the epoch to the year 10000: no clock shows a later one."""
 
 
 @dataclass(frozen=True)
@@ -558,8 +563,10 @@ def from_mapping(data: Any) -> Record:
         raise (NewerVersion if newer else ValueError)(f"event version {version!r}, this program reads up to {VERSION}")
     try:
         seq, t, kind = int(data.pop("seq")), float(data.pop("t")), str(data.pop("type"))
-    except (KeyError, TypeError) as missing:
+    except (KeyError, TypeError, OverflowError) as missing:
         raise ValueError(f"an event line needs seq, t and type: {missing}") from None
+    if not 0 <= t < LAST_TIME or seq < 0:
+        raise ValueError("an event line's seq and t are no number and time of an event")
     del data["v"]
     known = KINDS.get(kind)
     return Record(seq, t, Unknown(kind, data) if known is None else _build(known, data))
@@ -573,18 +580,24 @@ _PARTS: Mapping[type[Event], tuple[str, type]] = {
 
 
 def _build(kind: type[Event], data: dict[str, Any]) -> Event:
-    names = {f.name for f in fields(kind)}
-    values = {name: _frozen(value) for name, value in data.items() if name in names}
+    values = {name: _frozen(value) for name, value in data.items()}
     try:
         if kind in _PARTS:
             name, part = _PARTS[kind]
-            known = {f.name for f in fields(part)}
-            values[name] = tuple(
-                part(**{name: value for name, value in one.items() if name in known}) for one in values.get(name, ())
-            )
-        return kind(**values)
+            values[name] = tuple(_checked(part, kind, one) for one in values.get(name, ()))
+        event: Event = _checked(kind, kind, values)
     except (TypeError, AttributeError) as error:
         raise ValueError(f"event {kind.type}: {error}") from None
+    return event
+
+
+def _checked(part: Any, kind: type[Event], found: Mapping[str, Any]) -> Any:
+    """Build an event, or a part of one, from those of its fields that are known."""
+    known = {f.name for f in fields(part)}
+    values = {name: value for name, value in found.items() if name in known}
+    if (wrong := misfit(part, values)) is not None:
+        raise ValueError(f"event {kind.type}: {wrong} cannot be {str(values[wrong])[:40]}")
+    return part(**values)
 
 
 def _frozen(value: Any) -> Any:
