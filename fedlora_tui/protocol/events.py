@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
 from fedlora_tui.protocol.finite import finite_value
-from fedlora_tui.protocol.typed import misfit
+from fedlora_tui.protocol.typed import frozen, misfit
 
 VERSION = 1
 UNRECORDED = 0
@@ -580,7 +580,7 @@ _PARTS: Mapping[type[Event], tuple[str, type]] = {
 
 
 def _build(kind: type[Event], data: dict[str, Any]) -> Event:
-    values = {name: _frozen(value) for name, value in data.items()}
+    values = {name: frozen(value) for name, value in data.items()}
     try:
         if kind in _PARTS:
             name, part = _PARTS[kind]
@@ -598,7 +598,3 @@ def _checked(part: Any, kind: type[Event], found: Mapping[str, Any]) -> Any:
     if (wrong := misfit(part, values)) is not None:
         raise ValueError(f"event {kind.type}: {wrong} cannot be {str(values[wrong])[:40]}")
     return part(**values)
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value

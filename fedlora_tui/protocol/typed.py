@@ -55,3 +55,8 @@ def _rule(words: str) -> tuple[tuple[type, ...], tuple[type, ...]]:
         of = inner.removesuffix("]").partition(", ")[2]
         return (dict, *optional), _rule(of)[0]
     return (*_PLAIN[outer], *optional) if outer in _PLAIN else (), ()
+
+
+def frozen(value: Any) -> Any:
+    """Give lists, and those inside them, as tuples."""
+    return tuple(frozen(item) for item in value) if isinstance(value, list) else value
