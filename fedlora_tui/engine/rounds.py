@@ -18,6 +18,7 @@ from fedlora_tui.engine.checkpoint import Checkpoint, is_full
 from fedlora_tui.engine.conduct import Conduct
 from fedlora_tui.engine.keeping import Keeping, Standing
 from fedlora_tui.engine.knobs import KEYS, Change, setting, turned
+from fedlora_tui.engine.one_thread import one_thread
 from fedlora_tui.engine.past import Fork, Losses, as_turned, parent_of, run_continued
 from fedlora_tui.engine.plan import plan_of, server_step_of
 from fedlora_tui.engine.prepare import Counts, Prepared
@@ -301,7 +302,8 @@ class RoundLoop:
         self.stream.emit(ev.RoundStarted(round, rounds, names, steps, plan.learning_rate))
         try:
             replies = self._train({name: self._own_plan(plan, name) for name in names}, sums)
-            lost, train_loss = self._aggregate(round, replies)
+            with one_thread():
+                lost, train_loss = self._aggregate(round, replies)
         except TooFewRepliesError as few:
             if not self.patient or not self.steering.alone:
                 raise RoundError(f"round {round}: {few}") from None
@@ -434,11 +436,8 @@ class RoundLoop:
         weighted = [Reply(name, self._whole(name, reply), reply.examples) for name, reply in replies.items()]
         start = Start(round, sent, partial(self._anew, round))
         defended = self._defended(weighted, start)
-        accepted = defended.replies
-        if defended.adapter is None:
-            aggregated = method.aggregate(accepted, start)
-        else:
-            aggregated = Aggregated(defended.adapter)
+        accepted, settled = defended.replies, defended.adapter
+        aggregated = method.aggregate(accepted, start) if settled is None else Aggregated(settled)
         parts = losses(accepted, aggregated)
         lost = ratio(parts.values())
         moved = updates(weighted, sent, self._began(weighted))
