@@ -49,14 +49,24 @@ class Rounds(Part):
         for name, end in ENDS.items():
             head.to(end, (name.replace("↑↓ ", "") if glyphs.ascii else name, "quiet"))
         below = _summary(view)
-        history = view.state.history[::-1][: view.layout.chart - 1 - len(below)]
-        lines = [_line(row, view) for row in history]
+        rows = [*_under_way(view), *view.state.history[::-1]]
+        lines = [_line(row, view) for row in rows[: view.layout.chart - 1 - len(below)]]
         blank = [Text("")] * (view.layout.chart - 1 - len(lines) - len(below))
         return [title, head.text(), *lines, *blank, *below]
 
 
+def _under_way(view: View) -> list[RoundSummary]:
+    """Give what is known of the round that goes on: its train loss so far, how long it lasts, who takes part."""
+    state = view.state
+    if state.round_finished or state.round_since is None or not state.round_curve:
+        return []
+    taking_part = sum(own.state not in ("absent", "joining", "quarantine") for own in state.organizations.values())
+    seconds = max(0.0, (state.t if state.over else view.now) - state.round_since)
+    return [RoundSummary(state.round, state.train_loss, None, seconds=seconds, orgs=taking_part, t=view.now)]
+
+
 def _line(summary: RoundSummary, view: View) -> Text:
-    glyphs = view.look.glyphs
+    glyphs, going = view.look.glyphs, summary.round > max((row.round for row in view.state.history), default=-1)
     before = next((row.eval_loss for row in view.state.history if row.round == summary.round - 1), None)
     change = None if before is None or summary.eval_loss is None else summary.eval_loss - before
     cells = {
@@ -66,7 +76,7 @@ def _line(summary: RoundSummary, view: View) -> Text:
         "change": (numbers.signed(change, glyphs), "care" if change is not None and change > 0 else "held"),
         "drift": (numbers.drift(summary.drift, glyphs), ""),
         "cos": (numbers.hundredths(summary.cosine, glyphs), ""),
-        "↑↓ MiB": (numbers.mebibytes(summary.bytes_up + summary.bytes_down, glyphs), ""),
+        "↑↓ MiB": (numbers.mebibytes(None if going else summary.bytes_up + summary.bytes_down, glyphs), ""),
         "sec": (numbers.seconds(summary.seconds, glyphs), ""),
         "orgs": (numbers.whole(summary.orgs, glyphs), ""),
     }
