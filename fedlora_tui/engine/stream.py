@@ -14,8 +14,10 @@ from fedlora_tui.protocol.events import (
     UNRECORDED,
     Event,
     Record,
+    RunContinued,
     RunFailed,
     RunFinished,
+    RunStarted,
     RunStopped,
     TrainStep,
     Warned,
@@ -38,6 +40,8 @@ class Stream:
         self._unwritten: list[Record] = []
         self._trouble = ""
         self._seq = 0
+        self._begun = False
+        self._early: list[Warned] = []
 
     def subscribe(self, reader: Reader) -> None:
         """Let a reader see every record from now on; it is called under the stream's lock and must not wait."""
@@ -108,9 +112,11 @@ class Stream:
                 self.emit(event)
 
     def warn(self, words: str) -> None:
-        """Emit a warning, unless the run has ended: nothing but exports comes after its end."""
+        """Emit a warning, from any thread: behind the run's first event, and never behind its end."""
         with self._lock:
-            if not self.state.over:
+            if not self._begun:
+                self._early.append(Warned(words))
+            elif not self.state.over:
                 self.emit(Warned(words))
 
     def silence(self) -> None:
@@ -133,6 +139,11 @@ class Stream:
                 self._try_to_write()
             self._seq = record.seq
             self._hand_out(record)
+            if isinstance(event, RunStarted | RunContinued):
+                self._begun = True
+                early, self._early = self._early, []
+                for warning in early:
+                    self.emit(warning)
             return record
 
     def _try_to_write(self) -> bool:

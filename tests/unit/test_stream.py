@@ -203,3 +203,18 @@ def test_an_inbox_of_things_that_must_be_kept_grows():
     for number in range(1, 101):
         inbox.put(Record(number, 0.0, ev.Warned(str(number))))
     assert len(inbox.drain()) == 100
+
+
+def test_a_warning_before_the_run_began_stands_behind_its_first_event_and_none_stands_behind_its_end(tmp_path):
+    stream = Stream()
+    stream.warn("no socket")
+    stream.open_journal(tmp_path)
+    stream.emit(ev.RunStarted("r", "m", 100, 10, 4, 8.0, "fedit", ("a",), "cpu", {}, rounds=9, learning_rate=1e-3))
+    stream.warn("later")
+    stream.end(ev.RunStopped(0, 0, "stopped"))
+    stream.warn("too late")
+    stream.close_journal()
+    records = list(journal.read(tmp_path))
+    assert [record.seq for record in records] == [1, 2, 3, 4]
+    assert [record.event.type for record in records] == ["run_started", "warning", "warning", "run_stopped"]
+    assert [record.event.message for record in records[1:3]] == ["no socket", "later"]
