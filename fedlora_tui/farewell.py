@@ -39,14 +39,14 @@ def race_table(runs: Sequence[tuple[str, RunState]], glyphs: Glyphs = UNICODE) -
 
 
 def _race_row(label: str, state: RunState, lowest: float | None, glyphs: Glyphs) -> tuple[str, ...]:
-    best, base, loss = state.best, state.base_loss, state.eval_loss
+    best, loss = state.best, state.eval_loss
     drifts = [row.drift for row in state.history if row.drift is not None]
     moved = [row.bytes_up + row.bytes_down for row in state.history if row.round > 0]
     return (
         glyphs.run_state("done") if loss is not None and loss == lowest else "",
         label,
         numbers.loss(loss, glyphs),
-        numbers.signed(None if base is None or loss is None else base - loss, glyphs),
+        numbers.signed(state.gain, glyphs),
         numbers.loss(best.eval_loss if best else None, glyphs),
         numbers.whole(best.round if best else None, glyphs),
         numbers.drift(statistics.fmean(drifts) if drifts else None, glyphs),

@@ -61,7 +61,8 @@ def entries(options: Sequence[str], load: Callable[[Iterable[Setting]], Config])
         raise UserError("--race: each key once, with all its values")
     combinations = list(product(*axes))
     if not 2 <= len(combinations) <= MOST_RUNS:
-        raise UserError(f"--race: {len(combinations)} settings; allowed are 2 to {MOST_RUNS}")
+        many = "one setting" if len(combinations) == 1 else f"{len(combinations)} settings"
+        raise UserError(f"--race: {many}; allowed are 2 to {MOST_RUNS}")
     found = [Entry(load(chosen), ", ".join(map(_words, chosen))) for chosen in combinations]
     stem = found[0].config.runs.name or letters()
     return [replace(entry, config=_named(entry.config, stem, entry.label)) for entry in found]

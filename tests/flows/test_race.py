@@ -374,7 +374,7 @@ def test_what_cannot_be_raced_is_refused_in_one_line(settings):
     assert "allowed are different values" in refused(settings, "lora.rank=2,,4")
     assert "--race lora.rank=0" in refused(settings, "lora.rank=4,0")
     assert "each key once" in refused(settings, "lora.rank=2,4", "lora.rank=8,16")
-    assert f"1 settings; allowed are 2 to {MOST_RUNS}" in refused(settings, "lora.rank=2")
+    assert f"one setting; allowed are 2 to {MOST_RUNS}" in refused(settings, "lora.rank=2")
     many = ",".join(map(str, range(1, MOST_RUNS + 2)))
     assert f"{MOST_RUNS + 1} settings" in refused(settings, f"lora.rank={many}")
 
