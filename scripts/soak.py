@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 
 def kills(asked: argparse.Namespace) -> int:
@@ -19,7 +20,13 @@ def kills(asked: argparse.Namespace) -> int:
     ).returncode
 
 
-PARTS: Mapping[str, Callable[[argparse.Namespace], int]] = {"kills": kills}
+def consoles(asked: argparse.Namespace) -> int:
+    """Disturb a run of many rounds while consoles come and go."""
+    words = ["--rounds", str(asked.rounds), "--seed", str(asked.seed)]
+    return subprocess.run([sys.executable, str(Path(__file__).with_name("soak_consoles.py")), *words]).returncode
+
+
+PARTS: Mapping[str, Callable[[argparse.Namespace], int]] = {"kills": kills, "consoles": consoles}
 
 
 def main() -> int:
@@ -27,6 +34,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"which of {', '.join(PARTS)} (all)")
     parser.add_argument("--kills", type=int, default=50, help="how often a run is killed (50)")
+    parser.add_argument("--rounds", type=int, default=500, help="rounds that are watched by consoles (500)")
     parser.add_argument("--seed", type=int, default=6, help="of the moments (6)")
     asked = parser.parse_args()
     if not set(asked.parts) <= PARTS.keys():

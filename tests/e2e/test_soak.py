@@ -1,0 +1,26 @@
+"""Twenty rounds of what `make soak ARGS=consoles` does five hundred of: faults, turned settings, consoles on the move.
+
+Memory is not judged here: twenty rounds are too few to tell growth from a start. Descriptors, threads, the journal and
+the answers are.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.terminal
+def test_a_disturbed_run_ends_with_a_whole_journal_and_leaves_nothing_open() -> None:
+    words = [str(ROOT / "scripts" / "soak_consoles.py"), "--rounds", "20"]
+    ended = subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "20 rounds" in ended.stdout
