@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
-TABLES = (TESTS.parent / "docs" / "reliability.md").read_text(encoding="utf-8")
+TABLES = (TESTS.parent / "docs" / "reliability.md").read_text(encoding="utf-8").partition("## Soak")[0]
 
 
 def test_every_fault_names_tests_that_are_there() -> None:
