@@ -37,7 +37,7 @@ RECEIVED = 16 * 1024
 MOST_BACKLOG = 100_000
 """Records that may wait for a face that does not read; beyond, it is let go, and may come again."""
 
-COLLAPSED_FROM = 10_000
+COLLAPSED_FROM, COLLAPSED_EVERY = 10_000, 1_000
 LOOK_SECONDS = 0.05
 
 logger = logging.getLogger(__name__)
@@ -262,13 +262,16 @@ class _Face:
     def put(self, place: int, record: Record) -> None:
         """Queue a record, without waiting."""
         with self._changed:
+            if self._closed:
+                return
             self._records.append((place, record))
             self._idle = False
-            if len(self._records) > COLLAPSED_FROM and len(self._records) % 1000 == 0:
+            if len(self._records) > COLLAPSED_FROM and len(self._records) % COLLAPSED_EVERY == 0:
                 self._records = _collapsed(self._records)
-                if len(self._records) > MOST_BACKLOG:
-                    self._closed = True
+            deaf = len(self._records) > MOST_BACKLOG
             self._changed.notify()
+        if deaf:
+            self.close()
 
     def say(self, message: wire.Wheel | wire.Welcome | wire.Over) -> None:
         """Queue what is no event."""
@@ -277,9 +280,10 @@ class _Face:
             self._changed.notify()
 
     def close(self) -> None:
-        """End the connection."""
+        """End the connection; what waited for it is let go of."""
         with self._changed:
             self._closed = True
+            self._records.clear()
             self._changed.notify()
         with contextlib.suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)

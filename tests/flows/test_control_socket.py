@@ -112,11 +112,11 @@ def test_nonsense_is_let_go_and_counted_and_the_run_goes_on(served: Served) -> N
         one.settimeout(PATIENCE)
         while one.recv(65536):
             pass
+    until(lambda: served.control._nonsense == 4, "all of it counted")
     warned = [r.event.message for r in read(served.folder) if r.event.type == "warning"]  # type: ignore[attr-defined]
     assert [words for words in warned if "no console" in words] == [
         "something that is no console spoke to control.sock, once: ignored"
     ]
-    assert served.control._nonsense == 4
     assert served.race.runs[0].state.phase == "running"
 
 
@@ -140,6 +140,21 @@ def test_a_face_that_does_not_read_holds_up_nobody(served: Served) -> None:
         link = attach(served.folder, steers=True)
         until(lambda: len(told(link)) > 0, "another face told")
         link.close()
+
+
+def test_a_face_that_never_reads_is_let_go_with_all_that_waited_for_it(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control_module, "MOST_BACKLOG", 50)
+    path = found_socket(served.folder)
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.connect(str(path))
+        deaf.sendall(b'{"greeting":{"who":"deaf","steers":false}}\n')
+        until(lambda: served.control.watched, "the face taken in")
+        until(lambda: not served.control.watched, "the face let go")
+    reached = served.race.runs[0].state.round
+    until(lambda: served.race.runs[0].state.round > reached, "another round")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user here")
