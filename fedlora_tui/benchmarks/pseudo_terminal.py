@@ -24,6 +24,7 @@ from fedlora_tui.errors import UserError
 
 WIDTH, HEIGHT = 120, 40
 CHUNK = 65536
+AGAIN_SECONDS = 1.0
 LAST_SECONDS = 10.0
 LOOK_SECONDS = 0.5
 """How often the processor time of the program's threads is read."""
@@ -109,10 +110,17 @@ class PseudoTerminal:
         return False
 
     def leave(self, key: str) -> None:
-        """Press a key that ends the program; read on until it did. Raises UserError where it fails or stays."""
-        self.press(key)
-        end = time.perf_counter() + LAST_SECONDS
+        """Press a key that ends the program, again and again; read on until it did.
+
+        The program may hear of the end of what it shows only after the first time. Raises UserError where it fails or
+        stays.
+        """
+        again = time.perf_counter()
+        end = again + LAST_SECONDS
         while time.perf_counter() < end:
+            if time.perf_counter() >= again and self._process.poll() is None:
+                self.press(key)
+                again = time.perf_counter() + AGAIN_SECONDS
             if select.select([self._controller], [], [], LOOK_SECONDS)[0] and not self._piece():
                 error = self._ended()
                 if self._process.returncode:

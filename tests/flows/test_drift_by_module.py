@@ -33,7 +33,8 @@ async def test_a_wide_terminal_shows_how_drift_and_cosines_went_and_what_was_tur
     async with opened(size=(200, 60)) as console:
         shown = console.text("rounds").splitlines()
         assert shown[1].split() == ["round", "train", "hold-out", "change", "drift", "cos", "↑↓", "MiB", "sec", "orgs"]
-        assert "  0.041  0.70  " in shown[2]
+        assert shown[2].split() == ["7", "2.860", "–", "–", "–", "–", "–", "5.5", "12"]
+        assert "  0.041  0.70  " in shown[3]
         lines = {line.split()[0]: line for line in shown[9:] if line.strip()}
         assert lines["drift"].endswith("  0.071 → 0.041 of the ideal update lost")
         assert lines["cos"].endswith("  0.57 → 0.70 organizations pull together")
