@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from fedlora_tui.config import Config, to_toml
@@ -57,14 +59,30 @@ def write_config(folder: Path, config: Config) -> None:
 def find(runs: Path, run: str | None) -> Path:
     """Give the folder of a run by id or path; the newest by start time when None. Raises UserError."""
     if run is not None:
-        for folder in (runs / run, Path(run).expanduser()):
-            if (folder / journal.NAME).is_file():
-                return folder
+        for folder in _places(runs, run):
+            if _has_journal(folder):
+                # A run is told by its folder's name, which `.` would not be.
+                return folder.resolve() if folder.name in ("", "..") else folder
         raise UserError(f"{run}: no such run in {runs}{_known(runs)}")
     started = sorted(all_runs(runs), key=started_at)
     if not started:
         raise UserError(f"{runs}: no run here yet; start one with fedlora-tui, or name the folder with --runs-dir")
     return started[-1]
+
+
+def _places(runs: Path, run: str) -> Iterator[Path]:
+    """Give where a run may be: its id in the runs folder, or a path, as far as its user's home can be found."""
+    yield runs / run
+    with suppress(RuntimeError):
+        yield Path(run).expanduser()
+
+
+def _has_journal(folder: Path) -> bool:
+    try:
+        return (folder / journal.NAME).is_file()
+    except (OSError, ValueError):
+        # No name of a file can be that long, or hold that.
+        return False
 
 
 def all_runs(runs: Path) -> list[Path]:
