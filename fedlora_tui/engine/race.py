@@ -132,11 +132,14 @@ class Race:
         ending = time.monotonic() + seconds
         return all(run.wait(max(0.0, ending - time.monotonic())) for run in self.runs)
 
-    def send(self, command: Command) -> None:
-        """Hand a command to every run, so that nothing of theirs happens between the first and the last."""
+    def send(self, command: Command, asked: Run | None = None) -> None:
+        """Hand a command to every run, so that nothing of theirs happens between the first and the last.
+
+        The run that was asked answers even where it is over: it refuses.
+        """
         with self._course.gate.changed:
             for run in self.runs:
-                if not run.over:
+                if run is asked or not run.over:
                     run.send(command)
 
     def send_from(self, run: Run, command: Command) -> None:
@@ -148,14 +151,14 @@ class Race:
         elif isinstance(command, Undo):
             self._undo(run)
         else:
-            self.send(command)
+            self.send(command, run)
 
     def _undo(self, asked: Run) -> None:
         """Take back what waits last in one run, and in the others where it is the same: some may have refused it."""
         with self._course.gate.changed:
             change = asked.last_waiting
             for run in self.runs:
-                if run.over:
+                if run.over and run is not asked:
                     continue
                 if run.last_waiting == change:
                     run.send(Undo())

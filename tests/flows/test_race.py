@@ -284,6 +284,17 @@ def test_a_run_that_has_told_its_end_takes_no_pause(settings):
     assert not watched.told("rounds 1", ev.RunPaused)
 
 
+@pytest.mark.parametrize("options", [[], ["federation.rounds=1,3"]], ids=["alone", "race"])
+@pytest.mark.parametrize("command", [Pause(), Rank(2), Undo(), Stop("asked for")], ids=lambda command: command.name)
+def test_what_is_asked_of_a_run_that_is_over_is_refused_once(settings, command, options):
+    watched = WatchedRace(given(settings, *options) or [Entry(configured(settings))]).go()
+    first, *others = watched.told_by
+    watched.race.racers[0].send(command)
+    answers = watched.told(first, ev.CommandAcknowledged | ev.CommandRefused)
+    assert [(answer.type, answer.command) for answer in answers] == [("command_refused", command.name)]
+    assert not any(watched.told(other, ev.CommandAcknowledged | ev.CommandRefused) for other in others)
+
+
 def test_a_run_that_has_ended_is_not_told_that_memory_ran_out(settings, monkeypatch):
     train = client_app.train_cohort
     ran_out = []
