@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from queue import SimpleQueue
 
 from rich.console import Console
@@ -42,7 +41,6 @@ from fedlora_tui.protocol.events import (
 from fedlora_tui.protocol.state import RunState
 
 LOOK_SECONDS, LAST_WORDS_SECONDS = 0.1, 1.0
-EXIT_DONE, EXIT_FAILED = 0, 1
 
 
 class JsonLines:
@@ -106,13 +104,7 @@ def _to_nowhere(descriptor: int) -> None:
 def run_headless(given: Sequence[Entry], json_lines: bool, patient: bool) -> int:
     """Go through a run, or a race of several, without a terminal; give the exit status."""
     log_to_files_alone()
-
-    def on_folder(folder: Path) -> None:
-        for place, run in enumerate(race.runs):
-            if run.folder == folder:
-                control.open(place, folder)
-
-    race = Race(given, Manner(patient, on_folder))
+    race = Race(given, Manner(patient, lambda folder: control.open_in(folder)))
     control = Control(race.racers)
     lines = JsonLines()
     if json_lines:
@@ -148,9 +140,7 @@ def _ending(race: Race, signals: Signals) -> int:
         raise UserError(race.refusal)
     sys.stderr.write(farewells([(racer.label, racer.state) for racer in race.racers]))
     sys.stderr.flush()
-    if signals.caught is not None:
-        return signals.exit_status
-    return EXIT_DONE if all(run.state.phase == "done" for run in race.runs) else EXIT_FAILED
+    return signals.status
 
 
 class Narration:

@@ -105,6 +105,12 @@ class Control:
             self._sockets.append((listening, path))
         threading.Thread(target=self._accept, args=(place, listening), name="control", daemon=True).start()
 
+    def open_in(self, folder: Path) -> None:
+        """Listen in the folder that one of the runs has just now: what a `Manner` is told of it by."""
+        for place, run in enumerate(self.runs):
+            if run.folder == folder:
+                self.open(place, folder)
+
     def adopt(self, connection: socket.socket) -> None:
         """Take in the face that started this process: it has seen everything from the beginning."""
         self._take_in(connection, 0, whole=False)

@@ -20,6 +20,7 @@ from fedlora_tui.protocol.commands import Stop
 LAST_STEP_SECONDS, LAST_LINE_SECONDS = 2.0, 1.0
 """How long an interrupted run may take to end its local step, and its journal to be closed, before its process ends."""
 
+EXIT_DONE, EXIT_FAILED = 0, 1
 REASONS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
@@ -49,6 +50,13 @@ class Signals:
     def exit_status(self) -> int:
         """What a shell gives a process that a signal ended."""
         return 128 + (self.caught or 0)
+
+    @property
+    def status(self) -> int:
+        """What the process exits with when its runs are over."""
+        if self.caught is not None:
+            return self.exit_status
+        return EXIT_DONE if all(run.state.phase == "done" for run in self._race.runs) else EXIT_FAILED
 
     @property
     def late(self) -> bool:

@@ -21,14 +21,13 @@ from pathlib import Path
 from typing import NoReturn
 
 from fedlora_tui.engine.control import Control
-from fedlora_tui.engine.ending import Signals
+from fedlora_tui.engine.ending import EXIT_FAILED, Signals
 from fedlora_tui.engine.race import Entry, Race
 from fedlora_tui.engine.run import LOG, Manner, log_to_files_alone
 
 LOOK_SECONDS = 0.1
 LAST_WORDS_SECONDS = 2.0
 ENDING_LOOKS = 20
-EXIT_DONE, EXIT_FAILED = 0, 1
 
 
 @dataclass(frozen=True)
@@ -96,10 +95,7 @@ def _serve(given: Sequence[Entry], manner: Manner, connection: socket.socket, ea
     def on_folder(folder: Path) -> None:
         with lock:
             _move_output(early, folder / LOG)
-        for place, run in enumerate(race.runs):
-            if run.folder == folder:
-                control.open(place, folder)
-        manner.on_folder(folder)
+        control.open_in(folder)
 
     race = Race(given, replace(manner, on_folder=on_folder))
     control = Control(race.racers)
@@ -115,9 +111,7 @@ def _serve(given: Sequence[Entry], manner: Manner, connection: socket.socket, ea
         _look(race, signals)
     control.close()
     race.close()
-    if signals.caught is not None:
-        return signals.exit_status
-    return EXIT_DONE if all(run.state.phase == "done" for run in race.runs) else EXIT_FAILED
+    return signals.status
 
 
 def _look(race: Race, signals: Signals) -> None:

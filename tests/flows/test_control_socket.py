@@ -41,15 +41,10 @@ class Served:
     """A race with its control sockets, as `fedlora-tui run` has them."""
 
     def __init__(self, given: list[Entry]) -> None:
-        self.race = Race(given, Manner(on_folder=self._open))
+        self.race = Race(given, Manner(on_folder=lambda folder: self.control.open_in(folder)))
         self.control = Control(self.race.racers)
         self.race.start()
         until(lambda: all(run.state.round for run in self.race.runs), "the start")
-
-    def _open(self, folder: Path) -> None:
-        for place, run in enumerate(self.race.runs):
-            if run.folder == folder:
-                self.control.open(place, folder)
 
     @property
     def folder(self) -> Path:
