@@ -72,7 +72,7 @@ class JsonLines:
 
     def _put(self, record: Record, run: str) -> None:
         if record.seq != UNRECORDED:
-            self._lines.put(to_json(record, run))
+            self._lines.put(to_json(record, run) if run else record.line)
 
     def finish(self, given_up: Callable[[], bool]) -> None:
         """Wait until all is written, or until the wait is given up."""

@@ -16,17 +16,18 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from fedlora_tui.engine import journal
+from fedlora_tui.engine.stream import without_older_steps
 from fedlora_tui.engine.wheel import Steerers
 from fedlora_tui.protocol import wire
 from fedlora_tui.protocol.commands import Command
 from fedlora_tui.protocol.control_place import socket_place, write_place
-from fedlora_tui.protocol.events import UNRECORDED, CommandRefused, Record, TrainStep
+from fedlora_tui.protocol.events import UNRECORDED, CommandRefused, Record
 
 GREETING_SECONDS = 5.0
 """How long a face may take to say who it is."""
@@ -273,7 +274,7 @@ class _Face:
             self._records.append((place, record))
             self._idle = False
             if len(self._records) > COLLAPSED_FROM and len(self._records) % COLLAPSED_EVERY == 0:
-                self._records = _collapsed(self._records)
+                self._records = without_older_steps(self._records)
             deaf = len(self._records) > MOST_BACKLOG
             self._changed.notify()
         if deaf:
@@ -340,15 +341,15 @@ class _Face:
         """Send the journal as it stands; give the number of its last line. What comes meanwhile waits in the queue."""
         self._send_words()
         folder = self._control.runs[place].folder
-        burst, count, last = bytearray(), 0, b""
-        for line in _whole_lines(folder) if folder is not None else ():
-            burst += wire.journal_line(place, line)
-            count, last = count + 1, line
-            if len(burst) >= BURST_BYTES:
-                self._connection.sendall(burst)
-                burst.clear()
-        self._connection.sendall(burst)
-        return int(json.loads(last)["seq"]) if count else 0
+        last = b""
+
+        def told() -> Iterator[bytes]:
+            nonlocal last
+            for last in journal.whole_lines(folder) if folder is not None else ():
+                yield wire.journal_line(place, last)
+
+        self._send(told())
+        return int(json.loads(last)["seq"]) if last else 0
 
     def _write_some(self, told: list[int]) -> None:
         with self._changed:
@@ -359,10 +360,17 @@ class _Face:
                 self._changed.wait(LOOK_SECONDS if len(self._told_over) < len(self._control.runs) else None)
             records, self._records = self._records, deque()
         self._send_words()
+        self._send(
+            wire.told_line(place, record)
+            for place, record in records
+            if record.seq == UNRECORDED or record.seq > told[place]
+        )
+
+    def _send(self, lines: Iterable[bytes]) -> None:
+        """Send lines, many at a time."""
         burst = bytearray()
-        for place, record in records:
-            if record.seq == UNRECORDED or record.seq > told[place]:
-                burst += wire.told_line(place, record)
+        for line in lines:
+            burst += line
             if len(burst) >= BURST_BYTES:
                 self._connection.sendall(burst)
                 burst.clear()
@@ -410,14 +418,6 @@ def _lines(connection: socket.socket) -> Iterator[bytes]:
             yield bytes(line)
 
 
-def _whole_lines(folder: Path) -> Iterator[bytes]:
-    """Give the lines of a journal as it stands now; one that is being written is left out."""
-    with (folder / journal.NAME).open("rb") as lines:
-        for line in lines:
-            if line.endswith(b"\n"):
-                yield line[:-1]
-
-
 def _listening(path: Path) -> socket.socket:
     """Make the socket, open to its own user alone from the first moment on."""
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -440,17 +440,3 @@ def _of_this_user(connection: socket.socket) -> bool:
     size = struct.calcsize("3i")
     _, user, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
     return bool(user == os.geteuid())
-
-
-def _collapsed(records: deque[tuple[int, Record]]) -> deque[tuple[int, Record]]:
-    """Let go of local steps of organizations that have made newer ones in their round."""
-    newest = {
-        (place, record.event.org, record.event.round): record.seq
-        for place, record in records
-        if isinstance(record.event, TrainStep)
-    }
-    return deque(
-        (place, record)
-        for place, record in records
-        if not isinstance(record.event, TrainStep) or newest[place, record.event.org, record.event.round] == record.seq
-    )

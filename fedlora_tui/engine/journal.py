@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fedlora_tui.errors import UserError
-from fedlora_tui.protocol.events import NewerVersion, Record, from_json, to_json
+from fedlora_tui.protocol.events import NewerVersion, Record, from_json
 
 NAME = "events.jsonl"
 BLOCK = 1 << 16
@@ -28,7 +28,7 @@ class Journal:
 
     def append(self, record: Record) -> None:
         """Write one record as one line, whole or not at all. Raises OSError where the disk takes no more."""
-        line = (to_json(record) + "\n").encode()
+        line = (record.line + "\n").encode()
         if os.fstat(self._descriptor).st_nlink == 0:
             raise OSError(errno.ENOENT, "the file was removed while the run went on", str(self._path))
         before = self._file.seek(0, os.SEEK_END)
@@ -72,10 +72,16 @@ def read(folder: Path) -> Iterator[Record]:
     Raises UserError where a newer version wrote a line, ValueError for a line that no version wrote, and
     FileNotFoundError where there is no journal.
     """
+    for number, line in enumerate(whole_lines(folder), 1):
+        yield parsed(line, folder, number)
+
+
+def whole_lines(folder: Path) -> Iterator[bytes]:
+    """Give a journal's lines as they stand now, without their ends; a last one that has no end is left out."""
     with (folder / NAME).open("rb") as lines:
-        for number, line in enumerate(lines, 1):
+        for line in lines:
             if line.endswith(b"\n"):
-                yield parsed(line, folder, number)
+                yield line[:-1]
 
 
 def parsed(line: bytes, folder: Path, number: int | None = None) -> Record:

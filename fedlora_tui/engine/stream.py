@@ -186,7 +186,8 @@ class Inbox:
         with self._lock:
             self._records.append(record)
             if len(self._records) > self._bound:
-                self._records = _collapsed(self._records)
+                pairs = without_older_steps([(0, record) for record in self._records])
+                self._records = deque(record for _, record in pairs)
                 self._bound = max(self._bound, 2 * len(self._records))
 
     def drain(self) -> list[Record]:
@@ -196,12 +197,9 @@ class Inbox:
         return drained
 
 
-def _collapsed(records: deque[Record]) -> deque[Record]:
-    newest = {
-        (record.event.org, record.event.round): record.seq for record in records if isinstance(record.event, TrainStep)
-    }
-    return deque(
-        record
-        for record in records
-        if not isinstance(record.event, TrainStep) or newest[record.event.org, record.event.round] == record.seq
-    )
+def without_older_steps(waiting: Collection[tuple[int, Record]]) -> deque[tuple[int, Record]]:
+    """Let go of local steps of organizations that have made newer ones in their round, run by run."""
+    steps = [(run, record, record.event) for run, record in waiting if isinstance(record.event, TrainStep)]
+    newest = {(run, event.org, event.round): record.seq for run, record, event in steps}
+    older = {(run, record.seq) for run, record, event in steps if newest[run, event.org, event.round] != record.seq}
+    return deque((run, record) for run, record in waiting if (run, record.seq) not in older)

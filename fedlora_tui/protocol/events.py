@@ -10,18 +10,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from typing import Any, ClassVar
 
 from fedlora_tui.protocol.finite import finite_value
-from fedlora_tui.protocol.typed import frozen, misfit
+from fedlora_tui.protocol.typed import frozen, is_time, misfit
 
 VERSION = 1
 UNRECORDED = 0
 """The `seq` of what is said before the run's folder exists: shown live, in no journal."""
-
-
-LAST_TIME = 253_402_300_800.0
-"""Seconds from the epoch to the year 10000: no clock shows a later one."""
 
 
 @dataclass(frozen=True)
@@ -516,6 +513,11 @@ class Record:
     t: float
     event: Event
 
+    @cached_property
+    def line(self) -> str:
+        """The record as the journal holds it: written out once, whoever else is told of it."""
+        return to_json(self)
+
 
 @dataclass(frozen=True)
 class Unknown(Event):
@@ -557,7 +559,7 @@ def from_mapping(data: Any) -> Record:
     """Read an event from what its line says, which is used up; as `from_json` does."""
     if not isinstance(data, dict):
         raise ValueError("an event line is a JSON object")
-    version = data.get("v")
+    version = data.pop("v", None)
     if version != VERSION:
         newer = isinstance(version, int) and version > VERSION
         raise (NewerVersion if newer else ValueError)(f"event version {version!r}, this program reads up to {VERSION}")
@@ -565,9 +567,8 @@ def from_mapping(data: Any) -> Record:
         seq, t, kind = int(data.pop("seq")), float(data.pop("t")), str(data.pop("type"))
     except (KeyError, TypeError, OverflowError) as missing:
         raise ValueError(f"an event line needs seq, t and type: {missing}") from None
-    if not 0 <= t < LAST_TIME or seq < 0:
+    if not is_time(t) or seq < 0:
         raise ValueError("an event line's seq and t are no number and time of an event")
-    del data["v"]
     known = KINDS.get(kind)
     return Record(seq, t, Unknown(kind, data) if known is None else _build(known, data))
 
@@ -593,8 +594,7 @@ def _build(kind: type[Event], data: dict[str, Any]) -> Event:
 
 def _checked(part: Any, kind: type[Event], found: Mapping[str, Any]) -> Any:
     """Build an event, or a part of one, from those of its fields that are known."""
-    known = {f.name for f in fields(part)}
-    values = {name: value for name, value in found.items() if name in known}
+    values = {known.name: found[known.name] for known in fields(part) if known.name in found}
     if (wrong := misfit(part, values)) is not None:
         raise ValueError(f"event {kind.type}: {wrong} cannot be {str(values[wrong])[:40]}")
     return part(**values)

@@ -10,6 +10,8 @@ from typing import Any
 MOST = 2**63
 """A whole number is smaller than this: bytes, parameters, tokens are."""
 
+LAST_TIME = 253_402_300_800.0
+
 _PLAIN: Mapping[str, tuple[type, ...]] = {
     "int": (int,),
     "str": (str,),
@@ -60,3 +62,8 @@ def _rule(words: str) -> tuple[tuple[type, ...], tuple[type, ...]]:
 def frozen(value: Any) -> Any:
     """Give lists, and those inside them, as tuples."""
     return tuple(frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def is_time(t: float) -> bool:
+    """Tell whether a clock can show these seconds since the epoch: none shows the year 10000."""
+    return 0 <= t < LAST_TIME

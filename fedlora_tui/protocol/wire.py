@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, TypeVar
 
 from fedlora_tui.protocol.commands import COMMANDS, Command, read_command
-from fedlora_tui.protocol.events import Record, from_mapping, to_json
+from fedlora_tui.protocol.events import Record, from_mapping
 
 VERSION = 1
 LONGEST_LINE = 64 * 1024
@@ -104,7 +104,7 @@ _Plain = TypeVar("_Plain")
 
 def told_line(place: int, record: Record) -> bytes:
     """Write one event for faces."""
-    return b'{"told":%d,"record":%s}\n' % (place, to_json(record).encode())
+    return journal_line(place, record.line.encode())
 
 
 def journal_line(place: int, line: bytes) -> bytes:
