@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ def summary(folder: Path) -> Summary:
     """Say of one run what a list says; nothing of a journal makes this raise."""
     try:
         return _summary(folder)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         return Summary(folder.name, folder.name, "unreadable", note=" ".join(str(error).split()))
 
 
@@ -72,8 +73,8 @@ def _summary(folder: Path) -> Summary:
         train_loss=told.train_loss,
         eval_loss=told.eval_loss,
         base_loss=told.base_loss,
-        started=first.get("t"),
-        last=told.last,
+        started=_time(first.get("t")),
+        last=_time(told.last),
         parent=str(first.get("parent", "")),
         parent_round=first.get("parent_round"),
     )
@@ -125,5 +126,14 @@ def _phase(kind: str) -> str:
 
 
 def _line(text: bytes) -> Mapping[str, Any]:
-    line: Mapping[str, Any] = json.loads(text)
+    line = json.loads(text)
+    if not isinstance(line, dict):
+        raise ValueError("a line is no event")
     return line
+
+
+def _time(told: float | None) -> float | None:
+    """Give a time that can be shown. Raises TypeError, ValueError, OverflowError or OSError for what is none."""
+    if told is not None:
+        time.localtime(told)
+    return told

@@ -56,6 +56,26 @@ def test_a_run_that_nobody_writes_is_told_by_its_last_events(tmp_path, state, en
     assert (told.parent, told.parent_round) == ("p", 3)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[]",
+        "null",
+        "5",
+        '{"type":"run_started","t":"x","rounds":3}',
+        '{"type":"run_started","t":1e300,"rounds":3}',
+        "[" * 100_000,
+        '{"t":1}',
+    ],
+)
+def test_a_journal_of_anything_is_listed_as_unreadable(tmp_path, capsys, line):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / journal.NAME).write_text(line + "\n")
+    assert main(["runs", "--runs-dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.count("unreadable") == 2
+
+
 def test_a_run_that_is_written_is_running_or_paused(tmp_path):
     folder = written(tmp_path / "a", finished(1), ev.RoundStarted(2, 9, ("a",), 4))
     lock = Lock(folder)
