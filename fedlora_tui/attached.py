@@ -36,6 +36,11 @@ def attach(folder: Path, steers: bool) -> Link:
         link.wait_for_welcome(CONNECT_SECONDS)
     except PermissionError:
         raise UserError(f"{folder.name}: its control socket belongs to another user") from None
+    except TimeoutError:
+        connection.close()
+        raise UserError(
+            f"{folder.name}: its process is there and gave no answer for {CONNECT_SECONDS:g} s: try again, or end it"
+        ) from None
     except OSError as error:
         connection.close()
         raise UserError(f"{gone} any more ({error.strerror or error}); fedlora-tui resume {folder.name}") from None
@@ -64,8 +69,10 @@ class Link:
 
     def wait_for_welcome(self, seconds: float) -> None:
         """Wait until the other end has told which runs there are. Raises OSError where it does not."""
-        if not self._welcomed.wait(seconds) or not self.process:
+        if not self._welcomed.wait(seconds):
             raise TimeoutError("no answer")
+        if not self.process:
+            raise ConnectionError("it hung up")
 
     @property
     def may_steer(self) -> bool:

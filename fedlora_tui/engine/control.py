@@ -70,6 +70,9 @@ class Watched(Protocol):
     def warn(self, words: str) -> None:
         """Put a warning into its journal."""
 
+    def unwritten(self) -> Sequence[Record]:
+        """Give what was told and could not be journalled yet, oldest first."""
+
 
 class Control:
     """The sockets of this process's runs, and the faces that are connected."""
@@ -149,7 +152,11 @@ class Control:
             try:
                 connection, _ = listening.accept()
             except OSError:
-                return
+                if self._closed:
+                    return
+                # Out of descriptors for the moment, or whoever knocked is gone already.
+                time.sleep(LOOK_SECONDS)
+                continue
             if _of_this_user(connection) and len(self._faces) < MOST_FACES:
                 self._take_in(connection, place, whole=True)
             else:
@@ -341,15 +348,20 @@ class _Face:
         """Send the journal as it stands; give the number of its last line. What comes meanwhile waits in the queue."""
         self._send_words()
         folder = self._control.runs[place].folder
+        # Asked for first: what is written in between stands in the journal, what is told later waits in the queue.
+        unwritten = self._control.runs[place].unwritten()
         last = b""
 
-        def told() -> Iterator[bytes]:
+        def journalled() -> Iterator[bytes]:
             nonlocal last
             for last in journal.whole_lines(folder) if folder is not None else ():
                 yield wire.journal_line(place, last)
 
-        self._send(told())
-        return int(json.loads(last)["seq"]) if last else 0
+        self._send(journalled())
+        told = int(json.loads(last)["seq"]) if last else 0
+        lacking = [record for record in unwritten if record.seq > told]
+        self._send(wire.told_line(place, record) for record in lacking)
+        return lacking[-1].seq if lacking else told
 
     def _write_some(self, told: list[int]) -> None:
         with self._changed:

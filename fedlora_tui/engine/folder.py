@@ -13,6 +13,9 @@ from fedlora_tui.config import Config, to_toml
 from fedlora_tui.engine import journal
 from fedlora_tui.errors import UserError
 
+PARENT = "parent.path"
+"""In a fork's folder: where its parent stands, until its own first checkpoint is there."""
+
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
@@ -54,6 +57,20 @@ def letters() -> str:
 def write_config(folder: Path, config: Config) -> None:
     """Keep the resolved configuration beside the journal."""
     (folder / "config.toml").write_text(to_toml(config), encoding="utf-8")
+
+
+def write_parent(folder: Path, parent: Path) -> None:
+    """Say in a fork's folder where its parent stands, where that is not beside it."""
+    if parent.absolute().parent != folder.absolute().parent:
+        (folder / PARENT).write_text(f"{parent.absolute()}\n", encoding="utf-8")
+
+
+def parent_place(folder: Path, parent: str) -> Path:
+    """Give the folder of a fork's parent by the parent's id: beside it, unless its own folder says where."""
+    try:
+        return Path((folder / PARENT).read_text(encoding="utf-8").rstrip("\n"))
+    except (OSError, UnicodeDecodeError):
+        return folder.parent / parent
 
 
 def find(runs: Path, run: str | None) -> Path:

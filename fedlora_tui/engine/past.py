@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedlora_tui.config import RULES, Config
 from fedlora_tui.engine import journal
+from fedlora_tui.engine.folder import parent_place
 from fedlora_tui.engine.steering import Outstanding
 from fedlora_tui.errors import UserError
 from fedlora_tui.protocol import events as ev
@@ -114,7 +115,7 @@ def look_back(folder: Path) -> Past:
         raise UserError(f"run {folder.name}: none of its checkpoints is whole, the first: {broken[0]}: start it anew")
     if kept is None:
         outstanding = _outstanding(records, Outstanding(0))
-        parent = Fork(folder.parent / started.parent, started.parent_round or 0) if started.parent else None
+        parent = Fork(parent_place(folder, started.parent), started.parent_round or 0) if started.parent else None
         return Past(records, started, None, outstanding, _why(records), parent=parent)
     state = kept.state
     asked = Outstanding(

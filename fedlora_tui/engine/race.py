@@ -199,6 +199,10 @@ class Racer:
         """Put a warning into the run's journal."""
         self._run.warn(words)
 
+    def unwritten(self) -> Sequence[Record]:
+        """Give what was told and could not be journalled yet, oldest first."""
+        return self._run.unwritten()
+
     @property
     def folder(self) -> Path | None:
         """The run's folder, None before there is one."""

@@ -103,6 +103,10 @@ class Run:
         """Put a warning into the run's journal, while it is not over."""
         self._stream.warn(words)
 
+    def unwritten(self) -> Sequence[Record]:
+        """Give what was told and could not be journalled yet, oldest first."""
+        return self._stream.unwritten()
+
     def drain(self) -> Sequence[Record]:
         """Give the records since the last call."""
         return self._inbox.drain()
@@ -266,6 +270,8 @@ class Run:
         self._lock = Lock(folder)
         self._keep_log(folder)
         self.manner.on_folder(folder)
+        if self._from.fork is not None:
+            run_folder.write_parent(folder, self._from.fork.folder)
         run_folder.write_config(folder, self.config)
         self._stream.open_journal(folder)
 

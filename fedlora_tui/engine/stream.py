@@ -91,6 +91,11 @@ class Stream:
         with self._lock:
             return self._try_to_write()
 
+    def unwritten(self) -> list[Record]:
+        """Give what readers were told and the journal lacks, oldest first."""
+        with self._lock:
+            return list(self._unwritten)
+
     def close_journal(self) -> None:
         """Close the journal; what is emitted later is seen by readers alone."""
         with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 from fedlora_tui.attached import Link, attach
 from fedlora_tui.engine import control as control_module
 from fedlora_tui.engine.control import Control
-from fedlora_tui.engine.journal import read
+from fedlora_tui.engine.journal import Journal, read
 from fedlora_tui.engine.race import Entry, Race
 from fedlora_tui.engine.run import Manner
 from fedlora_tui.errors import UserError
@@ -196,6 +197,9 @@ class _Silent:
     def __init__(self, folder: Path) -> None:
         self.folder = None if not (folder / "events.jsonl").exists() else folder
 
+    def unwritten(self) -> list[Record]:
+        return []
+
 
 def test_the_runs_of_a_race_come_over_one_socket_and_a_command_is_for_all(tmp_path: Path) -> None:
     settings = small_settings(tmp_path)
@@ -239,3 +243,57 @@ def test_many_commands_at_once_are_each_answered_once(served: Served) -> None:
 
     until(answered, "an answer to each")
     link.close()
+
+
+def test_a_face_that_comes_while_the_journal_cannot_be_written_is_told_all_the_same(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = served.race.runs[0]
+
+    def full(own: Journal, record: Record) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Journal, "append", full)
+        until(lambda: run.state.phase == "paused", "the pause")
+        link = attach(served.folder, steers=True)
+        records: list[Record] = []
+
+        def knows() -> bool:
+            records.extend(told(link))
+            return any(record.event.type == "run_paused" for record in records)
+
+        until(knows, "the pause is told")
+        assert fold(RunState(), records).reason == run.state.reason
+    link.ask(0, Resume())
+    until(lambda: records.extend(told(link)) or any(one.event.type == "run_resumed" for one in records), "it goes on")
+    recorded = [record.seq for record in records if record.seq]
+    assert recorded == list(range(1, len(recorded) + 1))
+    link.close()
+
+
+def test_a_process_that_does_not_answer_is_not_said_to_be_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fedlora_tui.attached.CONNECT_SECONDS", 0.1)
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.bind(str(tmp_path / "control.sock"))
+        deaf.listen()
+        with pytest.raises(UserError, match="its process is there and gave no answer"):
+            attach(tmp_path, steers=True)
+
+
+def test_faces_are_let_in_again_when_descriptors_were_short_for_a_moment() -> None:
+    class Short:
+        """A listening socket that finds no descriptor the first time."""
+
+        def __init__(self) -> None:
+            self.asked = 0
+
+        def accept(self) -> tuple[socket.socket, str]:
+            self.asked += 1
+            if self.asked > 1:
+                control.close()
+            raise OSError(errno.EMFILE, "Too many open files")
+
+    control, short = Control(()), Short()
+    control._accept(0, short)  # type: ignore[arg-type]
+    assert short.asked == 2

@@ -163,3 +163,16 @@ def test_a_fork_of_a_round_that_is_not_there_or_is_the_last_is_one_line(settings
         out, err = capsys.readouterr()
         assert (out, err.count("\n")) == ("", 1)
         assert said in err
+
+
+def test_a_fork_that_lies_elsewhere_goes_on_from_before_its_first_checkpoint(settings, tmp_path):
+    parent = done(settings, federation__rounds=3)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    fork = Begun(forked(elsewhere, str(parent.folder), 2, []))
+    copies = ended_at(fork, tmp_path, {"first": lambda event: isinstance(event, ev.CohortSized)})
+    fork.go()
+    assert not (copies["first"] / checkpoint.FOLDER).exists()
+    again = Begun(continued(copies["first"].parent, copies["first"].name)).go()
+    assert again.run.state.phase == "done", again.run.state.reason or again.run.refusal
+    assert files(again.folder, 3) == files(parent.folder, 3)
