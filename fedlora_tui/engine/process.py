@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -18,7 +17,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import IO, NoReturn
 
 from fedlora_tui.engine.control import Control
 from fedlora_tui.engine.ending import EXIT_FAILED, Signals
@@ -77,8 +76,8 @@ def _live(given: Sequence[Entry], manner: Manner, connection: socket.socket) -> 
     status = EXIT_FAILED
     try:
         os.setsid()
-        with tempfile.TemporaryDirectory(prefix="fedlora-tui-") as waiting_room:
-            early = Path(waiting_room) / LOG
+        # It has no name: however this process ends, nothing of it is left behind.
+        with tempfile.TemporaryFile() as early:
             _leave_the_terminal(early)
             status = _serve(given, manner, connection, early)
     except BaseException:
@@ -88,7 +87,7 @@ def _live(given: Sequence[Entry], manner: Manner, connection: socket.socket) -> 
         os._exit(status)
 
 
-def _serve(given: Sequence[Entry], manner: Manner, connection: socket.socket, early: Path) -> int:
+def _serve(given: Sequence[Entry], manner: Manner, connection: socket.socket, early: IO[bytes]) -> int:
     log_to_files_alone()
     lock = threading.Lock()
 
@@ -122,22 +121,19 @@ def _look(race: Race, signals: Signals) -> None:
         signals.leave_now()
 
 
-def _leave_the_terminal(early: Path) -> None:
+def _leave_the_terminal(early: IO[bytes]) -> None:
     """Let nothing that is written or read here touch the terminal; what libraries print waits for the run's log."""
     nothing = os.open(os.devnull, os.O_RDONLY)
-    log = os.open(early, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    for descriptor, number in ((nothing, 0), (log, 1), (log, 2)):
+    for descriptor, number in ((nothing, 0), (early.fileno(), 1), (early.fileno(), 2)):
         os.dup2(descriptor, number)
     os.close(nothing)
-    os.close(log)
 
 
-def _move_output(early: Path, log: Path) -> None:
+def _move_output(early: IO[bytes], log: Path) -> None:
     """Send what libraries print to the run's own log as soon as there is one, with what they printed before."""
     with log.open("ab") as whole:
-        if early.exists():
-            with early.open("rb") as before:
-                shutil.copyfileobj(before, whole)
+        # What is printed goes on at the end of it: it is read without moving that place.
+        whole.write(os.pread(early.fileno(), os.fstat(early.fileno()).st_size, 0))
         whole.flush()
         for descriptor in (1, 2):
             os.dup2(whole.fileno(), descriptor)

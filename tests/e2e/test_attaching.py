@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from fedlora_tui.engine.journal import read
+from fedlora_tui.engine.lock import held
 from fedlora_tui.protocol.control_place import found_socket
 from tests.e2e.tmux import Terminal, terminal
 
@@ -270,3 +271,15 @@ def test_attach_says_in_one_line_that_a_run_is_over(tmp_path: Path) -> None:
     assert asked.returncode == 2
     assert asked.stdout.strip().count("\n") == 0
     assert f"{folder.name}: no process runs it" in asked.stdout
+
+
+def test_an_engine_that_is_killed_leaves_nothing_in_the_folder_for_temporary_files(tmp_path: Path) -> None:
+    for_a_while = tmp_path / "temporary"
+    for_a_while.mkdir()
+    detached = [*WORDS, "run", "--detach", "--rounds", str(MANY), *SMALL, "--runs-dir", str(tmp_path / "runs")]
+    subprocess.run(detached, env=os.environ | ENVIRONMENT | {"TMPDIR": str(for_a_while)}, check=True)
+    folder = run_of(tmp_path)
+    os.kill(engine_of(folder), signal.SIGKILL)
+    until(lambda: not held(folder), "its end")
+    assert not list(for_a_while.glob("fedlora-tui-*/engine.log"))
+    assert (folder / "engine.log").exists()
