@@ -108,7 +108,7 @@ def _run_parser() -> _Parser:
     parser = _Parser(f"{PROGRAM} run", description="The same run with no terminal: progress on stderr.")
     parser.add_argument("--json", action="store_true", help="put every event on stdout, a line of JSON each")
     parser.add_argument("--wait", action="store_true", help="a run that pauses by itself waits instead of failing")
-    parser.add_argument("--detach", action="store_true", help="leave it running in the background; its id is printed")
+    _with_detach(parser)
     _with_race(parser)
     _with_configuration(parser)
     return parser
@@ -173,6 +173,11 @@ def _with_face(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ascii", action="store_true", help="draw with plain characters only")
     parser.add_argument("--json", action="store_true", help="put every further event on stdout, a line of JSON each")
     parser.add_argument("--wait", action="store_true", help="a run that pauses by itself waits instead of failing")
+    _with_detach(parser)
+
+
+def _with_detach(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--detach", action="store_true", help="leave it running in the background; its id is printed")
 
 
 def _runs_parser() -> _Parser:
@@ -405,6 +410,12 @@ def _fork(arguments: argparse.Namespace) -> int:
 
 def _through(given: list[Entry], arguments: argparse.Namespace) -> int:
     """Go through a run with the face that was asked for."""
+    if arguments.console and arguments.detach:
+        raise UserError(f"--detach, --console: one of them; {PROGRAM} attach shows a run that was detached")
+    if arguments.detach:
+        from fedlora_tui.detached import run_detached
+
+        return run_detached(given, patient=arguments.wait)
     if arguments.console:
         from fedlora_tui.console_run import run_with_console
 

@@ -26,6 +26,7 @@ from fedlora_tui.engine.race import Entry
 from fedlora_tui.engine.run import Manner
 from fedlora_tui.errors import UserError
 from fedlora_tui.farewell import farewells
+from fedlora_tui.other_processes import resume_here
 from fedlora_tui.protocol.commands import Stop
 
 MOST_READERS = 4
@@ -45,7 +46,7 @@ def run_with_console(given: Sequence[Entry], ascii_only: bool) -> int:
     _need_terminal()
     engine = start_engine(with_readers(given), Manner(tells_past=True))
     link = Link(engine.connection, steers=True, labels=[entry.label for entry in given], ending=engine.ending)
-    return _show(link, _options(given[0].config, ascii_only), engine.terminate)
+    return _show(link, _options(given[0].config, ascii_only), engine.terminate, runs_of(given[0]))
 
 
 def attach_console(folder: Path, config: Config, ascii_only: bool, readonly: bool) -> int:
@@ -55,7 +56,12 @@ def attach_console(folder: Path, config: Config, ascii_only: bool, readonly: boo
     """
     _need_terminal()
     link = attach(folder, steers=not readonly)
-    return _show(link, replace(_options(config, ascii_only), run=folder.name), lambda: None)
+    return _show(link, replace(_options(config, ascii_only), run=folder.name), lambda: None, folder.parent)
+
+
+def runs_of(entry: Entry) -> Path:
+    """Give the folder in which a run's own stands, or will stand."""
+    return Path(entry.config.runs.dir) if entry.continues is None else entry.continues.parent
 
 
 def _need_terminal() -> None:
@@ -63,8 +69,11 @@ def _need_terminal() -> None:
         raise UserError("no terminal here: the console needs one; fedlora-tui run does the same run without")
 
 
-def _show(link: Link, options: ConsoleOptions, terminate: Callable[[], None]) -> int:
-    """Put the console on runs of another process; give the exit status and say how they were left."""
+def _show(link: Link, options: ConsoleOptions, terminate: Callable[[], None], runs: Path) -> int:
+    """Put the console on runs of another process; give the exit status and say how they were left.
+
+    Their folders stand in `runs`. Where the operator goes on with one that has ended, this process becomes another.
+    """
     terminated = end_on_termination()
     with tempfile.TemporaryDirectory(prefix="fedlora-tui-") as folder:
         log = Path(folder) / CONSOLE_LOG
@@ -80,6 +89,8 @@ def _show(link: Link, options: ConsoleOptions, terminate: Callable[[], None]) ->
         terminate()
     labels = [run.label for run in link.runs]
     link.close()
+    if result.left == "resume" and not terminated and (started := result.states[0].started) is not None:
+        resume_here(runs / started.run, link.process, options.ascii)
     if result.refusal is not None:
         raise UserError(result.refusal)
     with contextlib.suppress(OSError):  # a terminal that has hung up takes no words

@@ -1,16 +1,17 @@
-"""`fedlora-tui run --detach`: a run, or a race, that begins without a terminal and goes on without one."""
+"""`--detach`: a run, or a race, that begins without a terminal, or is resumed so, and goes on without one."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from fedlora_tui.attached import Link, RemoteRun
 from fedlora_tui.engine.process import start_engine
 from fedlora_tui.engine.race import Entry
 from fedlora_tui.engine.run import Manner
 from fedlora_tui.errors import UserError
-from fedlora_tui.protocol.events import RunStarted
+from fedlora_tui.protocol.events import RunContinued, RunStarted
 
 LOOK_SECONDS = 0.05
 
@@ -22,20 +23,22 @@ def run_detached(given: Sequence[Entry], patient: bool) -> int:
     """
     engine = start_engine(given, Manner(patient=patient))
     link = Link(engine.connection, steers=False, labels=[entry.label for entry in given], ending=engine.ending)
-    begun = [_begun(run) for run in link.runs]
+    begun = [_begun(run, entry.continues) for run, entry in zip(link.runs, given, strict=True)]
     link.close()
     for run in begun:
         print(run, flush=True)
     return 0
 
 
-def _begun(run: RemoteRun) -> str:
-    """Wait until a run has begun; give its id."""
+def _begun(run: RemoteRun, continues: Path | None) -> str:
+    """Wait until a run has begun, or goes on; give its id."""
     while True:
         over = run.over
         for record in run.drain():
-            if isinstance(record.event, RunStarted):
+            if isinstance(record.event, RunStarted) and continues is None:
                 return record.event.run
+            if isinstance(record.event, RunContinued) and continues is not None:
+                return continues.name
         if over:
             raise UserError(run.refusal or "the run ended before it had begun")
         time.sleep(LOOK_SECONDS)

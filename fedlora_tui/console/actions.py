@@ -36,8 +36,9 @@ class Situation:
 
     `direction` is which of an action's keys was pressed, where it has one for each way. `runs` counts the runs of a
     race, `comparing` is True while they are shown side by side. `watching` says who steers where that is not this
-    console, `wheel` how the wheel stands: `alone`, `ours`, `asked`, `theirs` or `readonly`. `replay` is how a replay
-    stands, None where the run itself is shown.
+    console, `wheel` how the wheel stands: `alone`, `ours`, `asked`, `theirs` or `readonly`. `apart` is True where the
+    runs are in another process, and so one that has ended can go on in a new one. `replay` is how a replay stands, None
+    where the run itself is shown.
     """
 
     state: RunState
@@ -48,7 +49,13 @@ class Situation:
     comparing: bool = False
     watching: str = ""
     wheel: str = "alone"
+    apart: bool = False
     replay: Playing | None = None
+
+    @property
+    def may_go_on(self) -> bool:
+        """True where the run has ended early, and the key that pauses goes on with it in a new process."""
+        return self.apart and self.replay is None and self.state.phase in ("failed", "stopped")
 
 
 def _always(situation: Situation) -> str | None:
@@ -76,11 +83,12 @@ class Action:
     refusal: Callable[[Situation], str | None] = _always
     command: Callable[[Situation], Command] | None = None
 
-    def footer(self, state: RunState, replay: Playing | None = None) -> str:
+    def footer(self, situation: Situation) -> str:
         """Give its key and word for the footer."""
-        label = "resume" if self.id == "pause" and state.phase == "paused" else self.label
-        if replay is not None:
-            label = replaying.label(self.id, replay) or self.label
+        resumes = situation.state.phase == "paused" or situation.may_go_on
+        label = "resume" if self.id == "pause" and resumes else self.label
+        if situation.replay is not None:
+            label = replaying.label(self.id, situation.replay) or self.label
         return f"{self.key_in_footer} {label}"
 
     @property
@@ -129,9 +137,17 @@ def _cannot_ask_for_the_wheel(situation: Situation) -> str | None:
 
 
 def _cannot_pause(situation: Situation) -> str | None:
+    if situation.may_go_on:
+        return situation.watching or _cannot_go_on(situation)
     if situation.state.phase == "pausing":
         return "pausing already: within one step"
     return _takes_nothing(situation, "nothing trains yet")
+
+
+def _cannot_go_on(situation: Situation) -> str | None:
+    if situation.runs > 1:
+        return "a race is resumed run by run: fedlora-tui resume RUN"
+    return None if situation.state.checkpoint is not None else "no checkpoint yet"
 
 
 def _pause_or_resume(situation: Situation) -> Command:
@@ -307,8 +323,8 @@ REGISTRY: tuple[Action, ...] = (
         label="pause",
         does="pause, resume",
         group="the run",
-        when="running, paused",
-        unless="starting · pausing already · finishing · the run is done",
+        when="running, paused, failed, stopped",
+        unless="starting · pausing already · finishing · the run is done · no checkpoint yet",
         refusal=_cannot_pause,
         command=_pause_or_resume,
     ),
@@ -529,43 +545,6 @@ REGISTRY: tuple[Action, ...] = (
 )
 ACTIONS: Mapping[str, Action] = {action.id: action for action in REGISTRY}
 KEYS: Mapping[str, Action] = {key: action for action in REGISTRY for key in action.keys}
-
-PLACES: Mapping[str, tuple[str, ...]] = {
-    "compact": ("pause", "add", "drop", "tune", "try", "export", "filter", "help", "leave"),
-    "normal": (
-        *("pause", "add", "drop", "tune", "try", "export", "open", "compare", "fork", "faults", "filter"),
-        *("help", "leave"),
-    ),
-    "wide": (
-        *("pause", "add", "drop", "tune", "rank", "more_rounds", "try", "export", "open", "rounds_table", "compare"),
-        *("fork", "faults", "undo", "filter", "sort", "x_axis", "runs", "command", "help", "leave"),
-    ),
-    "comparing": ("show_run", "pause", "export", "mark", "x_axis", "sort", "copy", "help", "back"),
-    "replay": ("pause", "rank", "more_rounds", "move", "drift", "help", "leave"),
-}
-"""The order of the footer by width, and where runs are compared, or one is replayed, at any width.
-
-An id without an action keeps its place blank: nothing moves when it comes.
-"""
-
-RESERVED: Mapping[str, int] = {
-    "tune": 6,
-    "try": 5,
-    "filter": 8,
-    "open": 10,
-    "rounds_table": 8,
-    "fork": 6,
-    "sort": 6,
-    "x_axis": 6,
-    "runs": 6,
-    "command": 9,
-    "mark": 13,
-    "copy": 6,
-}
-"""The width of such a blank place."""
-
-STAYING = ("help", "leave", "back")
-"""The footer's keys that never fall away."""
 
 
 def markdown_table() -> str:

@@ -52,7 +52,7 @@ FIRST_FRAME_SECONDS = 0.05
 class ConsoleApp(App[str], inherit_bindings=False):
     """The console on a run or a race.
 
-    Its value says how it was left: over, finish, stop, detached, abandoned or refused.
+    Its value says how it was left: over, finish, stop, detached, resume, abandoned or refused.
     """
 
     ENABLE_COMMAND_PALETTE = False
@@ -201,6 +201,8 @@ class ConsoleApp(App[str], inherit_bindings=False):
             session.refuse(reason)
         elif action.command is not None and isinstance(session, ReplaySession):
             session.play(name, argument)
+        elif name == "pause" and session.state.over:
+            self.exit("resume")
         elif action.command is not None:
             session.send(action, argument)
             self._await_answer()

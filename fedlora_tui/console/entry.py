@@ -23,8 +23,9 @@ class ConsoleResult:
     """How the console was left and how the runs stood then, in the order of their handles.
 
     `left` is `over` (all had ended), `finish` or `stop` (they were ended from here), `detached` (they go on without),
-    `abandoned` (left without waiting for a run that did not stop), or `refused` (one could not begin: `refusal` is the
-    line that says why). `failure` is a line about the console itself, when it broke down.
+    `resume` (the run in front has ended early and is to go on), `abandoned` (left without waiting for a run that did
+    not stop), or `refused` (one could not begin: `refusal` is the line that says why). `failure` is a line about the
+    console itself, when it broke down.
     """
 
     states: tuple[RunState, ...]

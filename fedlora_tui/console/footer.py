@@ -2,10 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from fedlora_tui.console.actions import ACTIONS, PLACES, RESERVED, STAYING, Action, Situation
+from fedlora_tui.console.actions import ACTIONS, Action, Situation
 from fedlora_tui.protocol.state import RunState
+
+PLACES: Mapping[str, tuple[str, ...]] = {
+    "compact": ("pause", "add", "drop", "tune", "try", "export", "filter", "help", "leave"),
+    "normal": (
+        *("pause", "add", "drop", "tune", "try", "export", "open", "compare", "fork", "faults", "filter"),
+        *("help", "leave"),
+    ),
+    "wide": (
+        *("pause", "add", "drop", "tune", "rank", "more_rounds", "try", "export", "open", "rounds_table", "compare"),
+        *("fork", "faults", "undo", "filter", "sort", "x_axis", "runs", "command", "help", "leave"),
+    ),
+    "comparing": ("show_run", "pause", "export", "mark", "x_axis", "sort", "copy", "help", "back"),
+    "replay": ("pause", "rank", "more_rounds", "move", "drift", "help", "leave"),
+}
+"""The order of the footer by width, and where runs are compared, or one is replayed, at any width.
+
+An id without an action keeps its place blank: nothing moves when it comes.
+"""
+
+RESERVED: Mapping[str, int] = {
+    "tune": 6,
+    "try": 5,
+    "filter": 8,
+    "open": 10,
+    "rounds_table": 8,
+    "fork": 6,
+    "sort": 6,
+    "x_axis": 6,
+    "runs": 6,
+    "command": 9,
+    "mark": 13,
+    "copy": 6,
+}
+"""The width of such a blank place."""
+
+STAYING = ("help", "leave", "back")
+"""The footer's keys that never fall away."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +70,8 @@ def _place(name: str, situation: Situation) -> FooterPlace:
     action = ACTIONS.get(name)
     if action is None:
         return FooterPlace(None, "", RESERVED[name])
-    width = len(action.footer(RunState(), situation.replay))
-    text = action.footer(situation.state, situation.replay)
+    width = len(action.footer(replace(situation, state=RunState())))
+    text = action.footer(situation)
     return FooterPlace(action, text, width, action.reason(situation) is None)
 
 

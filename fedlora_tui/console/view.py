@@ -106,6 +106,7 @@ class View:
             comparing=self.comparing,
             watching="" if self.wheel is None else self.wheel.watching,
             wheel="alone" if self.wheel is None else self.wheel.standing,
+            apart=self.wheel is not None,
             replay=self.replay,
         )
 

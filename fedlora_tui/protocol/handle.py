@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from fedlora_tui.protocol.commands import Command
@@ -76,3 +77,18 @@ class Wheel(Protocol):
 
     def wheel(self, word: str) -> None:
         """Say `ask`, `keep` or `give` about the wheel."""
+
+
+@dataclass(frozen=True)
+class Forked:
+    """The id of a run that has begun as a fork, or the one line that says why there is none."""
+
+    run: str = ""
+    refusal: str = ""
+
+
+class Fork(Protocol):
+    """Starts a run of its own, in another process, with a finished round of one that is shown."""
+
+    def __call__(self, run: str, round: int, changes: Sequence[str]) -> Forked:
+        """Start it with changes like `lora.rank=8`; it takes seconds until it has begun."""

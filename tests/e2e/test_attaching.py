@@ -178,6 +178,52 @@ def test_an_engine_that_is_killed_is_told_on_the_screen_with_what_goes_on(screen
     assert f"fedlora-tui resume {folder.name}" in " ".join(shown.replace("\n", "").split())
 
 
+def test_a_run_whose_engine_was_killed_goes_on_by_space_in_the_same_terminal(screens, tmp_path: Path) -> None:
+    screen = screens()
+    console(screen, tmp_path, "--rounds", str(MANY), *SMALL)
+    screen.wait_for("running")
+    folder = run_of(tmp_path)
+    until(lambda: rounds_of(folder) >= 2, "two rounds")
+    killed = engine_of(folder)
+    os.kill(killed, signal.SIGKILL)
+    screen.wait_for("SIGKILL")
+    assert "resume in a new process" in screen.screen()
+    screen.press("Space")
+    screen.wait_for("running")
+    before = rounds_of(folder)
+    until(lambda: rounds_of(folder) >= before + 2, "two more rounds")
+    assert engine_of(folder) != killed
+    assert sum(record.event.type == "run_continued" for record in read(folder)) == 1
+    screen.press("q")
+    screen.wait_for("leave?")
+    screen.press("s")
+    screen.wait_for("left-with-0")
+
+
+def test_a_stopped_run_that_another_console_shows_goes_on_by_space(screens, tmp_path: Path) -> None:
+    first, second = screens(), screens()
+    console(first, tmp_path, "--rounds", str(MANY), *SMALL)
+    first.wait_for("running")
+    folder = run_of(tmp_path)
+    until(lambda: rounds_of(folder) >= 1, "a round")
+    console(second, tmp_path, "attach", folder.name)
+    second.wait_for("w takes the wheel")
+    first.press("q")
+    first.wait_for("leave?")
+    first.press("s")
+    first.wait_for("left-with-0")
+    third = screens()
+    console(third, tmp_path, "attach", folder.name, "--readonly")
+    third.wait_for("stopped")
+    second.wait_for("stopped")
+    second.press("Space")
+    second.wait_for("running")
+    before = rounds_of(folder)
+    until(lambda: rounds_of(folder) >= before + 1, "one more round")
+    assert sum(record.event.type == "run_continued" for record in read(folder)) == 1
+    third.wait_for("stopped")
+
+
 def test_one_of_two_consoles_steers_and_the_wheel_passes_or_is_kept(screens, tmp_path: Path) -> None:
     first, second = screens(), screens()
     console(first, tmp_path, "--rounds", str(MANY), *SMALL)

@@ -9,18 +9,16 @@ import pytest
 
 from fedlora_tui.console.actions import (
     ACTIONS,
-    PLACES,
     REGISTRY,
-    RESERVED,
     Situation,
     by_group,
     markdown_table,
 )
-from fedlora_tui.console.footer import footer_places
+from fedlora_tui.console.footer import PLACES, RESERVED, footer_places
 from fedlora_tui.console.screens.dialog import BOX_WIDTH
 from fedlora_tui.console.screens.help import KEY_WIDTH, LEFT_GROUPS, RIGHT_COLUMN, RIGHT_GROUPS, RIGHT_KEY_WIDTH
 from fedlora_tui.protocol.commands import Rank
-from fedlora_tui.protocol.events import Waiting
+from fedlora_tui.protocol.events import CheckpointWritten, Waiting
 from fedlora_tui.protocol.ranks import Ranks
 from fedlora_tui.protocol.state import OrganizationState, RunState
 
@@ -64,7 +62,7 @@ def test_keys_stand_where_they_are_drawn(columns: str) -> None:
     shown = footer(columns, width)
     for action in REGISTRY:
         if action.id in PLACES[columns]:
-            words = action.footer(RunState())
+            words = action.footer(Situation(RunState()))
             assert drawn.index(f" {words}") == shown.index(f" {words}")
 
 
@@ -79,6 +77,20 @@ def test_pause_becomes_resume_and_moves_nothing() -> None:
     running = footer_places(Situation(RunState(phase="running")), "compact", 80)
     assert paused[0].text == "space resume"
     assert [place.width for place in paused] == [place.width for place in running]
+
+
+@pytest.mark.parametrize("phase", ["failed", "stopped"])
+def test_a_run_of_another_process_that_ended_early_goes_on_from_its_checkpoint(phase: str) -> None:
+    saved = CheckpointWritten(6, "checkpoints/round-0006", 1, 0.1)
+    ended = Situation(RunState(phase=phase, rounds=20, round=7, checkpoint=saved), apart=True)
+    assert ACTIONS["pause"].reason(ended) is None
+    assert footer_places(ended, "compact", 80)[0].text == "space resume"
+    without = replace(ended, state=replace(ended.state, checkpoint=None))
+    assert ACTIONS["pause"].reason(without) == "no checkpoint yet"
+    assert ACTIONS["pause"].reason(replace(ended, watching="ada steers")) == "ada steers"
+    of_a_race = ACTIONS["pause"].reason(replace(ended, runs=2))
+    assert of_a_race == "a race is resumed run by run: fedlora-tui resume RUN"
+    assert footer_places(replace(ended, apart=False), "compact", 80)[0].text == "space pause"
 
 
 def test_help_shows_every_group() -> None:
@@ -98,7 +110,7 @@ def test_the_two_columns_of_help_neither_touch_nor_leave_the_box() -> None:
 def test_the_documents_table_has_a_row_for_every_action() -> None:
     rows = markdown_table().splitlines()
     assert len(rows) == 2 + len(REGISTRY)
-    assert "| `space p` | pause, resume; replay: play, stop | running, paused, replay |" in rows[2]
+    assert "| `space p` | pause, resume; replay: play, stop | running, paused, failed, stopped, replay |" in rows[2]
 
 
 @pytest.mark.parametrize("action", REGISTRY, ids=lambda action: action.id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from fedlora_tui.console.actions import ACTIONS
 from fedlora_tui.console.box import box
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.row import Part as Words
@@ -43,10 +44,12 @@ def _content(view: View) -> list[list[Words]]:
     leave = f"  leave; later: fedlora-tui export {run}" if rounds else "  leave"
     if view.replay is not None:
         better, leave = [("[", "yours_bold"), "  a round back"], "  leave"
+    resumes = view.situation.may_go_on and ACTIONS["pause"].reason(view.situation) is None
+    again: list[Words] = [("space", "yours_bold"), "  resume in a new process"]
     return [
         [(state.reason or "no reason was given", "broken_bold")],
         [lost],
-        [],
+        again if resumes else [],
         better,
         [("q", "yours_bold"), leave],
         [("the traceback is in engine.log", "quiet")],
