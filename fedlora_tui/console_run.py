@@ -26,7 +26,7 @@ from fedlora_tui.engine.race import Entry
 from fedlora_tui.engine.run import Manner
 from fedlora_tui.errors import UserError
 from fedlora_tui.farewell import farewells
-from fedlora_tui.other_processes import resume_here
+from fedlora_tui.other_processes import ForkBeside, resume_here
 from fedlora_tui.protocol.commands import Stop
 
 MOST_READERS = 4
@@ -77,7 +77,7 @@ def _show(link: Link, options: ConsoleOptions, terminate: Callable[[], None], ru
     terminated = end_on_termination()
     with tempfile.TemporaryDirectory(prefix="fedlora-tui-") as folder:
         log = Path(folder) / CONSOLE_LOG
-        result = run_console(link.runs, options, log, link, link.place)
+        result = run_console(link.runs, options, log, link, link.place, ForkBeside(runs))
         if result.failure is not None:
             kept = _kept(log)
             result = replace(result, failure=f"{result.failure}{kept and f': see {kept}'}")

@@ -277,6 +277,12 @@ def _cannot_export(situation: Situation) -> str | None:
     return None if situation.state.best is not None or _last_round(situation.state) else "no round is finished yet"
 
 
+def _cannot_fork(situation: Situation) -> str | None:
+    if situation.watching:
+        return situation.watching
+    return None if _last_round(situation.state) else "no round is finished yet"
+
+
 def _cannot_show_drift(situation: Situation) -> str | None:
     return None if situation.state.merged else "no round is aggregated yet"
 
@@ -374,6 +380,17 @@ REGISTRY: tuple[Action, ...] = (
         when="a round is finished",
         unless="no round is finished yet",
         refusal=_cannot_export,
+    ),
+    Action(
+        id="fork",
+        keys=_keys("f"),
+        shown="f",
+        label="fork",
+        does="a second run, with changes",
+        group="the run",
+        when="a round is finished",
+        unless="no round is finished yet; a replay cannot fork",
+        refusal=_cannot_fork,
     ),
     Action(
         id="add",

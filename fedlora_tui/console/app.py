@@ -15,6 +15,7 @@ from textual.theme import Theme
 
 from fedlora_tui.console.actions import ACTIONS, KEYS
 from fedlora_tui.console.drawing.roles import DARK_BACKGROUND, LIGHT_BACKGROUND
+from fedlora_tui.console.forking import Forking
 from fedlora_tui.console.look import Look, look_for
 from fedlora_tui.console.options import ConsoleOptions
 from fedlora_tui.console.pace import Pace
@@ -27,6 +28,8 @@ from fedlora_tui.console.screens.dialog import Dialog
 from fedlora_tui.console.screens.drift import DriftDialog
 from fedlora_tui.console.screens.export import ExportDialog
 from fedlora_tui.console.screens.faults import FaultsDialog
+from fedlora_tui.console.screens.fork import Asked as ForkAsked
+from fedlora_tui.console.screens.fork import ForkDialog
 from fedlora_tui.console.screens.help import HelpDialog
 from fedlora_tui.console.screens.leave import DETACH, Choice, LeaveDialog
 from fedlora_tui.console.screens.overview import Overview
@@ -36,7 +39,7 @@ from fedlora_tui.console.view import Steering, View
 from fedlora_tui.console.widgets.run_table import RunTable
 from fedlora_tui.console.widgets.table import OrganizationTable
 from fedlora_tui.protocol.commands import Export, Fault, Finish, Release, Stop
-from fedlora_tui.protocol.handle import RunHandle, Wheel
+from fedlora_tui.protocol.handle import Fork, RunHandle, Wheel
 
 THEME = "fedlora"
 FEW_COLOURS = 16
@@ -69,10 +72,13 @@ class ConsoleApp(App[str], inherit_bindings=False):
         options: ConsoleOptions | None = None,
         *,
         wheel: Wheel | None = None,
+        fork: Fork | None = None,
         clock: Callable[[], float] = time.time,
         look: Look | None = None,
     ) -> None:
         """`wheel` tells who steers, where the runs are of another process and go on without this console.
+
+        `fork` starts a further run in a process of its own.
 
         Where what is shown is a `Replay`, its time is the clock.
         """
@@ -82,6 +88,8 @@ class ConsoleApp(App[str], inherit_bindings=False):
         self.title = "fedlora-tui"
         self.runs = Runs(handles, self.look.glyphs, clock)
         self._wheel = wheel
+        self._fork_beside = fork
+        self._forking: Forking | None = None
         self._steering: Steering | None = None
         self._replay = next((handle for handle in handles if isinstance(handle, Replay)), None)
         self._playing: Playing | None = None
@@ -115,7 +123,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
 
     def _tick(self) -> None:
         """Take in what the runs said, and paint what is due."""
-        answered = self.runs.poll() | self._look_at_the_wheel() | self._look_at_the_replay()
+        answered = self.runs.poll() | self._look_at_the_wheel() | self._look_at_the_replay() | self._look_at_the_fork()
         if self.runs.ended and isinstance(self.screen, LeaveDialog):
             # It speaks of a run that goes on, and offers what no longer can be done.
             self.screen.dismiss(None)
@@ -149,6 +157,19 @@ class ConsoleApp(App[str], inherit_bindings=False):
         before = self._playing
         self._playing = None if self._replay is None else self._replay.playing
         return self._playing != before
+
+    def _look_at_the_fork(self) -> bool:
+        """Say what became of a fork that was asked for; True when it is said."""
+        answer = None if self._forking is None else self._forking.answer
+        if answer is None:
+            return False
+        self._forking = None
+        if answer.run:
+            words = f"forked: {answer.run} goes on beside; fedlora-tui attach {answer.run}"
+            self.session.say(self.look.glyphs.answered, "held", words)
+        else:
+            self.session.refuse(f"no fork: {answer.refusal}")
+        return True
 
     def _await_answer(self) -> None:
         """Look often for the answer to a command, so that it is on the screen at once."""
@@ -214,6 +235,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
                 "show_run": self._show_run,
                 "flip": self._flip,
                 "export": self._export,
+                "fork": self._fork,
                 "faults": self._faults,
                 "drift": self._drift,
                 "wheel": self._ask_for_the_wheel,
@@ -278,6 +300,21 @@ class ConsoleApp(App[str], inherit_bindings=False):
 
     def _export(self, argument: str) -> None:
         self.push_screen(ExportDialog(self.view()), self._export_chosen)
+
+    def _fork(self, argument: str) -> None:
+        if self._fork_beside is None:
+            self.session.refuse("a run in the console's own process has no fork beside it: fedlora-tui fork RUN")
+        elif self._forking is not None:
+            self.session.refuse("a fork is being started already")
+        else:
+            self.push_screen(ForkDialog(self.view()), self._fork_chosen)
+
+    def _fork_chosen(self, asked: ForkAsked | None) -> None:
+        started = self.session.state.started
+        if asked is not None and self._fork_beside is not None and started is not None:
+            self.session.say(self.look.glyphs.none, "quiet", f"forking round {asked.round}{self.look.glyphs.ellipsis}")
+            self._forking = Forking(self._fork_beside, started.run, asked.round, asked.changes)
+        self.paint()
 
     def _faults(self, argument: str) -> None:
         self.push_screen(FaultsDialog(self.view()), self._fault_chosen)
@@ -356,10 +393,11 @@ class ConsoleApp(App[str], inherit_bindings=False):
         """
         if isinstance(self.screen, Dialog):
             event.prevent_default()
-            if event.key == "q" and event.key not in self.screen.CLOSED_BY:
+            dialog = self.screen
+            if event.key == "q" and not dialog.takes_letters and event.key not in dialog.CLOSED_BY:
                 self.action_act("leave")
             else:
-                self.screen.press(event)
+                dialog.press(event)
         elif event.key not in KEYS:
             name = event.character if event.is_printable and event.character else event.key
             self.session.refuse(f"{name} does nothing here: ? lists the keys")

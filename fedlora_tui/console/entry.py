@@ -12,7 +12,7 @@ from pathlib import Path
 from fedlora_tui.console.look import colours_of
 from fedlora_tui.console.options import ConsoleOptions
 from fedlora_tui.console.terminal import kept_terminal
-from fedlora_tui.protocol.handle import RunHandle, Wheel
+from fedlora_tui.protocol.handle import Fork, RunHandle, Wheel
 from fedlora_tui.protocol.state import RunState
 
 ANSI_COLOURS = 16
@@ -35,13 +35,18 @@ class ConsoleResult:
 
 
 def run_console(
-    handles: Sequence[RunHandle], options: ConsoleOptions, log_file: Path, wheel: Wheel | None = None, place: int = 0
+    handles: Sequence[RunHandle],
+    options: ConsoleOptions,
+    log_file: Path,
+    wheel: Wheel | None = None,
+    place: int = 0,
+    fork: Fork | None = None,
 ) -> ConsoleResult:
     """Show a run, or those of a race, until the operator leaves; what libraries print goes to `log_file`.
 
     Call it from the main thread with a terminal. The terminal is given back as it was, whatever happens. With a
     `wheel` the runs go on where the console is left alone, breaks down, or loses its terminal. `place` is that of the
-    run in front.
+    run in front, `fork` starts further ones.
     """
     if colours_of(os.environ) == ANSI_COLOURS:
         os.environ.setdefault("TEXTUAL_COLOR_SYSTEM", "standard")
@@ -52,7 +57,7 @@ def run_console(
         # Textual reads its settings when it is imported, and draws on the descriptors that it finds then.
         from fedlora_tui.console.app import ConsoleApp
 
-        app = ConsoleApp(handles, options, wheel=wheel)
+        app = ConsoleApp(handles, options, wheel=wheel, fork=fork)
         app.runs.place = place
         if wheel is not None:
             signal.signal(signal.SIGHUP, lambda number, frame: app.call_later(app.hang_up))

@@ -32,7 +32,6 @@ RESERVED: Mapping[str, int] = {
     "filter": 8,
     "open": 10,
     "rounds_table": 8,
-    "fork": 6,
     "sort": 6,
     "x_axis": 6,
     "runs": 6,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from fedlora_tui.console.app import ConsoleApp
 from fedlora_tui.console.look import look_for
 from fedlora_tui.console.options import ConsoleOptions
 from fedlora_tui.console.widgets.lines import Lines
+from fedlora_tui.protocol.handle import Forked
 from tests.flows.scripted_run import SHOWN_AT, HandClock, ScriptedRace, ScriptedRun
 
 UTF8 = {"LANG": "C.UTF-8", "TERM": "xterm-256color"}
@@ -38,10 +40,31 @@ class ScriptedWheel:
         self.words.append(word)
 
 
-def console_on(*runs: ScriptedRun, clock: HandClock, wheel: ScriptedWheel | None = None, **options: Any) -> ConsoleApp:
+@dataclass
+class ScriptedFork:
+    """Starts nothing, keeps what was asked for, and answers when the test lets it."""
+
+    answer: Forked = field(default_factory=lambda: Forked(run="1122-1403-new"))
+    asked: list[tuple[str, int, tuple[str, ...]]] = field(default_factory=list)
+    may_answer: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self, run: str, round: int, changes: Sequence[str]) -> Forked:
+        """Take down what was asked for."""
+        self.asked.append((run, round, tuple(changes)))
+        assert self.may_answer.wait(30)
+        return self.answer
+
+
+def console_on(
+    *runs: ScriptedRun,
+    clock: HandClock,
+    wheel: ScriptedWheel | None = None,
+    fork: ScriptedFork | None = None,
+    **options: Any,
+) -> ConsoleApp:
     """Make a console that looks the same on every machine."""
     chosen = ConsoleOptions(**{"model": "gpt2", "bell": False, **options})
-    return ConsoleApp(runs, chosen, wheel=wheel, clock=clock, look=look_for(chosen, UTF8, "utf-8"))
+    return ConsoleApp(runs, chosen, wheel=wheel, fork=fork, clock=clock, look=look_for(chosen, UTF8, "utf-8"))
 
 
 @dataclass
@@ -94,12 +117,13 @@ async def opened(
     options: dict[str, Any] | None = None,
     race: Mapping[str, float | dict[str, Any]] | None = None,
     wheel: ScriptedWheel | None = None,
+    fork: ScriptedFork | None = None,
     **script: Any,
 ) -> AsyncIterator[Opened]:
     """Open the console on a scripted run or a race, at the moment of the drawn screens unless told otherwise."""
     clock = HandClock(at)
     racers = ScriptedRace(clock, race, **script).racers if race else [ScriptedRun(clock, **script)]
-    app = console_on(*racers, clock=clock, wheel=wheel, **(options or {}))
+    app = console_on(*racers, clock=clock, wheel=wheel, fork=fork, **(options or {}))
     async with app.run_test(size=size) as pilot:
         console = Opened(app, pilot, racers[0], clock, tuple(racers))
         await console.until(lambda: racers[0].started and (app.session.state.seq > 0 or not app.is_running))

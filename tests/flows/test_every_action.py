@@ -10,10 +10,11 @@ from fedlora_tui.console.actions import ACTIONS
 from fedlora_tui.console.screens.drift import DriftDialog
 from fedlora_tui.console.screens.export import ExportDialog
 from fedlora_tui.console.screens.faults import FaultsDialog
+from fedlora_tui.console.screens.fork import ForkDialog
 from fedlora_tui.console.screens.help import HelpDialog
 from fedlora_tui.console.screens.leave import LeaveDialog
 from fedlora_tui.protocol import commands as cmd
-from tests.flows.opened import Opened, ScriptedWheel, opened
+from tests.flows.opened import Opened, ScriptedFork, ScriptedWheel, opened
 from tests.flows.scripted_run import BEGAN_AT, SHOWN_AT
 
 STARTING = {"at": BEGAN_AT + 0.5, "prepare_seconds": 1.0}
@@ -58,6 +59,18 @@ async def export(console: Opened) -> None:
     await console.press("enter")
     assert console.run.sent == [cmd.Export(round="latest", merged=False)]
     assert console.said.startswith("written: runs/1122-1402/exports/round-0006")
+
+
+async def fork(console: Opened) -> None:
+    beside = console.app._fork_beside
+    assert isinstance(beside, ScriptedFork)
+    await console.press("f")
+    assert isinstance(console.app.screen, ForkDialog)
+    beside.may_answer.set()
+    await console.press("enter")
+    await console.until(lambda: "forked" in console.said)
+    assert beside.asked == [("1122-1402", 6, ())]
+    assert console.run.sent == []
 
 
 async def add(console: Opened) -> None:
@@ -181,6 +194,7 @@ ALLOWED: dict[str, Callable[[Opened], Awaitable[None]]] = {
     "rank": rank,
     "more_rounds": more_rounds,
     "export": export,
+    "fork": fork,
     "add": add,
     "drop": drop,
     "own_rank": own_rank,
@@ -202,6 +216,7 @@ REFUSED = {
     "rank": ("right_square_bracket", "the run is starting: its organizations are not known yet"),
     "more_rounds": ("plus", "the run is starting: its rounds are not counted yet"),
     "export": ("e", "no round is finished yet"),
+    "fork": ("f", "no round is finished yet"),
     "add": ("a", "the run is starting: its organizations are not known yet"),
     "drop": ("d", "the run is starting: its organizations are not known yet"),
     "own_rank": ("right_curly_bracket", "the run is starting: its organizations are not known yet"),
@@ -228,7 +243,7 @@ def test_every_action_is_tried() -> None:
 @pytest.mark.parametrize("name", ALLOWED)
 async def test_action_acts(name: str) -> None:
     theirs = ScriptedWheel(may_steer=False, holder="ada@pts/3", alone=False) if name == "wheel" else None
-    async with opened(race=RACE if name in OF_A_RACE else None, wheel=theirs) as console:
+    async with opened(race=RACE if name in OF_A_RACE else None, wheel=theirs, fork=ScriptedFork()) as console:
         await ALLOWED[name](console)
 
 

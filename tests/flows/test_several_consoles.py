@@ -31,7 +31,7 @@ async def test_a_run_of_this_process_offers_no_detaching() -> None:
 async def test_who_watches_changes_nothing_and_is_told_who_steers() -> None:
     async with opened(size=(120, 40), wheel=ScriptedWheel(**THEIRS)) as console:
         assert "watching: ada@pts/3 steers, w takes the wheel" in console.text("run-line")
-        for key in ("space", "a", "d", "right_square_bracket", "plus", "e"):
+        for key in ("space", "a", "d", "right_square_bracket", "plus", "e", "f"):
             await console.press(key)
             assert console.said == "ada@pts/3 steers: w takes the wheel", key
         assert console.run.sent == []

@@ -11,7 +11,7 @@ from fedlora_tui.console.app import ConsoleApp
 from fedlora_tui.console.look import look_for
 from fedlora_tui.console.options import ConsoleOptions
 from fedlora_tui.console.player import Replay
-from tests.flows.opened import UTF8, console_on
+from tests.flows.opened import UTF8, ScriptedFork, console_on
 from tests.flows.scripted_run import BEGAN_AT, SHOWN_AT, HandClock, ScriptedRace, ScriptedRun
 
 SIZES = {"compact": (80, 24), "normal": (120, 40), "wide": (200, 60)}
@@ -24,6 +24,7 @@ SCENES: dict[str, dict[str, Any]] = {
     "help": {"keys": ["question_mark"]},
     "export": {"keys": ["e", "tab"]},
     "leave": {"keys": ["q"]},
+    "fork": {"keys": ["f", "tab", *"lora.rank=8 federation.learning_rate=5e-4"], "fork": ScriptedFork()},
     "drift": {"keys": ["b", "left"]},
     "troubled": {"troubled": True, "keys": ["G", "k", "k", "k", "k"]},
     "faults": {"troubled": True, "keys": ["G", "k", "k", "k", "k", "x"]},
@@ -57,8 +58,9 @@ def test_scene(snap_compare: Any, scene: str, size: str) -> None:
     script = dict(SCENES[scene])
     clock = HandClock(script.pop("at", SHOWN_AT))
     keys, then = script.pop("keys", []), script.pop("then", None)
+    fork = script.pop("fork", None)
     run = ScriptedRun(clock, **script)
-    app = console_on(run, clock=clock)
+    app = console_on(run, clock=clock, fork=fork)
 
     async def play(pilot: Pilot[str]) -> None:
         while app.session.state.seq == 0:

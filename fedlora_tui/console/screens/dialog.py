@@ -53,6 +53,11 @@ class Dialog(ModalScreen[Result], inherit_bindings=False):
             dialog.styles.width, dialog.styles.height = width, len(lines)
             dialog.show(lines)
 
+    @property
+    def takes_letters(self) -> bool:
+        """True while every letter is written into a field, and none is a key."""
+        return False
+
     def title_words(self) -> str:
         """Give the words on the upper edge."""
         return self.TITLE_WORDS

@@ -7,13 +7,12 @@ from textual import events
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.row import Part as Words
 from fedlora_tui.console.screens.dialog import Dialog
+from fedlora_tui.console.screens.round_field import RoundField, choices
 from fedlora_tui.console.view import View
 from fedlora_tui.console.widgets.machine import ADAPTER_BYTES, BASE_BYTES
-from fedlora_tui.console.wording import finished_rounds
 from fedlora_tui.protocol.commands import Export
 
 KINDS = ("adapter of all", "merged model")
-ROUNDS = ("latest", "best", "another")
 
 
 class ExportDialog(Dialog[Export | None]):
@@ -26,17 +25,16 @@ class ExportDialog(Dialog[Export | None]):
         super().__init__(view)
         self._field = 0
         self._kind = 0
-        self._round = 0
-        self._typed = ""
+        self._round = RoundField()
 
     def content(self, view: View) -> list[list[Words]]:
         """Give the fields, what they come to, and the keys."""
         glyphs = view.look.glyphs
-        complaint = self._complaint()
-        target = "" if complaint else _folder(view, self._number(), merged=self._kind == 1)
+        complaint = self._round.complaint(view.state)
+        target = "" if complaint else _folder(view, self._round.number(view.state), merged=self._kind == 1)
         return [
-            [("what     ", "quiet"), *self._choices(0, list(KINDS), self._kind)],
-            [("round    ", "quiet"), *self._choices(1, self._round_words(), self._round)],
+            [("what     ", "quiet"), *choices(KINDS, self._kind, glyphs, focused=self._field == 0)],
+            [("round    ", "quiet"), *self._round.words(view.state, glyphs, focused=self._field == 1)],
             [("to       ", "quiet"), (complaint, "care") if complaint else target],
             [("size     ", "quiet"), _size(view, merged=self._kind == 1)],
             [],
@@ -65,56 +63,16 @@ class ExportDialog(Dialog[Export | None]):
             if self._field == 0:
                 self._kind = (self._kind + step) % len(KINDS)
             else:
-                self._round = (self._round + step) % len(ROUNDS)
+                self._round.turn(step)
         elif event.key == "backspace":
-            self._typed = self._typed[:-1]
+            self._round.erase()
         elif event.character is not None and event.character.isascii() and event.character.isdigit():
-            self._field, self._round = 1, 2
-            self._typed = (self._typed + event.character)[-5:]
+            self._field = 1
+            self._round.type(event.character)
 
     def _write(self) -> None:
-        if not self._complaint():
-            name = self._typed if self._round == 2 else ROUNDS[self._round]
-            self.dismiss(Export(round=name, merged=self._kind == 1))
-
-    def _number(self) -> int:
-        rounds = finished_rounds(self._view.state)
-        best = self._view.state.best
-        if self._round == 2:
-            return int(self._typed or 0)
-        return best.round if self._round == 1 and best is not None else rounds[-1].round
-
-    def _complaint(self) -> str:
-        """Say why it cannot be written, empty when it can."""
-        rounds = [row.round for row in finished_rounds(self._view.state)]
-        if self._round == 2 and not self._typed:
-            return f"type the number of a round, {rounds[0]} to {rounds[-1]}"
-        if self._number() not in rounds:
-            return f"round {self._typed} is not finished: {rounds[0]} to {rounds[-1]} are"
-        return ""
-
-    def _round_words(self) -> list[str]:
-        glyphs, state = self._view.look.glyphs, self._view.state
-        last = finished_rounds(state)[-1]
-        latest = f"latest: {last.round}"
-        if self._round == 0:
-            latest += f", hold-out {numbers.loss(last.eval_loss, glyphs)}"
-        best = f"best: {state.best.round}" if state.best is not None else "best"
-        if self._round == 1 and state.best is not None:
-            best += f", hold-out {numbers.loss(state.best.eval_loss, glyphs)}"
-        return [latest, best, f"another: {self._typed}{glyphs.caret}" if self._round == 2 else "another"]
-
-    def _choices(self, field: int, choices: list[str], chosen: int) -> list[Words]:
-        glyphs = self._view.look.glyphs
-        words: list[Words] = []
-        for place, choice in enumerate(choices):
-            gap = "   " if words else ""
-            if place == chosen:
-                style = "yours_bold" if self._field == field else ""
-                words += [gap, (f"{glyphs.choice_left} {choice} {glyphs.choice_right}", style)]
-            else:
-                words += [gap, (choice, "quiet")]
-        return words
+        if not self._round.complaint(self._view.state):
+            self.dismiss(Export(round=self._round.name, merged=self._kind == 1))
 
 
 def _folder(view: View, number: int, *, merged: bool) -> str:
