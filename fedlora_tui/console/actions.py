@@ -389,7 +389,7 @@ REGISTRY: tuple[Action, ...] = (
         does="a second run, with changes",
         group="the run",
         when="a round is finished",
-        unless="no round is finished yet; a replay cannot fork",
+        unless="no round is finished yet · a replay cannot fork",
         refusal=_cannot_fork,
     ),
     Action(

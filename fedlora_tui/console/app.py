@@ -165,7 +165,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
             return False
         self._forking = None
         if answer.run:
-            words = f"forked: {answer.run} goes on beside; fedlora-tui attach {answer.run}"
+            words = f"forked: it goes on beside; fedlora-tui attach {answer.run}"
             self.session.say(self.look.glyphs.answered, "held", words)
         else:
             self.session.refuse(f"no fork: {answer.refusal}")

@@ -224,6 +224,56 @@ def test_a_stopped_run_that_another_console_shows_goes_on_by_space(screens, tmp_
     third.wait_for("stopped")
 
 
+def test_f_forks_a_paused_run_and_the_fork_goes_on_beside_it(screens, tmp_path: Path) -> None:
+    screen = screens()
+    console(screen, tmp_path, "--rounds", str(MANY), *SMALL)
+    screen.wait_for("running")
+    folder = run_of(tmp_path)
+    until(lambda: rounds_of(folder) >= 2, "two rounds")
+    screen.press("Space")
+    screen.wait_for("paused")
+    screen.press("f")
+    screen.wait_for("A run of its own beside this one")
+    screen.press("1", "Tab", "lora.rank=2 federation.local_steps=1", "Enter")
+    shown = screen.wait_for(lambda shown: "forked: " in shown or "no fork" in shown)
+    assert "goes on beside" in shown
+    (beside,) = (other for other in folder.parent.iterdir() if other != folder)
+    assert f"fedlora-tui attach {beside.name}" in shown
+    until(lambda: rounds_of(beside) >= 1, "a round of the fork")
+    started = next(iter(read(beside))).event
+    assert (started.parent, started.parent_round, started.rank) == (folder.name, 1, 2)  # type: ignore[attr-defined]
+    assert engine_of(beside) != engine_of(folder)
+    assert list(read(folder))[-1].event.type == "run_paused"
+    screen.press("f")
+    screen.wait_for("A run of its own beside this one")
+    screen.press("lora.rnk=2", "Enter")
+    screen.wait_for("no fork: ")
+    assert len(list(folder.parent.iterdir())) == 2
+
+
+def test_resume_detached_goes_on_without_a_terminal_and_prints_the_run(tmp_path: Path) -> None:
+    def ask(*given: str) -> subprocess.CompletedProcess[str]:
+        words = [*WORDS, *given, "--runs-dir", str(tmp_path / "runs")]
+        return subprocess.run(words, env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True)
+
+    run = ask("run", "--detach", "--rounds", str(MANY), *SMALL).stdout.strip()
+    folder = tmp_path / "runs" / run
+    until(lambda: rounds_of(folder) >= 1, "a round")
+    killed = engine_of(folder)
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: not alive(killed), "the engine's process gone")
+    resumed = ask("resume", run, "--detach")
+    try:
+        assert (resumed.returncode, resumed.stdout.strip()) == (0, run), resumed.stderr
+        before = rounds_of(folder)
+        until(lambda: rounds_of(folder) >= before + 1, "one more round")
+    finally:
+        os.kill(engine_of(folder), signal.SIGKILL)
+    both = ask("resume", run, "--detach", "--console")
+    assert both.returncode == 2
+    assert "--detach, --console: one of them" in both.stderr
+
+
 def test_one_of_two_consoles_steers_and_the_wheel_passes_or_is_kept(screens, tmp_path: Path) -> None:
     first, second = screens(), screens()
     console(first, tmp_path, "--rounds", str(MANY), *SMALL)

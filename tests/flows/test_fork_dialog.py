@@ -25,7 +25,7 @@ async def test_what_is_written_is_asked_for_and_the_new_run_is_told() -> None:
     async with opened(fork=fork) as console:
         await console.press("f", "tab", *CHANGES)
         assert f"changes  {CHANGES}" in console.text("dialog")
-        assert "A run of its own beside this one, from round 6 on" in console.text("dialog")
+        assert "A run of its own beside this one, from round 6 on;" in console.text("dialog")
         await console.press("enter")
         assert console.app.screen is console.app._overview
         assert console.said == "forking round 6…"
@@ -35,7 +35,7 @@ async def test_what_is_written_is_asked_for_and_the_new_run_is_told() -> None:
         assert console.said == "a fork is being started already"
         fork.may_answer.set()
         await console.until(lambda: "forked" in console.said)
-        assert console.said == "forked: 1122-1403-new goes on beside; fedlora-tui attach 1122-1403-new"
+        assert console.said == "forked: it goes on beside; fedlora-tui attach 1122-1403-new"
         assert fork.asked == [("1122-1402", 6, ("lora.rank=8", "federation.learning_rate=5e-4"))]
         assert console.run.sent == []
 

@@ -51,10 +51,7 @@ class ForkDialog(Dialog[Asked | None]):
             [("round    ", "quiet"), *self._round.words(view.state, glyphs, focused=not self._typing)],
             [("changes  ", "quiet"), *self._changes(view)],
             [],
-            [(complaint, "care")]
-            if complaint
-            else [f"A run of its own beside this one, from round {self._number()} on;"],
-            [] if complaint else ["fedlora-tui attach shows it. This one goes on as it is."],
+            *([[(complaint, "care")], []] if complaint else self._what_enter_does()),
             [],
             [
                 *(("enter", "yours_bold"), " fork   ", ("tab", "yours_bold"), " next field   "),
