@@ -2,101 +2,76 @@
 
     python scripts/soak_consoles.py --rounds 500     what `make soak ARGS=consoles` does
 
-The run is `fedlora-tui run --detach` over a tiny base; consoles are attached on pseudo-terminals. It ends with 1 where
-the engine's memory, descriptors or threads grew, where the journal has holes or tells a round's end twice, or where a
-command was not answered exactly once. Fewer than 100 rounds say nothing of memory: then it is told and not judged.
+The run is `fedlora-tui run --detach` over the embedded base; consoles are attached on pseudo-terminals: one stays, one
+comes and goes, and either steers now and then. It ends with 1 where the engine's memory grew, where descriptors or
+threads of any of the three processes did, where the journal has holes or tells a round's end twice, where who watched
+holds another run than the journal, or where a command was not answered exactly once. Fewer than 100 rounds say nothing
+of growth while it runs: then it is told and not judged.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import random
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+
+from soak_watchers import Look, Watcher, look, talk_nonsense  # noqa: E402
 
 from fedlora_tui.attached import Link, attach  # noqa: E402
-from fedlora_tui.benchmarks.pseudo_terminal import PseudoTerminal  # noqa: E402
-from fedlora_tui.engine.journal import read  # noqa: E402
-from fedlora_tui.errors import UserError  # noqa: E402
+from fedlora_tui.engine import journal  # noqa: E402
 from fedlora_tui.protocol import commands as ask  # noqa: E402
 from fedlora_tui.protocol import events as ev  # noqa: E402
-from fedlora_tui.protocol.control_place import found_socket  # noqa: E402
-from fedlora_tui.protocol.state import RunState, fold  # noqa: E402
-from tests.tiny_models import write_base, write_texts  # noqa: E402
+from fedlora_tui.protocol.state import RunState, apply, fold  # noqa: E402
+from tests.tiny_models import write_texts  # noqa: E402
 
-NAMES = ("alpha", "beta", "delta", "epsilon", "gamma", "zeta")
-FAULTS = ("nan for 1 round", "crash for 1 round", "garbage for 2 rounds", "dropout for 1 round", "poison x2")
+NAMES = ("alpha", "beta", "delta", "epsilon", "eta", "gamma", "theta", "zeta")
+FAULTS = ("nan for 1 round", "crash for 1 round", "garbage for 2 rounds", "dropout", "poison x2 for 1 round", "none")
 VIEW_KEYS = ("j", "k", "G", "g", "?", "\x1b", "\t", "b", "\x1b")
+STEER_KEYS = (" ", " ", "[", "]", "a", "d", "u", "x2", "x3", "x4", "x5", "x0", "xr")
+"""Pauses and goes on, ranks, organizations, what waits, faults and releases; no key that changes how many rounds."""
+
 FEWEST_JUDGED = 100
 MOST_GROWTH = 0.05
-PATIENCE = 600.0
+PATIENCE = 300.0
+"""Seconds without a round that are no slowness any more."""
 
+SPARE_ROUNDS = 200
+"""Rounds beyond those that are asked for: the run ends because it is asked to, with everything in place by then."""
 
-@dataclass(frozen=True)
-class Look:
-    """The engine's process at one moment: bytes resident, descriptors, threads."""
-
-    memory: int
-    descriptors: int
-    threads: int
+ALONE_LOOKS = 20
+ANSWERS = (ev.CommandAcknowledged, ev.CommandRefused)
 
 
 @dataclass
-class Watcher:
-    """A console on a pseudo-terminal, read all the time."""
+class Answers:
+    """What was asked over this script's own link, and what was answered, to it and to consoles."""
 
-    folder: Path
-    runs: int = 0
-    _terminal: PseudoTerminal | None = None
+    sent: Counter[str] = field(default_factory=Counter)
+    come: Counter[str] = field(default_factory=Counter)
+    pressed: int = 0
+    to_consoles: int = 0
 
-    def come(self) -> None:
-        """Attach."""
-        words = ["-m", "fedlora_tui", "attach", str(self.folder), "--ascii"]
-        self._terminal = PseudoTerminal("console", words, {"PYTHONPATH": str(ROOT)})
-        self.runs += 1
-        threading.Thread(target=self._read, args=(self._terminal,), daemon=True).start()
-
-    def press(self, keys: str) -> None:
-        """Press keys, if it is there."""
-        if self._terminal is not None:
-            with contextlib.suppress(UserError):
-                self._terminal.press(keys)
-
-    def go(self) -> None:
-        """Leave the run going: `d` answers the question that is asked of who steers."""
-        terminal, self._terminal = self._terminal, None
-        if terminal is None:
-            return
-        with contextlib.suppress(UserError):
-            terminal.press("\x1b")
-            time.sleep(0.3)
-            terminal.press("q")
-            time.sleep(0.3)
-            terminal.press("d")
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            terminal._process.wait(20)
-        terminal.close()
-
-    def _read(self, terminal: PseudoTerminal) -> None:
-        with contextlib.suppress(UserError, OSError, ValueError):
-            while True:
-                terminal.read(1.0)
+    @property
+    def settled(self) -> bool:
+        """True where everything that was asked is answered, once."""
+        return self.sent == self.come
 
 
 @dataclass
@@ -108,168 +83,317 @@ class Soak:
     choose: random.Random
     link: Link
     state: RunState = field(default_factory=RunState)
-    sent: int = 0
-    answered: int = 0
+    answers: Answers = field(default_factory=Answers)
     looks: list[Look] = field(default_factory=list)
-    alone: Look | None = None
+    alone: list[list[Look]] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)
+    broken: list[str] = field(default_factory=list)
+    _ours: bool = True
+    _moved: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.stays, self.comes = Watcher(self.folder), Watcher(self.folder)
+
+    @property
+    def judged(self) -> bool:
+        """True where there are rounds enough to tell growth from a start."""
+        return self.rounds >= FEWEST_JUDGED
 
     def go_through(self) -> None:
-        """Disturb the run until it is over."""
-        engine = psutil.Process(self.link.process)
-        self._take_in()
-        self.alone = look(engine)
-        watchers = [Watcher(self.folder), Watcher(self.folder)]
-        for watcher in watchers:
-            watcher.come()
-        until, looked, passed = time.monotonic() + PATIENCE, 0.0, time.monotonic()
-        while not self.link.runs[0].over:
-            if time.monotonic() > until:
-                raise SystemExit(f"soak: the run does not end: {self.state.phase} {self.state.reason}")
-            self._take_in()
-            self._disturb(watchers)
-            if time.monotonic() - passed > 20:
-                passed = time.monotonic()
-                self._pass_the_wheel(watchers[0])
-            if time.monotonic() - looked > 1:
-                looked = time.monotonic()
-                self.looks.append(look(engine))
-            time.sleep(0.15)
-        self._take_in()
-        for watcher in watchers:
-            watcher.press("q")
-            watcher.go()
-        time.sleep(1.0)
-        self.looks.append(look(engine))
-        self.done["attached"] += sum(watcher.runs for watcher in watchers)
+        """Disturb the run for so many rounds, then let it finish."""
+        self._wait(lambda: self.state.round >= 2)
+        self._look_alone()
+        self.stays.come()
+        self.comes.come()
+        while self.state.round < self.rounds:
+            self._steer(10.0 if self.judged else 5.0)
+            self._let_steer(self.choose.choice((self.stays, self.comes)))
+        self.stays.go()
+        self.comes.go()
+        self._look_alone()
+        self.stays.come()
+        self._send(ask.Finish())
+        self._wait(lambda: self.state.over)
+        self._wait(lambda: self.answers.settled, 20)
+        self._hold_against_the_journal()
+        self.stays.go()
+        self.done["attached"] = len(self.stays.visits) + len(self.comes.visits)
 
     def _take_in(self) -> None:
-        records = self.link.runs[0].drain()
-        self.state = fold(self.state, records)
-        self.answered += sum(isinstance(r.event, ev.CommandAcknowledged | ev.CommandRefused) for r in records)
+        """Take in what the run told, and look at the processes now and then."""
+        for record in self.link.runs[0].drain():
+            before = self.state.round
+            if record.seq != ev.UNRECORDED:
+                self.state = apply(self.state, record)
+            if isinstance(record.event, ANSWERS):
+                self._answered(record.event)
+            if self.state.round != before:
+                self._moved = time.monotonic()
+        if time.monotonic() - self._moved > PATIENCE:
+            raise SystemExit(f"soak: no round for {PATIENCE:.0f} s: {self.state.phase} {self.state.reason}")
+        if not self.looks or time.monotonic() - self.looks[-1].t > 1:
+            self._look()
 
-    def send(self, command: ask.Command) -> None:
-        """Ask the run for something."""
-        self.sent += 1
+    def _answered(self, answer: ev.CommandAcknowledged | ev.CommandRefused) -> None:
+        if self._ours:
+            self.answers.come[key_of(answer.command, answer.value)] += 1
+        else:
+            self.answers.to_consoles += 1
+
+    def _look(self) -> None:
+        if not self.state.over:
+            with contextlib.suppress(psutil.Error):
+                self.looks.append(look(psutil.Process(self.link.process), self.state.round))
+        self.stays.look(self.state.round)
+        self.comes.look(self.state.round)
+
+    def _look_alone(self) -> None:
+        """Look at the engine some times while no console is there and the run rests: no checkpoint's file is open."""
+        if self.state.phase != "paused":
+            self._send(ask.Pause())
+        self._wait(lambda: self.state.phase == "paused" and self.link.alone)
+        engine = psutil.Process(self.link.process)
+        self.alone.append([])
+        while len(self.alone[-1]) < ALONE_LOOKS:
+            self._take_in()
+            self.alone[-1].append(look(engine, self.state.round))
+            time.sleep(0.1)
+        self._put_right()
+
+    def _wait(self, comes: Callable[[], bool], seconds: float = PATIENCE) -> bool:
+        """Take in what comes until something is so; say whether it was in time."""
+        until = time.monotonic() + seconds
+        while not (come := comes()) and time.monotonic() < until:
+            self._take_in()
+            time.sleep(0.05)
+        return come
+
+    # What this script asks itself, while it has the wheel.
+
+    def _send(self, command: ask.Command) -> None:
+        self.answers.sent[key_of(command.name, command.value)] += 1
         self.done[command.name] += 1
         self.link.ask(0, command)
 
-    def _disturb(self, watchers: Sequence[Watcher]) -> None:
-        if self.state.phase == "paused":
-            self._put_right()
-            return
+    def _steer(self, seconds: float) -> None:
+        """Give faults, turn settings, press consoles' keys that only look; one console may leave and come again."""
+        # Where a console left the rank high, what a round takes is another than before.
+        self._send(ask.Rank(self.choose.choice((2, 4, 8))))
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self._take_in()
+            if self.state.phase == "paused":
+                self._put_right()
+            else:
+                self._disturb()
+            time.sleep(0.15)
+
+    def _disturb(self) -> None:
         what = self.choose.random()
-        if what < 0.10:
-            self.send(ask.Fault(self.choose.choice(FAULTS), self.choose.choice(NAMES)))
-        elif what < 0.14:
-            self.send(ask.Rank(self.choose.choice((1, 2, 3, 4, 8))))
-        elif what < 0.17:
-            self.send(ask.Rate(self.choose.choice((1e-3, 2e-3, 5e-4))))
-        elif what < 0.20:
-            self.send(ask.DropOrganization(self.choose.choice(NAMES)))
-        elif what < 0.25:
-            self.send(ask.AddOrganization(self.choose.choice(NAMES)))
-        elif what < 0.27:
-            self.send(ask.Undo())
-        elif what < 0.29:
-            self.send(ask.Pause())
+        if what < 0.12:
+            self._send(ask.Fault(self.choose.choice(FAULTS), self.choose.choice(NAMES)))
+        elif what < 0.16:
+            self._send(ask.Rank(self.choose.choice((1, 2, 3, 4, 8))))
+        elif what < 0.19:
+            self._send(ask.Rate(self.choose.choice((1e-3, 2e-3, 5e-4))))
+        elif what < 0.23:
+            self._send(ask.DropOrganization(self.choose.choice(NAMES)))
+        elif what < 0.28:
+            self._send(ask.AddOrganization(self.choose.choice(NAMES)))
         elif what < 0.31:
-            self.send(ask.Release(self.choose.choice(NAMES)))
-        elif what < 0.32:
-            self._talk_nonsense()
+            self._send(ask.Undo())
         elif what < 0.33:
-            watchers[1].go()
-            watchers[1].come()
-        elif what < 0.6:
-            self.choose.choice(watchers).press(self.choose.choice(VIEW_KEYS))
+            self._send(ask.Pause())
+        elif what < 0.36:
+            self._send(ask.Release(self.choose.choice(NAMES)))
+        elif what < 0.38:
+            self.done["nonsense"] += 1
+            talk_nonsense(self.folder, self.choose)
+        elif what < 0.40:
+            self.comes.go()
+            self.comes.come()
+        elif what < 0.65:
+            self.choose.choice((self.stays, self.comes)).press(self.choose.choice(VIEW_KEYS))
 
     def _put_right(self) -> None:
         """Let everybody in again, and go on."""
         for name, own in self.state.organizations.items():
             if own.state == "quarantine":
-                self.send(ask.Release(name))
+                self._send(ask.Release(name))
         for name in NAMES:
             if name not in self.state.organizations:
-                self.send(ask.AddOrganization(name))
-        self.send(ask.Resume())
-        time.sleep(0.3)
+                self._send(ask.AddOrganization(name))
+        self._send(ask.Resume())
+        self._wait(lambda: self.state.phase != "paused" and self.answers.settled, 5)
 
-    def _pass_the_wheel(self, watcher: Watcher) -> None:
-        """Let a console have the wheel, then ask for it and get it when nobody refuses."""
-        watcher.press("\x1b")
-        time.sleep(0.2)
-        watcher.press("w")
-        self._wait(lambda: not self.link.steers.yours)
-        self.link.wheel("ask")
-        self._wait(lambda: self.link.steers.yours)
-        self.done["wheel"] += self.link.steers.yours
+    # What consoles ask by their keys, while one of them has the wheel.
 
-    def _wait(self, comes: object, seconds: float = 8.0) -> None:
-        until = time.monotonic() + seconds
-        while not comes() and time.monotonic() < until:  # type: ignore[operator]
+    def _let_steer(self, watcher: Watcher) -> None:
+        """Let a console have the wheel and press its keys; then ask for the wheel, and get it."""
+        if not self._wait(lambda: self.answers.settled, 20):
+            self.broken.append("commands without exactly one answer before the wheel passed")
+        self._ours = False
+        gives = not self.judged or self.choose.random() < 0.6
+        if gives:
+            self.link.wheel("give")
+        # Where nobody has it, whoever asks the run for something gets it.
+        self.answers.pressed += gives
+        watcher.press("\x1b", " " if gives else "w")
+        if not self._wait(lambda: not self.link.steers.yours and bool(self.link.steers.holder), 15):
+            self.broken.append("a console asked for the wheel and nobody refused, but it has not got it")
+        until = time.monotonic() + 4
+        while time.monotonic() < until:
             self._take_in()
+            steers = self.choose.random() < 0.7
+            keys = self.choose.choice(STEER_KEYS if steers else VIEW_KEYS)
+            self.answers.pressed += len(keys)
+            watcher.press(*(("\x1b", *keys) if steers else keys))
             time.sleep(0.1)
+        self._take_the_wheel(watcher)
 
-    def _talk_nonsense(self) -> None:
-        path = found_socket(self.folder)
-        self.done["nonsense"] += 1
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as one:
-            one.settimeout(2)
-            one.connect(str(path))
-            one.sendall(self.choose.randbytes(self.choose.randint(1, 400)) + b"\n")
-            one.recv(1)
+    def _take_the_wheel(self, watcher: Watcher) -> None:
+        watcher.press("\x1b")
+        how = self.choose.random()
+        if watcher is self.comes and how < 0.3:
+            watcher.go()
+            watcher.come()
+            self.done["left with the wheel"] += 1
+        elif how > 0.7 and self.judged:
+            self.link.wheel("ask")
+            self._wait(lambda: bool(self.link.steers.asked_by), 5)
+            watcher.press("w")
+            if self._wait(lambda: self.link.steers.yours, 7):
+                self.broken.append("the wheel passed though it was refused")
+            self.done["wheel refused"] += 1
+        if not self.link.steers.yours:
+            self.link.wheel("ask")
+        if not self._wait(lambda: self.link.steers.yours, 20):
+            self.broken.append("the wheel was asked for, and neither refused nor given")
+        # What a console had asked for before it passed may still be on its way here.
+        self._wait(lambda: False, 0.5)
+        self._ours = True
+        self.done["wheel"] += 1
+
+    # What has to hold.
+
+    def _hold_against_the_journal(self) -> None:
+        """Compare, while the engine's process is still there, what was told with what is written."""
+        lines = (self.folder / journal.NAME).read_bytes().splitlines(keepends=True)
+        records = list(journal.read(self.folder))
+        if len(lines) != len(records) or not lines[-1].endswith(b"\n"):
+            self.broken.append(f"{len(lines)} lines of the journal, {len(records)} of them read")
+        if [record.seq for record in records] != list(range(1, len(records) + 1)):
+            self.broken.append("the journal's numbers have holes")
+        ended = [record.event.round for record in records if isinstance(record.event, ev.RoundFinished)]
+        if ended != list(range(1, len(ended) + 1)) or len(ended) < self.rounds:
+            self.broken.append(f"rounds did not end once each, in order: {len(ended)} ends")
+        written = fold(RunState(), records)
+        self._same("the link that was there all the time", self.state, written)
+        late = attach(self.folder, steers=False)
+        self._wait(lambda: late.runs[0].over)
+        self._same("a link that came at the end", fold(RunState(), late.runs[0].drain()), written)
+        late.close()
+        if not self.stays.shows("done", f"{written.round}/{written.rounds}", f"{written.eval_loss:.3f}"):
+            self.broken.append("an attached console does not show the end:\n" + "\n".join(self.stays.rows()))
+
+    def _same(self, who: str, held: RunState, written: RunState) -> None:
+        if held != written:
+            other = [name for name in vars(written) if getattr(held, name) != getattr(written, name)]
+            self.broken.append(f"{who} holds another run than the journal: {', '.join(other)}")
 
     def faults(self) -> Iterator[str]:
         """Say what did not hold."""
-        self._wait(lambda: self.answered >= self.sent)
-        if self.answered != self.sent:
-            yield f"{self.sent} commands were sent and {self.answered} answered"
-        records = list(read(self.folder))
-        if [record.seq for record in records] != list(range(1, len(records) + 1)):
-            yield "the journal's numbers have holes"
-        ended = [record.event.round for record in records if isinstance(record.event, ev.RoundFinished)]
-        if ended != list(range(1, self.rounds + 1)):
-            yield f"rounds did not end once each, in order: {len(ended)} ends"
-        if fold(RunState(), records).history != self.state.history:
-            yield "an attached console holds another history than the journal"
-        assert self.alone is not None
-        if self.looks[-1].descriptors > self.alone.descriptors:
-            yield f"{self.looks[-1].descriptors} descriptors are open at the end, {self.alone.descriptors} at the start"
-        if self.looks[-1].threads > self.alone.threads:
-            yield f"{self.looks[-1].threads} threads at the end, {self.alone.threads} at the start"
-        if self.rounds >= FEWEST_JUDGED and self.growth > MOST_GROWTH:
-            yield f"memory grew by {self.growth:.1%}"
+        yield from self.broken
+        yield from self.stays.broken
+        yield from self.comes.broken
+        if not self.answers.settled:
+            lost, twice = self.answers.sent - self.answers.come, self.answers.come - self.answers.sent
+            yield f"not answered: {dict(lost)}; answered and not asked: {dict(twice)}"
+        if self.answers.to_consoles > self.answers.pressed:
+            yield f"{self.answers.to_consoles} answers to {self.answers.pressed} keys of consoles"
+        yield from grew("the engine without consoles", *self.alone)
+        if self.judged:
+            yield from grew("the engine", self.fifth(1), self.fifth(4))
+            yield from grew("the console that stays", self._stayed(1), self._stayed(4))
+            yield from grew("the console that comes and goes", *self._visits())
+            if self.growth > MOST_GROWTH:
+                yield f"the engine's memory grew by {self.growth:.1%}"
 
     @property
     def growth(self) -> float:
-        """How much more memory the engine had in the last fifth of the looks than in the second one, by medians."""
-        second, last = (statistics.median(own.memory for own in self.fifth(number)) for number in (1, 4))
-        return last / second - 1
+        """How much more memory the engine had in the last fifth of the rounds than in the second one, by medians."""
+        return median(self.fifth(4), "memory") / median(self.fifth(1), "memory") - 1
 
     def fifth(self, number: int) -> list[Look]:
-        """Give a fifth of the looks, counted from 0."""
-        looks = self.looks[:-1] or self.looks
-        share = max(1, len(looks) // 5)
-        return looks[number * share : (number + 1) * share] or looks[-1:]
+        """Give the looks at the engine in a fifth of the rounds, counted from 0."""
+        return within_fifth(self.looks, number, self.rounds)
+
+    def _stayed(self, number: int) -> list[Look]:
+        return within_fifth(self.stays.visits[0], number, self.rounds)
+
+    def _visits(self) -> tuple[list[Look], list[Look]]:
+        """Give the first visit that was looked at, and the last one, each without its beginning."""
+        looked = [visit[len(visit) // 2 :] for visit in self.comes.visits if len(visit) > 1]
+        return looked[0], looked[-1]
+
+    def table(self) -> str:
+        """Lay out what was seen, as Markdown."""
+        rows = ["| | MiB | descriptors | threads |", "| --- | ---: | ---: | ---: |"]
+        for name, looks in (
+            ("engine, paused, before consoles come", self.alone[0]),
+            ("engine, second fifth", self.fifth(1)),
+            ("engine, last fifth", self.fifth(4)),
+            ("engine, paused, consoles gone", self.alone[1]),
+            ("console that stays, second fifth", self._stayed(1)),
+            ("console that stays, last fifth", self._stayed(4)),
+            ("console that comes and goes, first visit", self._visits()[0]),
+            ("console that comes and goes, last visit", self._visits()[1]),
+        ):
+            memory = median(looks, "memory") / 2**20
+            counts = f"{median(looks, 'descriptors'):g} | {median(looks, 'threads'):g}"
+            rows.append(f"| {name} | {memory:.1f} | {counts} |")
+        done = ", ".join(f"{name} {count}" for name, count in sorted(self.done.items()))
+        seen = f"{self.state.round} rounds, {self.state.seq:,} events, the engine's memory {self.growth:+.1%}"
+        asked = f"{self.answers.sent.total()} commands of the link, {self.answers.to_consoles} of consoles"
+        return "\n".join([*rows, "", f"{seen}; {asked} ({self.answers.pressed} keys); {done}"])
 
 
-def look(process: psutil.Process) -> Look:
-    """Look at a process."""
-    with process.oneshot():
-        return Look(process.memory_info().rss, process.num_fds(), process.num_threads())
+def key_of(command: str, value: Any) -> str:
+    """Name a command as its answer does, too, which tells a fault's rounds and what is taken back in its own way."""
+    if command == ask.Undo.name:
+        return command
+    return f"{command} {json.dumps(value['org'] if command == ask.Fault.name else value)}"
 
 
-def started(home: Path, rounds: int) -> Path:
+def within_fifth(looks: Sequence[Look], number: int, rounds: int) -> list[Look]:
+    """Give the looks in a fifth of the rounds, counted from 0; all of them where there are none in it."""
+    found = [own for own in looks if number * rounds <= 5 * (own.round - 1) < (number + 1) * rounds]
+    return found or list(looks)
+
+
+def median(looks: Sequence[Look], what: str) -> float:
+    """Give the median of one figure."""
+    return float(statistics.median(getattr(own, what) for own in looks))
+
+
+def grew(who: str, before: Sequence[Look], after: Sequence[Look]) -> Iterator[str]:
+    """Say where there are more descriptors or threads than before."""
+    for what in ("descriptors", "threads"):
+        was, now = median(before, what), median(after, what)
+        if now > was:
+            yield f"{who}: {now:g} {what}, {was:g} before"
+
+
+def started(home: Path, rounds: int, steps: int) -> Path:
     """Begin the run; give its folder."""
     settings = {
-        "model.base": write_base(home / "base"),
         "model.device": "cpu",
-        "model.max_length": 24,
+        "model.max_length": 32,
         "data.source": "folder",
         "data.path": write_texts(home / "texts", NAMES),
-        "federation.rounds": rounds,
-        "federation.local_steps": 12,
-        "federation.batch_size": 2,
+        "data.holdout_tokens": 256,
+        "federation.rounds": rounds + SPARE_ROUNDS,
+        "federation.local_steps": steps,
         "runs.dir": home / "runs",
     }
     words = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
@@ -283,35 +407,24 @@ def started(home: Path, rounds: int) -> Path:
     return home / "runs" / begun.stdout.strip()
 
 
-def table(soak: Soak) -> str:
-    """Lay out what was seen."""
-    parts = [("second fifth", soak.fifth(1)), ("last fifth", soak.fifth(4)), ("consoles gone", soak.looks[-1:])]
-    rows = ["| the engine | MiB | descriptors | threads |", "| --- | ---: | ---: | ---: |"]
-    for name, looks in parts:
-        memory, descriptors, threads = (
-            statistics.median(getattr(own, what) for own in looks) for what in ("memory", "descriptors", "threads")
-        )
-        rows.append(f"| {name} | {memory / 2**20:.1f} | {descriptors:.0f} | {threads:.0f} |")
-    done = ", ".join(f"{name} {count}" for name, count in sorted(soak.done.items()))
-    events = soak.state.seq
-    return "\n".join([*rows, "", f"{soak.rounds} rounds, {events:,} events, memory {soak.growth:+.1%}; {done}"])
-
-
 def main() -> int:
     """Go through it once; 0 where all held."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=500, help="rounds of the run (500)")
+    parser.add_argument("--rounds", type=int, default=500, help="rounds in which the run is disturbed (500)")
+    parser.add_argument("--steps", type=int, default=4, help="local steps of a round (4)")
     parser.add_argument("--seed", type=int, default=6, help="of what is done to it (6)")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="soak-") as home:
-        folder = started(Path(home), asked.rounds)
+        folder = started(Path(home), asked.rounds, asked.steps)
         link = attach(folder, steers=True)
         soak = Soak(folder, asked.rounds, random.Random(asked.seed), link)
         try:
             soak.go_through()
-            print(table(soak))
+            print(soak.table(), flush=True)
             broken = list(soak.faults())
         finally:
+            soak.stays.close()
+            soak.comes.close()
             with contextlib.suppress(psutil.Error):
                 psutil.Process(link.process).kill()
             link.close()

@@ -81,6 +81,11 @@ class PseudoTerminal:
         finally:
             os.close(terminal)
 
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The program itself."""
+        return self._process
+
     def press(self, keys: str) -> float:
         """Press keys; give the time just before, of time.perf_counter."""
         pressed = time.perf_counter()
