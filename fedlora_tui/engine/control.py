@@ -179,9 +179,12 @@ class Control:
         if place >= len(self.runs):
             raise wire.WireError("no such run")
         with self._lock:
-            if not self._steerers.holder and face.steers:
+            takes = not self._steerers.holder and face.steers
+            if takes:
                 self._steerers = self._steerers.asked(face.number, self._clock())
             holder = self._faces.get(self._steerers.holder)
+        if takes:
+            self._tell_steerers()
         if holder is face:
             self.runs[place].send(command)
             return

@@ -153,6 +153,19 @@ def test_a_face_that_never_reads_is_let_go_with_all_that_waited_for_it(
     until(lambda: served.race.runs[0].state.round > reached, "another round")
 
 
+def test_who_takes_a_wheel_that_nobody_holds_by_asking_for_something_is_told_to_all(served: Served) -> None:
+    gives, asks = attach(served.folder, steers=True), attach(served.folder, steers=True)
+    until(lambda: gives.steers.yours and not gives.steers.sole, "the wheel at the first")
+    gives.wheel("give")
+    until(lambda: not gives.holder and not asks.holder, "the wheel at nobody")
+    asks.ask(0, Pause())
+    until(lambda: asks.steers.yours, "the wheel at who asked")
+    until(lambda: bool(gives.holder) and not gives.may_steer, "the other told")
+    asks.ask(0, Resume())
+    gives.close()
+    asks.close()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user here")
 def test_another_user_cannot_connect(served: Served) -> None:
     path = found_socket(served.folder)
