@@ -1,4 +1,4 @@
-"""Who is around a run that `soak_consoles.py` disturbs: consoles on pseudo-terminals, and clients that talk nonsense."""
+"""Who is around a run that `soak_consoles.py` disturbs: consoles on pseudo-terminals, clients that talk nonsense."""
 
 from __future__ import annotations
 
