@@ -236,10 +236,15 @@ class Soak:
         gives = not self.judged or self.choose.random() < 0.6
         if gives:
             self.link.wheel("give")
-        # Where nobody has it, whoever asks the run for something gets it.
-        self.answers.pressed += gives
-        watcher.press("\x1b", " " if gives else "w")
-        if not self._wait(lambda: not self.link.steers.yours and bool(self.link.steers.holder), 15):
+        watcher.press("\x1b")
+        for _ in range(3):
+            # Where nobody has it, whoever asks the run for something gets it.
+            self.answers.pressed += gives
+            watcher.press(" " if gives else "w")
+            if self._wait(lambda: not self.link.steers.yours and bool(self.link.steers.holder), 8):
+                break
+            watcher.press("\x1b")
+        else:
             self.broken.append("a console asked for the wheel and nobody refused, but it has not got it")
         until = time.monotonic() + 4
         while time.monotonic() < until:
@@ -261,9 +266,11 @@ class Soak:
         elif how > 0.7 and self.judged:
             self.link.wheel("ask")
             self._wait(lambda: bool(self.link.steers.asked_by), 5)
+            # A console that has not heard yet of the question takes the key for one of its own.
+            time.sleep(1.0)
             watcher.press("w")
             if self._wait(lambda: self.link.steers.yours, 7):
-                self.broken.append("the wheel passed though it was refused")
+                self.broken.append("the wheel passed though it was refused:\n" + "\n".join(watcher.rows()))
             self.done["wheel refused"] += 1
         if not self.link.steers.yours:
             self.link.wheel("ask")

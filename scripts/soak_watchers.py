@@ -66,7 +66,7 @@ class Watcher:
                 with contextlib.suppress(UserError):
                     self._terminal.press(key)
             # A letter that comes soon behind an escape makes another key with it.
-            time.sleep(0.3 if key == "\x1b" else 0.05)
+            time.sleep(0.5 if key == "\x1b" else 0.05)
 
     def look(self, round: int) -> None:
         """Look at its process, if it is there."""
@@ -92,17 +92,16 @@ class Watcher:
         """Leave the run going: `d` answers the question that is asked of who steers."""
         if self._terminal is None:
             return
-        self.press("\x1b", "q")
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._terminal.process.wait(0.5)
-        if self._terminal.process.poll() is None:
-            self.press("d")
-        try:
-            status = self._terminal.process.wait(PATIENCE)
-            if status != 0:
-                self.broken.append(f"a console left with status {status}")
-        except subprocess.TimeoutExpired:
+        until, process = time.monotonic() + PATIENCE, self._terminal.process
+        while process.poll() is None and time.monotonic() < until:
+            # A dialog that q closes asks for another q.
+            self.press("d" if any("leave?" in row for row in self.rows()) else "q")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(1.0)
+        if process.poll() is None:
             self.broken.append("a console did not leave:\n" + "\n".join(self.rows()))
+        elif process.returncode != 0:
+            self.broken.append(f"a console left with status {process.returncode}")
         self.close()
 
     def close(self) -> None:
