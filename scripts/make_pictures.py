@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fedlora_tui.config import Setting, load
-from fedlora_tui.console.actions import markdown_table
+from fedlora_tui.console.actions.registry import markdown_table
 from fedlora_tui.console.app import ConsoleApp
 from fedlora_tui.console.look import look_for
 from fedlora_tui.console.options import ConsoleOptions

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual import events
 from textual.app import App
@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.theme import Theme
 
-from fedlora_tui.console.actions import ACTIONS, KEYS
+from fedlora_tui.console.actions.registry import ACTIONS, KEYS
 from fedlora_tui.console.drawing.roles import DARK_BACKGROUND, LIGHT_BACKGROUND
 from fedlora_tui.console.forking import Forking
 from fedlora_tui.console.look import Look, look_for
@@ -24,7 +24,7 @@ from fedlora_tui.console.replay_session import ReplaySession
 from fedlora_tui.console.replaying import Playing
 from fedlora_tui.console.runs import Runs
 from fedlora_tui.console.screens.compare import Compare
-from fedlora_tui.console.screens.dialog import Dialog
+from fedlora_tui.console.screens.dialog import Dialog, Sends
 from fedlora_tui.console.screens.drift import DriftDialog
 from fedlora_tui.console.screens.export import ExportDialog
 from fedlora_tui.console.screens.faults import FaultsDialog
@@ -33,12 +33,13 @@ from fedlora_tui.console.screens.fork import ForkDialog
 from fedlora_tui.console.screens.help import HelpDialog
 from fedlora_tui.console.screens.leave import DETACH, Choice, LeaveDialog
 from fedlora_tui.console.screens.overview import Overview
+from fedlora_tui.console.screens.page import Page
 from fedlora_tui.console.session import Session
 from fedlora_tui.console.standing import title
 from fedlora_tui.console.view import Steering, View
 from fedlora_tui.console.widgets.run_table import RunTable
 from fedlora_tui.console.widgets.table import OrganizationTable
-from fedlora_tui.protocol.commands import Export, Fault, Finish, Release, Stop
+from fedlora_tui.protocol.commands import Finish, Stop
 from fedlora_tui.protocol.handle import Fork, RunHandle, Wheel
 
 THEME = "fedlora"
@@ -47,6 +48,17 @@ DRAIN_SECONDS = 0.1
 ANSWER_POLL_SECONDS = 0.03
 TWICE_SECONDS = 2.0
 """Within how long a second ctrl+c counts as twice."""
+
+PAGES: Mapping[str, type[Page]] = {page.NAME: page for page in (Compare,)}
+"""The screens over the overview, by the action that opens them."""
+
+DIALOGS: Mapping[str, Callable[[View], Dialog[Any]]] = {
+    "help": HelpDialog,
+    "export": ExportDialog,
+    "faults": FaultsDialog,
+    "drift": DriftDialog,
+}
+"""The dialogs by the action that opens them; what they send goes to the run in front."""
 
 FIRST_FRAME_SECONDS = 0.05
 """From the first paint to the start of the run: time for its bytes to reach the terminal."""
@@ -95,9 +107,8 @@ class ConsoleApp(App[str], inherit_bindings=False):
         self._playing: Playing | None = None
         self._pace = Pace(self._options.seconds_between_paints(), at_once=self._replay is None)
         self._clock = clock if self._replay is None else self._replay.time
-        self._overview = Overview(self.look)
-        self._comparison: Compare | None = None
-        self._compared_from = 0
+        self.overview = Overview(self.look, self.runs)
+        self._pages: list[Page] = [self.overview]
         self._interrupted_at = -1e9
         self._title_shown = ""
         self._rung_for: frozenset[str] = frozenset()
@@ -106,6 +117,11 @@ class ConsoleApp(App[str], inherit_bindings=False):
     def session(self) -> Session:
         """The session of the run in front."""
         return self.runs.front
+
+    @property
+    def page(self) -> Page:
+        """The page in sight, or under the dialog that is open."""
+        return self._pages[-1]
 
     def on_mount(self) -> None:
         """Show the overview, and let the run begin once its first frame is on the terminal."""
@@ -179,9 +195,9 @@ class ConsoleApp(App[str], inherit_bindings=False):
             self.set_timer(ANSWER_POLL_SECONDS, self._await_answer)
 
     def paint(self, *, slow: bool = True) -> None:
-        """Draw the overview or the comparison, the dialog over it, and what stands outside the screen."""
+        """Draw the page, the dialog over it, and what stands outside the screen."""
         view = self.view(slow=slow)
-        (self._comparison or self._overview).paint(view)
+        self.page.paint(view)
         if isinstance(self.screen, Dialog) and self.screen.is_mounted:
             self.screen.paint(view)
         if slow:
@@ -191,17 +207,16 @@ class ConsoleApp(App[str], inherit_bindings=False):
 
     def view(self, *, slow: bool = True) -> View:
         """Gather what the parts of the screen draw from."""
-        session, comparison = self.session, self._comparison
-        layout = self._overview.layout_for(session.state.phase)
+        session = self.session
         return View(
             state=session.state,
             now=self._clock(),
             look=self.look,
-            layout=layout if comparison is None else comparison.layout_for(len(self.runs.sessions)),
+            layout=self.page.layout_for(session.state),
             order=session.order,
             selected=session.selected,
             said=session.said,
-            focused=self._overview.focused_pane,
+            focused=self.page.focused_pane,
             run=self._options.run,
             model=self._options.model,
             configuration=self._options.configuration,
@@ -209,7 +224,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
             slow=slow,
             runs=self.runs.shown,
             place=self.runs.place,
-            comparing=comparison is not None,
+            page=self.page.NAME,
             wheel=self._steering,
             replay=None if self._replay is None else self._replay.playing,
         )
@@ -227,79 +242,62 @@ class ConsoleApp(App[str], inherit_bindings=False):
         elif action.command is not None:
             session.send(action, argument)
             self._await_answer()
+        elif name in self.page.verbs():
+            self.page.verbs()[name](argument)
+        elif name in PAGES:
+            self._turn_to(PAGES[name])
+        elif name in DIALOGS:
+            self.push_screen(DIALOGS[name](self.view()), self._send)
         else:
             {
-                "move": self._move,
-                "panes": self._next_pane,
-                "compare": self._compare,
                 "show_run": self._show_run,
                 "flip": self._flip,
-                "export": self._export,
                 "fork": self._fork,
-                "faults": self._faults,
-                "drift": self._drift,
                 "wheel": self._ask_for_the_wheel,
-                "help": self._help,
                 "back": self._back,
                 "leave": self._leave,
             }[name](argument)
         self.paint()
 
-    def _move(self, direction: str) -> None:
-        page = max(1, self.view().layout.table)
-        if self._comparison is None:
-            self.session.move(direction, page)
+    def _turn_to(self, kind: type[Page]) -> None:
+        """Open a page over the one in sight; its own key goes back as esc does."""
+        if isinstance(self.page, kind):
+            self._back("")
         else:
-            self.runs.move(direction, page)
+            self._pages.append(kind(self.look, self.runs))
+            self.push_screen(self.page)
 
-    def _compare(self, argument: str) -> None:
-        """Lay the runs side by side; the same key goes back as esc does."""
-        if self._comparison is not None:
-            self._back(argument)
+    def _leave_page(self) -> None:
+        self._pages.pop()
+        self.pop_screen()
+
+    def _back(self, argument: str) -> None:
+        if self.page.back():
+            return
+        if len(self._pages) > 1:
+            self._leave_page()
         else:
-            self._compared_from = self.runs.place
-            self._comparison = Compare(self.look)
-            self.push_screen(self._comparison)
+            self.session.refuse("nothing to leave here: q leaves the console")
+
+    def _send(self, asked: Sends | None) -> None:
+        """Send what a dialog asks the run for."""
+        if asked is not None:
+            self.session.command(asked.command, asked.words)
+            self._await_answer()
+        self.paint()
 
     def _show_run(self, argument: str) -> None:
-        self._end_comparison()
+        self._leave_page()
         self._say_which()
-
-    def _end_comparison(self) -> None:
-        self._comparison = None
-        self.pop_screen()
 
     def _flip(self, direction: str) -> None:
         self.runs.show(self.runs.place + (1 if direction == "next" else -1))
-        if self._comparison is None:
+        if self.page is self.overview:
             self._say_which()
 
     def _say_which(self) -> None:
         words = f"{self.session.label} is shown, {self.runs.place + 1} of {len(self.runs.sessions)}"
         self.session.say(self.look.glyphs.answered, "held", words)
-
-    def _next_pane(self, direction: str) -> None:
-        if self._comparison is not None:
-            self.session.refuse("the runs are the only rows here")
-        elif direction == "previous":
-            self._overview.focus_previous()
-        else:
-            self._overview.focus_next()
-
-    def _back(self, argument: str) -> None:
-        if self._comparison is not None:
-            self.runs.show(self._compared_from)
-            self._end_comparison()
-        elif self._overview.focused_pane not in ("", "table"):
-            self._overview.query_one("#table").focus()
-        else:
-            self.session.refuse("nothing to leave here: q leaves the console")
-
-    def _help(self, argument: str) -> None:
-        self.push_screen(HelpDialog(self.view()))
-
-    def _export(self, argument: str) -> None:
-        self.push_screen(ExportDialog(self.view()), self._export_chosen)
 
     def _fork(self, argument: str) -> None:
         if self._fork_beside is None:
@@ -316,19 +314,6 @@ class ConsoleApp(App[str], inherit_bindings=False):
             self._forking = Forking(self._fork_beside, started.run, asked.round, asked.changes)
         self.paint()
 
-    def _faults(self, argument: str) -> None:
-        self.push_screen(FaultsDialog(self.view()), self._fault_chosen)
-
-    def _fault_chosen(self, chosen: Fault | Release | None) -> None:
-        if chosen is not None:
-            released = isinstance(chosen, Release)
-            self.session.command(chosen, f"asked: {'release' if released else 'a fault for'} {chosen.org}")
-            self._await_answer()
-        self.paint()
-
-    def _drift(self, argument: str) -> None:
-        self.push_screen(DriftDialog(self.view()))
-
     def _ask_for_the_wheel(self, argument: str) -> None:
         """Ask who steers for the wheel; who steers and is asked keeps it by the same key."""
         if self._wheel is not None and self._steering is not None:
@@ -336,12 +321,6 @@ class ConsoleApp(App[str], inherit_bindings=False):
             self._wheel.wheel("keep" if keeps else "ask")
             words = "you keep the wheel" if keeps else f"asked {self._steering.holder} for the wheel"
             self.session.say(self.look.glyphs.answered, "held", words)
-
-    def _export_chosen(self, export: Export | None) -> None:
-        if export is not None:
-            self.session.command(export, "writing the adapter")
-            self._await_answer()
-        self.paint()
 
     def _leave(self, argument: str) -> None:
         """Leave at once when nothing runs; ask when something does; a second ctrl+c stops, one more pair gives up."""
@@ -380,7 +359,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
             self._await_answer()
         self.paint()
 
-    def on_overview_needs_paint(self) -> None:
+    def on_page_needs_paint(self) -> None:
         """Paint in the new size, or with the new focus."""
         # At the end screens are taken away one by one, and the last one is resumed when there is nothing to draw on.
         if self.screen_stack:
@@ -435,7 +414,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
 
     def get_default_screen(self) -> Screen[None]:
         """Give the overview: everything else lies over it."""
-        return self._overview
+        return self.overview
 
 
 def _theme(look: Look) -> Theme:

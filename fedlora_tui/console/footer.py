@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from fedlora_tui.console.actions import ACTIONS, Action, Situation
+from fedlora_tui.console.actions.action import Action, Situation
+from fedlora_tui.console.actions.registry import ACTIONS
 from fedlora_tui.protocol.state import RunState
 
 PLACES: Mapping[str, tuple[str, ...]] = {
@@ -18,7 +19,7 @@ PLACES: Mapping[str, tuple[str, ...]] = {
         *("pause", "add", "drop", "tune", "rank", "more_rounds", "try", "export", "open", "rounds_table", "compare"),
         *("fork", "faults", "undo", "filter", "sort", "x_axis", "runs", "command", "help", "leave"),
     ),
-    "comparing": ("show_run", "pause", "export", "mark", "x_axis", "sort", "copy", "help", "back"),
+    "compare": ("show_run", "pause", "export", "mark", "x_axis", "sort", "copy", "help", "back"),
     "replay": ("pause", "rank", "more_rounds", "move", "drift", "help", "leave"),
 }
 """The order of the footer by width, and where runs are compared, or one is replayed, at any width.
@@ -57,7 +58,8 @@ class FooterPlace:
 
 def footer_places(situation: Situation, columns: str, width: int) -> list[FooterPlace]:
     """Give the footer from left to right, as many places as fit; places fall away from the right."""
-    places = [_place(name, situation) for name in PLACES[columns]]
+    order = "replay" if situation.replay is not None else situation.page if situation.page in PLACES else columns
+    places = [_place(name, situation) for name in PLACES[order]]
     staying = [place for place in places if place.action is not None and place.action.id in STAYING]
     others = [place for place in places if place not in staying]
     while others and _footer_width([*others, *staying]) > width:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from fedlora_tui.console.actions import Action, Situation
+from fedlora_tui.console.actions.action import Action, Situation
 from fedlora_tui.console.drawing.glyphs import Glyphs
 from fedlora_tui.console.view import Said
 from fedlora_tui.console.wording import answer

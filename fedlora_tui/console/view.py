@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fedlora_tui.console.actions import Situation
+from fedlora_tui.console.actions.action import Situation
 from fedlora_tui.console.layout import Layout
 from fedlora_tui.console.look import Look
 from fedlora_tui.console.replaying import Playing
@@ -71,7 +71,7 @@ class View:
     """The run and what the console adds to it; `slow` is False when only steps and states are to be drawn anew.
 
     `leaving` is empty, `finish` or `stop`. `runs` are all runs of a race, `place` is that of the run in front, whose
-    state is `state`; `comparing` is True while all of them are shown side by side. `wheel` is who steers, where several
+    state is `state`; `page` is the screen that is shown. `wheel` is who steers, where several
     consoles can. `replay` is how a replay stands; `now` is then the time in the recording.
     """
 
@@ -90,20 +90,20 @@ class View:
     slow: bool = True
     runs: tuple[OneRun, ...] = ()
     place: int = 0
-    comparing: bool = False
+    page: str = "overview"
     wheel: Steering | None = None
     replay: Playing | None = None
 
     @property
     def situation(self) -> Situation:
         """What the registry of actions judges by."""
-        selected = None if self.comparing else self.selected
+        selected = None if self.page == "compare" else self.selected
         return Situation(
             self.state,
             selected,
             self.leaving == "stop",
             runs=len(self.runs),
-            comparing=self.comparing,
+            page=self.page,
             watching="" if self.wheel is None else self.wheel.watching,
             wheel="alone" if self.wheel is None else self.wheel.standing,
             apart=self.wheel is not None,

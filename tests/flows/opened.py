@@ -106,7 +106,7 @@ class Opened:
 
     def text(self, part: str) -> str:
         """What a part of the screen shows."""
-        lower = self.app._comparison or self.app._overview
+        lower = self.app.page
         return (self.app.screen if part == "dialog" else lower).query_one(f"#{part}", Lines).text
 
 

@@ -54,7 +54,7 @@ async def test_the_cursor_chooses_and_enter_shows_that_run() -> None:
         assert "◆ rank 8" in lines(console)[2]
         assert "at round 6   ◆ 2.804   ● 3.057  +0.253" in console.text("at-round")
         await console.press("enter")
-        assert console.app.screen is console.app._overview
+        assert console.app.screen is console.app.overview
         assert "rank 8 · 3 of 4" in lines(console)[0]
         assert console.app.session.selected == "hospital-ward"
         assert "hold-out 2.804" in console.text("loss")

@@ -131,7 +131,7 @@ async def test_many_modules_scroll() -> None:
 async def test_the_dialog_closes_and_leaves_the_console_open(key: str) -> None:
     async with opened() as console:
         await console.press("b", key)
-        assert console.app.screen is console.app._overview
+        assert console.app.screen is console.app.overview
         assert console.app.is_running
 
 

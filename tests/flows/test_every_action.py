@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from fedlora_tui.console.actions import ACTIONS
+from fedlora_tui.console.actions.registry import ACTIONS
 from fedlora_tui.console.screens.drift import DriftDialog
 from fedlora_tui.console.screens.export import ExportDialog
 from fedlora_tui.console.screens.faults import FaultsDialog
@@ -105,7 +105,7 @@ async def faults(console: Opened) -> None:
     assert isinstance(console.app.screen, FaultsDialog)
     assert "faults of city-permits, for demonstration" in console.text("dialog")
     await console.press("4")
-    assert console.app.screen is console.app._overview
+    assert console.app.screen is console.app.overview
     assert console.run.sent == [cmd.Fault("nan", "city-permits")]
     assert console.said == "city-permits fault nan, waits for round 8"
     assert "next round   city-permits fault nan" in console.text("last-rows")
@@ -118,7 +118,7 @@ async def drift(console: Opened) -> None:
     assert isinstance(console.app.screen, DriftDialog)
     assert "h.11.attn.c_attn" in console.text("dialog")
     await console.press("escape")
-    assert console.app.screen is console.app._overview
+    assert console.app.screen is console.app.overview
 
 
 async def move(console: Opened) -> None:
@@ -133,14 +133,14 @@ async def compare(console: Opened) -> None:
     await console.press("c")
     assert console.text("run-line").endswith("compare   2 runs")
     await console.press("c")
-    assert console.app.screen is console.app._overview
+    assert console.app.screen is console.app.overview
 
 
 async def show_run(console: Opened) -> None:
     await console.press("enter")
     assert console.said == "enter shows a run where all are compared: c"
     await console.press("c", "j", "enter")
-    assert console.app.screen is console.app._overview
+    assert console.app.screen is console.app.overview
     assert console.said == "rank 4 is shown, 2 of 2"
 
 
@@ -171,7 +171,7 @@ async def help_(console: Opened) -> None:
     assert isinstance(console.app.screen, HelpDialog)
     assert all(action.does in console.text("dialog") for action in ACTIONS.values() if action.id != "move")
     await console.press("escape")
-    assert console.app.screen is console.app._overview
+    assert console.app.screen is console.app.overview
 
 
 async def back(console: Opened) -> None:

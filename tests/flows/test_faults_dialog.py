@@ -24,7 +24,7 @@ TO_PORT = ["G", "k", "k", "k", "k"]
 async def test_each_number_asks_for_its_fault(key: str, fault: str) -> None:
     async with opened() as console:
         await console.press("x", key)
-        assert console.app.screen is console.app._overview
+        assert console.app.screen is console.app.overview
         assert console.run.sent == [cmd.Fault(fault, "bank-disputes")]
         assert console.said == f"bank-disputes fault {fault}, waits for round 8"
 
@@ -33,7 +33,7 @@ async def test_each_number_asks_for_its_fault(key: str, fault: str) -> None:
 async def test_it_is_left_without_a_change(key: str) -> None:
     async with opened() as console:
         await console.press("x", key)
-        assert console.app.screen is console.app._overview
+        assert console.app.screen is console.app.overview
         assert console.run.sent == []
 
 

@@ -27,7 +27,7 @@ async def test_what_is_written_is_asked_for_and_the_new_run_is_told() -> None:
         assert f"changes  {CHANGES}" in console.text("dialog")
         assert "A run of its own beside this one, from round 6 on;" in console.text("dialog")
         await console.press("enter")
-        assert console.app.screen is console.app._overview
+        assert console.app.screen is console.app.overview
         assert console.said == "forking round 6…"
         await console.press("j")
         assert console.app.session.selected == "city-permits"
@@ -109,7 +109,7 @@ async def test_what_is_no_change_is_told_and_not_asked_for(written: str, complai
         assert complaint in console.text("dialog")
         assert isinstance(console.app.screen, ForkDialog)
         await console.press("escape")
-        assert console.app.screen is console.app._overview
+        assert console.app.screen is console.app.overview
         assert fork.asked == []
 
 

@@ -146,11 +146,11 @@ async def test_the_console_draws_a_download_with_its_bytes_while_it_goes_on(
     async def shown(pattern: str) -> re.Match[str]:
         for _ in range(6000):
             assert run.refusal is None
-            found = re.search(pattern, app._overview.query_one("#starting", Lines).text)
+            found = re.search(pattern, app.overview.query_one("#starting", Lines).text)
             if found:
                 return found
             await asyncio.sleep(0.01)
-        raise AssertionError(f"{pattern} is not in {app._overview.query_one('#starting', Lines).text}")
+        raise AssertionError(f"{pattern} is not in {app.overview.query_one('#starting', Lines).text}")
 
     wanted = {file for pattern in DOWNLOADED for file in EMBEDDED.glob(pattern)}
     total = sum(file.stat().st_size for file in wanted) / 2**20

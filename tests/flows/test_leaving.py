@@ -42,7 +42,7 @@ async def test_ctrl_q_asks_even_over_a_dialog() -> None:
         await console.press("e", "ctrl+q")
         assert isinstance(console.app.screen, LeaveDialog)
         await console.press("escape")
-        assert console.app.screen is console.app._overview
+        assert console.app.screen is console.app.overview
         assert console.app.is_running
 
 
@@ -52,7 +52,7 @@ async def test_q_asks_over_the_export_dialog_too() -> None:
         assert isinstance(console.app.screen, LeaveDialog)
         assert console.run.sent == []
         await console.press("q")
-        assert console.app.screen is console.app._overview
+        assert console.app.screen is console.app.overview
 
 
 async def test_q_over_the_export_dialog_leaves_a_finished_run_at_once() -> None:
@@ -64,7 +64,7 @@ async def test_q_over_the_export_dialog_leaves_a_finished_run_at_once() -> None:
 async def test_q_closes_help_and_nothing_else() -> None:
     async with opened() as console:
         await console.press("question_mark", "q")
-        assert console.app.screen is console.app._overview
+        assert console.app.screen is console.app.overview
         assert console.app.is_running
 
 

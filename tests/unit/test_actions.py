@@ -7,13 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from fedlora_tui.console.actions import (
-    ACTIONS,
-    REGISTRY,
-    Situation,
-    by_group,
-    markdown_table,
-)
+from fedlora_tui.console.actions.action import Situation
+from fedlora_tui.console.actions.registry import ACTIONS, REGISTRY, by_group, markdown_table
 from fedlora_tui.console.footer import PLACES, RESERVED, footer_places
 from fedlora_tui.console.screens.dialog import BOX_WIDTH
 from fedlora_tui.console.screens.help import KEY_WIDTH, LEFT_GROUPS, RIGHT_COLUMN, RIGHT_GROUPS, RIGHT_KEY_WIDTH

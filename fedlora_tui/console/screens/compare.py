@@ -2,78 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar
 
-from textual import events
-from textual.app import ComposeResult
-from textual.binding import BindingType
-from textual.screen import Screen
+from textual.widget import Widget
 
-from fedlora_tui.console.layout import LAST_ROWS, Layout, arrange_comparison
+from fedlora_tui.console.layout import Layout, arrange_comparison
 from fedlora_tui.console.look import Look
-from fedlora_tui.console.screens.overview import Overview, bindings
-from fedlora_tui.console.view import View
+from fedlora_tui.console.runs import Runs
+from fedlora_tui.console.screens.page import Page
 from fedlora_tui.console.widgets.compare_chart import CompareChart
-from fedlora_tui.console.widgets.last_rows import LastRows
-from fedlora_tui.console.widgets.one_line import OneLine
-from fedlora_tui.console.widgets.part import Part
 from fedlora_tui.console.widgets.row_table import HEAD_ROWS
-from fedlora_tui.console.widgets.run_bar import RunBar
-from fedlora_tui.console.widgets.run_line import RunLine
 from fedlora_tui.console.widgets.run_table import AtRound, RunTable
+from fedlora_tui.protocol.state import RunState
 
 
-class Compare(Screen[None], inherit_bindings=False):
-    """All runs of a race; rows 1 and 2 and the last three stay as they are on the overview."""
+class Compare(Page):
+    """All runs of a race."""
 
-    BINDINGS: ClassVar[list[BindingType]] = bindings()
+    NAME: ClassVar[str] = "compare"
 
-    def __init__(self, look: Look) -> None:
-        super().__init__()
-        self._look = look
-        self._arranged: Layout | None = None
+    def __init__(self, look: Look, runs: Runs) -> None:
+        super().__init__(look, runs)
+        self._came_from = runs.place
 
-    def compose(self) -> ComposeResult:
-        """Give the parts from top to bottom."""
+    def parts(self) -> Iterable[Widget]:
+        """Give its own parts from top to bottom."""
         palette = self._look.palette
-        yield OneLine(palette, id="one-line")
-        yield RunLine(palette, id="run-line")
-        yield RunBar(palette, id="run-bar")
         yield CompareChart(palette, id="compare-chart")
         yield RunTable(palette, id="run-table")
         yield AtRound(palette, id="at-round")
-        yield LastRows(palette, id="last-rows")
 
-    def layout_for(self, runs: int) -> Layout:
+    def layout_for(self, state: RunState) -> Layout:
         """Divide the terminal as it is now."""
-        return arrange_comparison(self.app.size.width, self.app.size.height, runs)
+        return arrange_comparison(self.app.size.width, self.app.size.height, len(self._runs.sessions))
 
-    def paint(self, view: View) -> None:
-        """Draw the parts that are shown; when their places changed, all of them. Before it is composed, nothing."""
-        parts = list(self.query(Part))
-        if parts and self._arranged != view.layout:
-            self._arranged = view.layout
-            self._arrange(view.layout)
-        for part in parts:
-            if part.display:
-                part.paint(view)
-
-    def on_resize(self, event: events.Resize) -> None:
-        """Ask for a paint in the new size."""
-        self.post_message(Overview.NeedsPaint())
-
-    def _arrange(self, layout: Layout) -> None:
-        whole = not layout.too_small
-        rows = {
-            "one-line": int(layout.too_small),
-            "run-line": int(whole),
-            "run-bar": int(whole),
-            "compare-chart": layout.chart + 1 if whole and layout.chart else 0,
-            "run-table": layout.table + HEAD_ROWS if whole else 0,
+    def rows(self, layout: Layout, starting: bool) -> Mapping[str, int]:
+        """Give the height of each of its parts."""
+        return {
+            "compare-chart": layout.chart + 1 if layout.chart else 0,
+            "run-table": layout.table + HEAD_ROWS,
             "at-round": layout.at_round,
-            "last-rows": LAST_ROWS if whole else 0,
         }
-        for name, height in rows.items():
-            part = self.query_one(f"#{name}")
-            part.display = height > 0
-            part.styles.height = height
+
+    def verbs(self) -> Mapping[str, Callable[[str], None]]:
+        """Give what it does by itself."""
+        return {"move": self._move, "panes": self._next_pane}
+
+    def back(self) -> bool:
+        """Put the run in front again that was there before."""
+        self._runs.show(self._came_from)
+        return False
+
+    def _move(self, direction: str) -> None:
+        self._runs.move(direction, max(1, self.layout_for(self._runs.front.state).table))
+
+    def _next_pane(self, direction: str) -> None:
+        self._runs.front.refuse("the runs are the only rows here")

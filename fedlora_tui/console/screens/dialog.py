@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 from textual import events
@@ -14,12 +15,21 @@ from fedlora_tui.console.box import box
 from fedlora_tui.console.row import Part as Words
 from fedlora_tui.console.view import View
 from fedlora_tui.console.widgets.lines import Lines
+from fedlora_tui.protocol.commands import Command
 
 BOX_WIDTH = 76
 EDGES = 5
 """Columns of a box that hold no words: its two edges and the space inside them."""
 
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Sends:
+    """What a dialog sends to the run when it closes, and the words on the answer row until the run answers."""
+
+    command: Command
+    words: str
 
 
 class Dialog(ModalScreen[Result], inherit_bindings=False):

@@ -6,7 +6,7 @@ from textual import events
 
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.row import Part as Words
-from fedlora_tui.console.screens.dialog import Dialog
+from fedlora_tui.console.screens.dialog import Dialog, Sends
 from fedlora_tui.console.screens.round_field import RoundField, choices
 from fedlora_tui.console.view import View
 from fedlora_tui.console.widgets.machine import ADAPTER_BYTES, BASE_BYTES
@@ -15,7 +15,7 @@ from fedlora_tui.protocol.commands import Export
 KINDS = ("adapter of all", "merged model")
 
 
-class ExportDialog(Dialog[Export | None]):
+class ExportDialog(Dialog[Sends | None]):
     """What to write, and of which round."""
 
     TITLE_WORDS = "export"
@@ -72,7 +72,8 @@ class ExportDialog(Dialog[Export | None]):
 
     def _write(self) -> None:
         if not self._round.complaint(self._view.state):
-            self.dismiss(Export(round=self._round.name, merged=self._kind == 1))
+            export = Export(round=self._round.name, merged=self._kind == 1)
+            self.dismiss(Sends(export, "writing the adapter"))
 
 
 def _folder(view: View, number: int, *, merged: bool) -> str:

@@ -7,7 +7,7 @@ from textual import events
 from fedlora_tui.console.drawing.glyphs import Glyphs
 from fedlora_tui.console.drawing.text import left
 from fedlora_tui.console.row import Part as Words
-from fedlora_tui.console.screens.dialog import Dialog
+from fedlora_tui.console.screens.dialog import Dialog, Sends
 from fedlora_tui.console.view import View
 from fedlora_tui.console.wording import short_reason
 from fedlora_tui.protocol.commands import Fault, Release
@@ -27,7 +27,7 @@ CHOICES = (
 LINES = (CHOICES[:3], CHOICES[3:6], CHOICES[6:])
 
 
-class FaultsDialog(Dialog[Fault | Release | None]):
+class FaultsDialog(Dialog[Sends | None]):
     """What the organization that was selected does wrong from the next round on."""
 
     RIGHT_WORDS = "x"
@@ -70,9 +70,9 @@ class FaultsDialog(Dialog[Fault | Release | None]):
         if event.key in ("escape", "x"):
             self.dismiss(None)
         elif fault is not None:
-            self.dismiss(Fault(fault, self._organization))
+            self.dismiss(Sends(Fault(fault, self._organization), f"asked: a fault for {self._organization}"))
         elif event.key == "r" and org is not None and org.state == "quarantine":
-            self.dismiss(Release(self._organization))
+            self.dismiss(Sends(Release(self._organization), f"asked: release {self._organization}"))
         else:
             name = event.character if event.is_printable and event.character else event.key
             not_held = f"{self._organization} is not in quarantine"

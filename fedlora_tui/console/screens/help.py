@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from rich.text import Text
 from textual import events
 
-from fedlora_tui.console.actions import Action, by_group
+from fedlora_tui.console.actions.action import Action
+from fedlora_tui.console.actions.registry import by_group
 from fedlora_tui.console.drawing.glyphs import Glyphs
 from fedlora_tui.console.replaying import OTHERWISE
 from fedlora_tui.console.row import Part as Words

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from fedlora_tui.console.actions import ACTIONS
+from fedlora_tui.console.actions.registry import ACTIONS
 from fedlora_tui.console.box import box
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.row import Part as Words

@@ -46,8 +46,7 @@ def _answer(view: View) -> Text:
 def _footer(view: View) -> Text:
     row = Row(view.layout.width, view.look.glyphs)
     column = 1
-    order = "replay" if view.replay is not None else "comparing" if view.comparing else view.layout.columns
-    for place in footer_places(view.situation, order, view.layout.width):
+    for place in footer_places(view.situation, view.layout.columns, view.layout.width):
         _put_place(row, column, place, bare=not view.look.roles["held"])
         column += place.width + 2
     return row.text()

@@ -151,7 +151,7 @@ def _put_right(row: Row, view: View) -> None:
     Room is kept for what most states go on with, so that nothing moves when one follows another.
     """
     state, glyphs = view.state, view.look.glyphs
-    if view.comparing:
+    if view.page == "compare":
         row.to(view.layout.width - 1, f"{glyphs.choice_left} compare   {len(view.runs)} runs")
         return
     name, *shorter = _names(view)

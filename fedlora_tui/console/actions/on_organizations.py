@@ -1,0 +1,72 @@
+"""What the operator can do to organizations."""
+
+from __future__ import annotations
+
+from fedlora_tui.console.actions.action import Action, Situation, keys_of
+from fedlora_tui.console.actions.taking import cannot_change, cannot_change_selected, minimum_organizations
+from fedlora_tui.console.actions.turning_ranks import cannot_turn_own_rank, turn_own_rank
+from fedlora_tui.protocol.commands import AddOrganization, DropOrganization
+
+
+def _cannot_drop(situation: Situation) -> str | None:
+    if (reason := cannot_change_selected(situation)) is not None:
+        return reason
+    organization = situation.state.organizations[situation.selected or ""]
+    if organization.state == "joining":
+        return f"{organization.name} has not joined yet: u takes it back"
+    minimum = minimum_organizations(situation.state)
+    staying = sum(org.state not in ("leaving", "quarantine") for org in situation.state.organizations.values())
+    if staying - (organization.state != "quarantine") < minimum:
+        return f"a round needs {minimum} (federation.min_organizations)"
+    return None
+
+
+ON_ORGANIZATIONS: tuple[Action, ...] = (
+    Action(
+        id="add",
+        keys=keys_of("a"),
+        shown="a",
+        label="add",
+        does="add one",
+        group="organizations",
+        when="running, paused",
+        unless="starting · the last round is running · the run is done",
+        refusal=cannot_change,
+        command=lambda situation: AddOrganization(),
+    ),
+    Action(
+        id="drop",
+        keys=keys_of("d"),
+        shown="d",
+        label="drop",
+        does="drop it at the next round",
+        group="organizations",
+        when="one is selected",
+        unless="a round needs 2 (federation.min_organizations) · leaves already",
+        refusal=_cannot_drop,
+        command=lambda situation: DropOrganization(situation.selected or ""),
+    ),
+    Action(
+        id="own_rank",
+        keys={"left_curly_bracket": "down", "right_curly_bracket": "up"},
+        shown="{ }",
+        label="its rank",
+        does="its own rank a step down, up",
+        group="organizations",
+        when="one is selected",
+        unless="fedit needs equal ranks · fedsvd keeps its rank · 64 is the most here",
+        refusal=cannot_turn_own_rank,
+        command=turn_own_rank,
+    ),
+    Action(
+        id="faults",
+        keys=keys_of("x"),
+        shown="x",
+        label="faults",
+        does="give it a fault, release it",
+        group="organizations",
+        when="one is selected; running, paused",
+        unless="starting · the last round is running · the run is done · leaves already",
+        refusal=cannot_change_selected,
+    ),
+)

@@ -1,0 +1,65 @@
+"""When the run takes changes, and what stands in the way when it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fedlora_tui.console.actions.action import Situation
+from fedlora_tui.protocol.state import RunState
+
+DEFAULT_MINIMUM = 2
+
+
+def takes_nothing(situation: Situation, starting: str) -> str | None:
+    """Say why the run takes no changes now, None while it does; `starting` is what a start lacks for this one."""
+    if situation.watching:
+        return situation.watching
+    if situation.state.phase == "starting":
+        return f"the run is starting: {starting}"
+    if situation.stopping:
+        return "stopping already"
+    return {
+        "finishing": "finishing: the last evaluation and checkpoint are under way",
+        "done": "the run is done",
+        "failed": "the run has failed",
+        "stopped": "the run is stopped",
+    }.get(situation.state.phase)
+
+
+def cannot_change(situation: Situation) -> str | None:
+    """Say why nothing can be changed from the next round on, None where it can."""
+    if (reason := takes_nothing(situation, "its organizations are not known yet")) is not None:
+        return reason
+    state = situation.state
+    if state.rounds and state.round >= state.rounds:
+        return f"round {state.round} is the last: nothing can wait for a next one"
+    return None
+
+
+def cannot_change_selected(situation: Situation) -> str | None:
+    """Say why nothing can be changed about the selected organization, None where it can."""
+    if (reason := cannot_change(situation)) is not None:
+        return reason
+    organization = situation.state.organizations.get(situation.selected or "")
+    if organization is None:
+        return "no organization is selected"
+    if organization.state == "leaving" or waits(situation.state, "drop", organization.name):
+        return f"{organization.name} leaves already"
+    return None
+
+
+def waits(state: RunState, command: str, value: object) -> bool:
+    """Tell whether a command with this value waits for the next round."""
+    return any(change.command == command and change.value == value for change in state.waiting)
+
+
+def minimum_organizations(state: RunState) -> int:
+    """Give how many organizations a round needs, as the run's configuration says."""
+    config = state.started.config if state.started else {}
+    section = config.get("federation", {})
+    return int(section.get("min_organizations", DEFAULT_MINIMUM)) if isinstance(section, Mapping) else DEFAULT_MINIMUM
+
+
+def last_round(state: RunState) -> int:
+    """Give the number of the last finished round, 0 before there is one."""
+    return max((row.round for row in state.history), default=0)
