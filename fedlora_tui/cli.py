@@ -98,7 +98,7 @@ def _console_parser() -> _Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    parser.add_argument("--ascii", action="store_true", help="draw with plain characters only")
+    _with_ascii(parser)
     _with_race(parser)
     _with_configuration(parser)
     return parser
@@ -116,50 +116,47 @@ def _run_parser() -> _Parser:
 
 def _attach_parser() -> _Parser:
     parser = _Parser(f"{PROGRAM} attach", description="Console on a run that goes on in another process.")
-    parser.add_argument("run", nargs="?", metavar="RUN", help="id or path of a run (the newest by default)")
+    _with_run(parser)
     parser.add_argument("--readonly", action="store_true", help="watch, and never steer")
-    parser.add_argument("--ascii", action="store_true", help="draw with plain characters only")
-    parser.add_argument("--runs-dir", default=None, metavar="DIR", help="folder of run folders")
+    _with_ascii(parser)
+    _with_runs_dir(parser)
     return parser
 
 
 def _replay_parser() -> _Parser:
     parser = _Parser(f"{PROGRAM} replay", description="Console on a run's journal, with no model and nothing to train.")
-    parser.add_argument("run", nargs="?", metavar="RUN", help="id or path of a run (the newest by default), or demo")
+    _with_run(parser, ", or demo")
     parser.add_argument("--speed", type=_speed, default=1.0, metavar="N", help="how many times as fast, or max (1)")
-    parser.add_argument("--ascii", action="store_true", help="draw with plain characters only")
-    parser.add_argument("--runs-dir", default=None, metavar="DIR", help="folder of run folders")
+    _with_ascii(parser)
+    _with_runs_dir(parser)
     return parser
 
 
 def _export_parser() -> _Parser:
     parser = _Parser(f"{PROGRAM} export", description="Write a finished round's adapter in PEFT's format.")
-    parser.add_argument("run", nargs="?", metavar="RUN", help="id or path of a run (newest by default)")
+    _with_run(parser)
     parser.add_argument("--round", default="latest", metavar="latest|best|N", help="which round (latest)")
     parser.add_argument("--org", metavar="NAME", help="an organization's own adapter, where the method keeps one")
     parser.add_argument("--merged", action="store_true", help="a whole model with the adapter merged in")
     parser.add_argument("--out", default="", metavar="DIR", help="folder to write (the run's own exports folder)")
-    parser.add_argument("--runs-dir", default=None, metavar="DIR", help="folder of run folders")
+    _with_runs_dir(parser)
     return parser
-
-
-RUN_HELP = "id or path of a run (newest by default)"
 
 
 def _resume_parser() -> _Parser:
     parser = _Parser(f"{PROGRAM} resume", description="Go on with a run that ended early, to the same result.")
-    parser.add_argument("run", nargs="?", metavar="RUN", help=RUN_HELP)
+    _with_run(parser)
     _with_face(parser)
-    parser.add_argument("--runs-dir", default=None, metavar="DIR", help="folder of run folders")
+    _with_runs_dir(parser)
     return parser
 
 
 def _fork_parser() -> _Parser:
     parser = _Parser(f"{PROGRAM} fork", description="Begin a run with a finished round of another one, with changes.")
-    parser.add_argument("run", nargs="?", metavar="RUN", help=RUN_HELP)
+    _with_run(parser)
     parser.add_argument("--round", type=_positive, required=True, metavar="N", help="the round to begin with")
     _with_face(parser)
-    parser.add_argument("--runs-dir", default=None, metavar="DIR", help="folder of run folders")
+    _with_runs_dir(parser)
     shared: dict[str, Any] = {"action": _Keep, "dest": "settings", "default": []}
     parser.add_argument("--set", metavar="SECTION.KEY=VALUE", help="change one key (repeatable)", **shared)
     for flag in ("--rounds", "--rank", "--name"):
@@ -170,10 +167,22 @@ def _fork_parser() -> _Parser:
 
 def _with_face(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--console", action="store_true", help="with a console; else as fedlora-tui run does it")
-    parser.add_argument("--ascii", action="store_true", help="draw with plain characters only")
+    _with_ascii(parser)
     parser.add_argument("--json", action="store_true", help="put every further event on stdout, a line of JSON each")
     parser.add_argument("--wait", action="store_true", help="a run that pauses by itself waits instead of failing")
     _with_detach(parser)
+
+
+def _with_run(parser: argparse.ArgumentParser, others: str = "") -> None:
+    parser.add_argument("run", nargs="?", metavar="RUN", help=f"id or path of a run (the newest by default){others}")
+
+
+def _with_runs_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--runs-dir", default=None, metavar="DIR", help="folder of run folders")
+
+
+def _with_ascii(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--ascii", action="store_true", help="draw with plain characters only")
 
 
 def _with_detach(parser: argparse.ArgumentParser) -> None:
@@ -183,7 +192,7 @@ def _with_detach(parser: argparse.ArgumentParser) -> None:
 def _runs_parser() -> _Parser:
     parser = _Parser(f"{PROGRAM} runs", description="The runs of a folder, the newest first.")
     parser.add_argument("--json", action="store_true", help="print one JSON object a run, a line each")
-    parser.add_argument("--runs-dir", default=None, metavar="DIR", help="folder of run folders")
+    _with_runs_dir(parser)
     return parser
 
 
@@ -355,10 +364,10 @@ def _console(arguments: argparse.Namespace) -> int:
 
 def _attach(arguments: argparse.Namespace) -> int:
     from fedlora_tui.console_run import attach_console
-    from fedlora_tui.engine.folder import find
+    from fedlora_tui.engine.folder import find, read_config
 
     folder = find(_runs_dir(arguments), arguments.run)
-    return attach_console(folder, load(folder / "config.toml"), arguments.ascii, arguments.readonly)
+    return attach_console(folder, read_config(folder), arguments.ascii, arguments.readonly)
 
 
 def _replay(arguments: argparse.Namespace) -> int:

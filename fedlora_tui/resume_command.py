@@ -8,14 +8,12 @@ from pathlib import Path
 
 from fedlora_tui.config import RULES, Config, Setting, load, to_literal
 from fedlora_tui.engine import lock
-from fedlora_tui.engine.folder import find
+from fedlora_tui.engine.folder import CONFIG, find, read_config
 from fedlora_tui.engine.knobs import value_of
 from fedlora_tui.engine.listing import summary
 from fedlora_tui.engine.past import Fork
 from fedlora_tui.engine.race import Entry
 from fedlora_tui.errors import UserError
-
-CONFIG = "config.toml"
 
 FREE = ("federation.", "console.", "runs.", "lora.rank", "lora.dropout", "data.readers", "model.gradient_checkpointing")
 """What a fork may change: keys, and sections with all their keys."""
@@ -47,7 +45,7 @@ def continued(runs: Path, run: str | None) -> list[Entry]:
     folder = find(runs, run)
     if lock.held(folder):
         raise UserError(lock.refusal(folder))
-    return [Entry(configuration(folder), continues=folder)]
+    return [Entry(read_config(folder), continues=folder)]
 
 
 def forked(runs: Path, run: str | None, round: int, settings: Sequence[Setting]) -> list[Entry]:
@@ -58,18 +56,13 @@ def forked(runs: Path, run: str | None, round: int, settings: Sequence[Setting])
     from fedlora_tui.engine.past import as_turned, parent_of
 
     fork = Fork(folder, round)
-    parent = as_turned(configuration(folder), parent_of(fork).state)
+    parent = as_turned(read_config(folder), parent_of(fork).state)
     # A fork has a name of its own, and its folder stands beside its parent's.
     parent = replace(parent, runs=replace(parent.runs, name="", dir=str(runs)))
     config = load(None, [*_as_settings(parent, folder), *settings])
     _check_rank(parent, config)
     _check_round(config, round)
     return [Entry(_with_rank_of(parent, config), fork=fork)]
-
-
-def configuration(folder: Path) -> Config:
-    """Read the configuration of a run. Raises UserError."""
-    return load(folder / CONFIG)
 
 
 def _as_settings(config: Config, folder: Path) -> list[Setting]:

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from fedlora_tui.config import Config, to_toml
+from fedlora_tui.config import Config, load, to_toml
 from fedlora_tui.engine import journal
 from fedlora_tui.errors import UserError
 
+CONFIG = "config.toml"
 PARENT = "parent.path"
 """In a fork's folder: where its parent stands, until its own first checkpoint is there."""
 
@@ -56,7 +57,12 @@ def letters() -> str:
 
 def write_config(folder: Path, config: Config) -> None:
     """Keep the resolved configuration beside the journal."""
-    (folder / "config.toml").write_text(to_toml(config), encoding="utf-8")
+    (folder / CONFIG).write_text(to_toml(config), encoding="utf-8")
+
+
+def read_config(folder: Path) -> Config:
+    """Read the configuration of a run. Raises UserError."""
+    return load(folder / CONFIG)
 
 
 def write_parent(folder: Path, parent: Path) -> None:

@@ -8,7 +8,7 @@ there by leaving out what came later; of organizations that had left by then, wh
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.organization import OrganizationState
@@ -30,6 +30,18 @@ def remembered(state: RunState, event: ev.Event) -> RunState:
     return replace(state, behind=(*earlier[1 - KEPT :], replace(state, behind=())))
 
 
+def settings(event: ev.RunStarted | ev.RunContinued) -> dict[str, Any]:
+    """Give what both a start and a going on say of how the run is set, by the state's fields."""
+    return {
+        "rounds": event.rounds,
+        "learning_rate": event.learning_rate,
+        "aggregation": event.aggregation,
+        "keeps_rank": event.keeps_rank,
+        "unequal_ranks": event.unequal_ranks,
+        "trainable": event.trainable,
+    }
+
+
 def continued(state: RunState, event: ev.RunContinued, t: float) -> RunState:
     """Give the state as it was at the end of the round that a run goes on from, with what waits since."""
     kept = next((one for one in state.behind if one.round == event.round), None)
@@ -45,13 +57,8 @@ def continued(state: RunState, event: ev.RunContinued, t: float) -> RunState:
         reason="",
         behind=tuple(one for one in state.behind if one.round <= event.round),
         waiting=event.waiting,
-        rounds=event.rounds,
+        **settings(event),
         ranks=ranks,
-        learning_rate=event.learning_rate,
-        aggregation=event.aggregation,
-        keeps_rank=event.keeps_rank,
-        unequal_ranks=event.unequal_ranks,
-        trainable=event.trainable,
         organizations=organizations,
         round=event.round,
         round_finished=True,

@@ -13,7 +13,7 @@ from typing import Any
 
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.conduct import CONDUCT, OUT, faults_in
-from fedlora_tui.protocol.continuing import continued, remembered
+from fedlora_tui.protocol.continuing import continued, remembered, settings
 from fedlora_tui.protocol.curve import added, condensed, means
 from fedlora_tui.protocol.events import Record
 from fedlora_tui.protocol.organization import OrganizationRound, OrganizationState
@@ -260,14 +260,9 @@ def _run_started(state: RunState, event: ev.RunStarted, t: float) -> RunState:
     organizations = {n: OrganizationState(n, rank=ranks.of(n), fault=faults.get(n, "")) for n in event.orgs}
     return replace(
         state,
+        **settings(event),
         started=event,
-        rounds=event.rounds,
         ranks=ranks,
-        learning_rate=event.learning_rate,
-        aggregation=event.aggregation,
-        keeps_rank=event.keeps_rank,
-        unequal_ranks=event.unequal_ranks,
-        trainable=event.trainable,
         organizations={**organizations, **{n: o for n, o in state.organizations.items() if n in organizations}},
     )
 
