@@ -59,7 +59,8 @@ class FooterPlace:
 def footer_places(situation: Situation, columns: str, width: int) -> list[FooterPlace]:
     """Give the footer from left to right, as many places as fit; places fall away from the right."""
     order = "replay" if situation.replay is not None else situation.page if situation.page in PLACES else columns
-    places = [_place(name, situation) for name in PLACES[order]]
+    widest = replace(situation, state=RunState())
+    places = [_place(name, situation, widest) for name in PLACES[order]]
     staying = [place for place in places if place.action is not None and place.action.id in STAYING]
     others = [place for place in places if place not in staying]
     while others and _footer_width([*others, *staying]) > width:
@@ -67,11 +68,11 @@ def footer_places(situation: Situation, columns: str, width: int) -> list[Footer
     return [*others, *staying]
 
 
-def _place(name: str, situation: Situation) -> FooterPlace:
+def _place(name: str, situation: Situation, widest: Situation) -> FooterPlace:
     action = ACTIONS.get(name)
     if action is None:
         return FooterPlace(None, "", RESERVED[name])
-    width = len(action.footer(replace(situation, state=RunState())))
+    width = len(action.footer(widest))
     text = action.footer(situation)
     return FooterPlace(action, text, width, action.reason(situation) is None)
 

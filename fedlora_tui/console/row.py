@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from rich.cells import cell_len
-from rich.text import Text
+from rich.text import Span, Text
 
 from fedlora_tui.console.drawing.glyphs import Glyphs
-from fedlora_tui.console.drawing.text import cut_end
+from fedlora_tui.console.drawing.text import cells, cut_end
 
 Part = str | tuple[str, str]
 """Words, alone or with the name of their style."""
@@ -18,7 +17,9 @@ class Row:
     def __init__(self, width: int, glyphs: Glyphs) -> None:
         self.width = width
         self._glyphs = glyphs
-        self._text = Text(no_wrap=True, end="")
+        self._words: list[str] = []
+        self._spans: list[Span] = []
+        self._length = 0
         self._end = 0
 
     @property
@@ -32,13 +33,15 @@ class Row:
         if column >= limit:
             return self
         if column > self._end:
-            self._text.append(" " * (column - self._end))
+            self._put(" " * (column - self._end))
             self._end = column
         for part in parts:
             words, style = (part, "") if isinstance(part, str) else part
             words = cut_end(words, limit - self._end, self._glyphs)
-            self._text.append(words, style or None)
-            self._end += cell_len(words)
+            if style:
+                self._spans.append(Span(self._length, self._length + len(words), style))
+            self._put(words)
+            self._end += cells(words)
         return self
 
     def to(self, column: int, *parts: Part) -> Row:
@@ -49,14 +52,18 @@ class Row:
 
     def text(self) -> Text:
         """Give the line, padded to its width."""
-        self._text.append(" " * (self.width - self._end))
+        self._put(" " * (self.width - self._end))
         self._end = self.width
-        return self._text
+        return Text("".join(self._words), no_wrap=True, end="", spans=self._spans)
+
+    def _put(self, words: str) -> None:
+        self._words.append(words)
+        self._length += len(words)
 
 
 def width_of(*parts: Part) -> int:
     """Give the cells that parts take."""
-    return sum(cell_len(part if isinstance(part, str) else part[0]) for part in parts)
+    return sum(cells(part if isinstance(part, str) else part[0]) for part in parts)
 
 
 def rule(

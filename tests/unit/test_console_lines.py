@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
@@ -12,6 +15,8 @@ from fedlora_tui.console.look import colours_of
 from fedlora_tui.console.row import Row, rule
 from fedlora_tui.console.session import natural
 from fedlora_tui.console.widgets.lines import changed_span
+
+RED = Style.parse("red")
 
 
 def strip(text: str, style: str = "") -> Strip:
@@ -31,6 +36,33 @@ def strip(text: str, style: str = "") -> Strip:
 )
 def test_only_what_changed_is_sent(old: Strip, new: Strip, span: tuple[int, int] | None) -> None:
     assert changed_span(old, new) == span
+
+
+def cells(line: Strip) -> list[tuple[str, Style | None]]:
+    return [
+        (character, segment.style or None)
+        for segment in line
+        for character in segment.text
+        for _ in range(cell_len(character))
+    ]
+
+
+segments = st.lists(
+    st.builds(Segment, st.text("ab 銀", min_size=1, max_size=4), st.sampled_from([None, Style.null(), RED])), max_size=6
+)
+
+
+@given(segments, segments)
+def test_all_that_differs_lies_within_the_span_and_both_its_ends_differ(
+    before: list[Segment], after: list[Segment]
+) -> None:
+    old, new = Strip(before), Strip(after)
+    olds, news = cells(old), cells(new)
+    longest = max(len(olds), len(news))
+    olds += [(" ", None)] * (longest - len(olds))
+    news += [(" ", None)] * (longest - len(news))
+    differing = [place for place in range(longest) if olds[place] != news[place]]
+    assert changed_span(old, new) == ((differing[0], differing[-1] + 1) if differing else None)
 
 
 def test_a_row_puts_words_at_columns_and_cuts_what_stands_out() -> None:

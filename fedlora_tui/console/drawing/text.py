@@ -7,11 +7,16 @@ from rich.cells import cell_len
 from fedlora_tui.console.drawing.glyphs import UNICODE, Glyphs
 
 
+def cells(text: str) -> int:
+    """Give the cells that a text takes; most texts are plain, and theirs are as many as their characters."""
+    return len(text) if text.isascii() and text.isprintable() else cell_len(text)
+
+
 def cut_end(text: str, width: int, glyphs: Glyphs = UNICODE) -> str:
     """The text, or as much of its start as `width` cells hold with an ellipsis at the end."""
     if width <= 0:
         return ""
-    if cell_len(text) <= width:
+    if cells(text) <= width:
         return text
     mark = _start(glyphs.ellipsis, width)
     return _fitting(_start(text, width - cell_len(mark)), mark, "", width)
@@ -32,13 +37,13 @@ def cut_middle(name: str, width: int, glyphs: Glyphs = UNICODE) -> str:
 def right(text: str, width: int, glyphs: Glyphs = UNICODE) -> str:
     """The text standing right in exactly `width` cells, cut at its end when longer."""
     cut = cut_end(text, width, glyphs)
-    return " " * (width - cell_len(cut)) + cut
+    return " " * (width - cells(cut)) + cut
 
 
 def left(text: str, width: int, glyphs: Glyphs = UNICODE) -> str:
     """The text standing left in exactly `width` cells, cut at its end when longer."""
     cut = cut_end(text, width, glyphs)
-    padded = cut + " " * (width - cell_len(cut))
+    padded = cut + " " * (width - cells(cut))
     # A joiner at the end takes the first space into its own cell.
     while cell_len(padded) < width:
         padded += " "

@@ -48,11 +48,24 @@ class Lines(Widget):
         del self._strips[len(lines) :]
         self._lines = list(lines)
 
-    def render_line(self, y: int) -> Strip:
-        """Give one line, as long as the widget is wide, on the colours of the screen."""
-        width = self.size.width
-        strip = self._strips[y] if y < len(self._strips) else Strip.blank(0)
-        return strip.adjust_cell_length(width).apply_style(self.rich_style)
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Give the part of the lines that is to be painted, on the colours of the screen.
+
+        The lines have neither border nor padding, so what Textual would lay around each of them is left out.
+        """
+        width, style = self.size.width, self.rich_style
+        filters, (_, background) = self.get_line_filters(), self.background_colors
+        lines = []
+        for y in range(crop.y, crop.bottom):
+            strip = self._strips[y] if y < len(self._strips) else Strip.blank(0)
+            strip = strip.adjust_cell_length(width)
+            if crop.x > 0 or crop.right < width:
+                strip = strip.crop(crop.x, crop.right)
+            strip = strip.apply_style(style)
+            for line_filter in filters:
+                strip = strip.apply_filter(line_filter, background)
+            lines.append(strip)
+        return lines
 
     @property
     def text(self) -> str:
@@ -68,18 +81,35 @@ def changed_span(old: Strip, new: Strip) -> tuple[int, int] | None:
     """Give the columns from the first to behind the last difference of two lines, None where they are equal."""
     if old == new:
         return None
-    before, after = _cells(old), _cells(new)
-    length = max(len(before), len(after))
+    before, after = list(old), list(new)
+    start = _cut_what_is_equal(before, after, last=old.cell_length == new.cell_length)
+    olds, news = _cells(before), _cells(after)
+    length = max(len(olds), len(news))
     blank = (" ", None)
-    before += [blank] * (length - len(before))
-    after += [blank] * (length - len(after))
-    differing = [x for x in range(length) if before[x] != after[x]]
-    return (differing[0], differing[-1] + 1) if differing else None
+    olds += [blank] * (length - len(olds))
+    news += [blank] * (length - len(news))
+    differing = [x for x in range(length) if olds[x] != news[x]]
+    return (start + differing[0], start + differing[-1] + 1) if differing else None
 
 
-def _cells(strip: Strip) -> Cells:
+def _cut_what_is_equal(before: list[Segment], after: list[Segment], *, last: bool) -> int:
+    """Take the segments that both begin with, and at `last` end with, out of both; give the columns of the first ones.
+
+    Most of a line stays as it is: cells are compared one by one only where the segments differ.
+    """
+    most = min(len(before), len(after))
+    same = next((place for place in range(most) if before[place] != after[place]), most)
+    start = sum(segment.cell_length for segment in before[:same])
+    del before[:same], after[:same]
+    while last and before and after and before[-1] == after[-1]:
+        before.pop()
+        after.pop()
+    return start
+
+
+def _cells(segments: Sequence[Segment]) -> Cells:
     cells: Cells = []
-    for segment in strip:
+    for segment in segments:
         style, text = segment.style or None, segment.text
         if segment.cell_length == len(text):
             cells += [(character, style) for character in text]
