@@ -218,3 +218,15 @@ def test_a_warning_before_the_run_began_stands_behind_its_first_event_and_none_s
     assert [record.seq for record in records] == [1, 2, 3, 4]
     assert [record.event.type for record in records] == ["run_started", "warning", "warning", "run_stopped"]
     assert [record.event.message for record in records[1:3]] == ["no socket", "later"]
+
+
+def test_what_is_refused_behind_the_end_is_told_and_the_journal_ends_with_the_end(tmp_path):
+    stream, seen = Stream(), []
+    stream.subscribe(seen.append)
+    stream.open_journal(tmp_path)
+    stream.emit(ev.CommandRefused("drop", "a", "no such organization"))
+    stream.end(ev.RunStopped(0, 0, "terminated"))
+    stream.emit(ev.CommandRefused("stop", None, "the run is stopped"))
+    stream.close_journal()
+    assert [record.event.type for record in seen] == ["command_refused", "run_stopped", "command_refused"]
+    assert [record.event.type for record in journal.read(tmp_path)] == ["command_refused", "run_stopped"]
