@@ -420,7 +420,7 @@ class Steering:
 
     def _answer(self, answer: ev.Event) -> None:
         """Answer in the journal, or, while the run has none yet, to those who watch alone."""
-        (self._stream.emit if self._terms is not None else self._stream.mention)(answer)
+        (self._stream.answer if self._terms is not None else self._stream.mention)(answer)
 
     def _prepared(self) -> Terms:
         if self._terms is None:

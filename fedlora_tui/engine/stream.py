@@ -12,7 +12,6 @@ from pathlib import Path
 from fedlora_tui.engine.journal import NAME, Journal
 from fedlora_tui.protocol.events import (
     UNRECORDED,
-    CommandRefused,
     Event,
     Record,
     RunContinued,
@@ -136,11 +135,9 @@ class Stream:
 
         Numbers that are not finite become None, times have milliseconds. Where the journal cannot be written, readers
         are told all the same: the run is in `trouble`, and what was told is written, in order, as soon as that is
-        possible. What is refused behind the run's end is said to those who watch: the journal ends with the end.
+        possible.
         """
         with self._lock:
-            if isinstance(event, CommandRefused) and self.state.over:
-                return self.mention(event)
             record = Record(self._seq + 1, round(self.clock(), 3), finite(event))
             if self._journal is not None:
                 self._unwritten.append(record)
@@ -167,12 +164,18 @@ class Stream:
         self._trouble = ""
         return True
 
-    def mention(self, event: Event) -> Record:
+    def mention(self, event: Event) -> None:
         """Hand out an event that belongs in no journal, like what is said before the run's folder exists."""
         with self._lock:
-            record = Record(UNRECORDED, self.clock(), event)
-            self._hand_out(record)
-            return record
+            self._hand_out(Record(UNRECORDED, self.clock(), event))
+
+    def answer(self, event: Event) -> None:
+        """Answer what was asked of the run; behind its end it is only mentioned, for the journal ends with the end."""
+        with self._lock:
+            if self.state.over:
+                self.mention(event)
+            else:
+                self.emit(event)
 
     def _hand_out(self, record: Record) -> None:
         self.state = apply(self.state, record)

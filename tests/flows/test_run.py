@@ -431,7 +431,9 @@ def test_exports_are_written_while_the_run_goes_on_and_after_it(settings, tmp_pa
     assert {p.name for p in folders.iterdir()} == {"README.md", "adapter_config.json", "adapter_model.safetensors"}
     for wanted in ("9", "0", "-1", "²", "first"):
         watched.run.send(ask.Export(wanted))
-        assert "allowed is latest, best, or one of 1 to 2" in watched.told(ev.CommandRefused)[-1].reason
+        answer = watched.records[-1]
+        assert answer.seq == UNRECORDED
+        assert "allowed is latest, best, or one of 1 to 2" in answer.event.reason
 
 
 def test_an_export_that_cannot_be_written_is_refused_and_the_run_goes_on(settings, tmp_path):

@@ -224,9 +224,9 @@ def test_what_is_refused_behind_the_end_is_told_and_the_journal_ends_with_the_en
     stream, seen = Stream(), []
     stream.subscribe(seen.append)
     stream.open_journal(tmp_path)
-    stream.emit(ev.CommandRefused("drop", "a", "no such organization"))
+    stream.answer(ev.CommandRefused("drop", "a", "no such organization"))
     stream.end(ev.RunStopped(0, 0, "terminated"))
-    stream.emit(ev.CommandRefused("stop", None, "the run is stopped"))
+    stream.answer(ev.CommandRefused("stop", None, "the run is stopped"))
     stream.close_journal()
     assert [record.event.type for record in seen] == ["command_refused", "run_stopped", "command_refused"]
     assert [record.event.type for record in journal.read(tmp_path)] == ["command_refused", "run_stopped"]
