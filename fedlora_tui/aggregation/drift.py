@@ -11,14 +11,14 @@ leave an error of about 1e-4 of the norm).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from fedlora_tui.aggregation.method import Aggregated, Reply, shares
-from fedlora_tui.aggregation.products import product_norm
-from fedlora_tui.aggregation.stacking import Weighted, stacked
+from fedlora_tui.aggregation.products import Product, product_norms
+from fedlora_tui.aggregation.stacking import Weighted, stacked, stacked_a, stacked_b
 
 
 @dataclass(frozen=True)
@@ -39,20 +39,24 @@ def drift_by_module(replies: Sequence[Reply], aggregated: Aggregated) -> dict[st
     return {module: ratio([loss]) for module, loss in losses(replies, aggregated).items()}
 
 
-def losses(replies: Sequence[Reply], aggregated: Aggregated) -> dict[str, Loss]:
+def losses(replies: Sequence[Reply], aggregated: Aggregated, threads: int = 1) -> dict[str, Loss]:
     """Measure every module once, for who wants both the drift and that of each module.
 
-    ValueError where the replies have no mean; KeyError where one lacks a module of the aggregated adapter.
+    `threads` factorize at once. ValueError where the replies have no mean; KeyError where one lacks a module of the
+    aggregated adapter.
     """
     weighted = [(share, reply) for share, reply in shares(replies) if share > 0]
-    measured = {}
-    for module in aggregated.adapter.factors:
-        ideal = stacked(weighted, module)
-        left, right = _taken_off(weighted, aggregated, module)
-        measured[module] = Loss(
-            lost=product_norm([ideal.b, *left], [ideal.a, *right]), ideal=product_norm([ideal.b], [ideal.a])
-        )
-    return measured
+    modules = list(aggregated.adapter.factors)
+
+    def products() -> Iterator[Product]:
+        for module in modules:
+            ideal = stacked(weighted, module)
+            left, right = _taken_off(weighted, aggregated, module)
+            yield [ideal.b, *left], [ideal.a, *right]
+            yield [ideal.b], [ideal.a]
+
+    norms = product_norms(products(), threads)
+    return {module: Loss(lost=lost, ideal=next(norms)) for module, lost in zip(modules, norms, strict=False)}
 
 
 def ratio(parts: Iterable[Loss]) -> float:
@@ -71,8 +75,8 @@ def _taken_off(weighted: Weighted, aggregated: Aggregated, module: str) -> tuple
     following = [(1.0, aggregated.adapter)]
     if aggregated.own:
         following = [(share, aggregated.own.get(r.organization, aggregated.adapter)) for share, r in weighted]
-    left = [-share * adapter.scale_of(module) * adapter.factors[module].b.double() for share, adapter in following]
-    right = [adapter.factors[module].a.double() for _, adapter in following]
+    left = [stacked_b([(-share, adapter) for share, adapter in following], module)]
+    right = [stacked_a(following, module)]
     if module in aggregated.delta:
         left.append(-aggregated.delta[module].b.double())
         right.append(aggregated.delta[module].a.double())

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
 
 from fedlora_tui.aggregation.method import Reply, shares
 from fedlora_tui.aggregation.stacking import Weighted
+from fedlora_tui.aggregation.triangles import triangles
 from fedlora_tui.lora.adapter import Adapter
+
+MOST_KEPT = 2**22
+"""Numbers of one module's changes that are held at once: 32 MiB of them."""
 
 
 @dataclass(frozen=True)
@@ -25,39 +30,61 @@ class Update:
     cosine: float
 
 
+Product = tuple[Sequence[Tensor], Sequence[Tensor]]
+"""sum_i left_i right_i for left_i [m, r_i] and right_i [r_i, n], as the two sequences."""
+
+
 def product_norm(left: Sequence[Tensor], right: Sequence[Tensor]) -> float:
-    """Give ||sum_i left_i right_i||_F for left_i [m, r_i] and right_i [r_i, n] without forming an m x n matrix."""
-    columns, rows = torch.cat(list(left), dim=1), torch.cat(list(right), dim=0)
-    t_left = torch.linalg.qr(columns, mode="r").R
-    t_right = torch.linalg.qr(rows.T, mode="r").R
-    return float(torch.linalg.matrix_norm(t_left @ t_right.T))
+    """Give ||sum_i left_i right_i||_F without forming an m x n matrix."""
+    return next(product_norms([(left, right)]))
 
 
-def updates(replies: Sequence[Reply], sent: Adapter, begun: Mapping[str, Adapter] | None = None) -> dict[str, Update]:
+def product_norms(products: Iterable[Product], threads: int = 1) -> Iterator[float]:
+    """Give the norm of each such product; `threads` factorize at once."""
+    both = (side for left, right in products for side in (torch.cat(list(left), dim=1), torch.cat(list(right)).T))
+    found = triangles(both, threads)
+    for t_left in found:
+        yield float(torch.linalg.matrix_norm(t_left @ next(found).T))
+
+
+def updates(
+    replies: Sequence[Reply], sent: Adapter, begun: Mapping[str, Adapter] | None = None, threads: int = 1
+) -> dict[str, Update]:
     """Compare what each organization changed, U_i = s B_i A_i - (the product it began with), with U = sum_i p_i U_i.
 
     U is the ideal update, whatever the method made of it. `begun` holds the adapters of organizations that began with
     another than `sent` (a lower rank, a B of their own). Each module's products are written in the bases that QRs of
     the stacked factors give, where norms and inner products are what they were: a small update of a large product loses
-    no digits, as it would in differences of traces.
+    no digits, as it would in differences of traces. `threads` factorize at once.
     """
     weighted = shares(replies)
     starts = {reply.organization: (begun or {}).get(reply.organization, sent) for _, reply in weighted}
     norms, dots = dict.fromkeys(starts, 0.0), dict.fromkeys(starts, 0.0)
     mean_square = 0.0
-    for module in sent.factors:
-        basis = _Basis.of(module, [reply.adapter for _, reply in weighted], list(starts.values()))
+    for basis in _bases(list(sent.factors), [*(reply.adapter for _, reply in weighted), *starts.values()], threads):
+        parts = basis.changes(weighted, starts)
         mean = torch.zeros(basis.shape, dtype=torch.float64)
-        for (share, _), own in zip(weighted, basis.changes(weighted, starts), strict=True):
-            mean += share * own
+        for own in parts():
+            for (share, _), change in zip(own.weighted, own.changes, strict=True):
+                mean += share * change
         mean_square += float((mean**2).sum())
-        for (_, reply), own in zip(weighted, basis.changes(weighted, starts), strict=True):
-            norms[reply.organization] += float((own**2).sum())
-            dots[reply.organization] += float((own * mean).sum())
+        for own in parts():
+            squares, inner = (own.changes**2).sum((1, 2)).tolist(), (own.changes * mean).sum((1, 2)).tolist()
+            for (_, reply), square, dot in zip(own.weighted, squares, inner, strict=True):
+                norms[reply.organization] += square
+                dots[reply.organization] += dot
     length = math.sqrt(mean_square)
     return {
         name: Update(math.sqrt(norms[name]), _cosine(dots[name], math.sqrt(norms[name]) * length)) for name in starts
     }
+
+
+@dataclass(frozen=True)
+class _Some:
+    """What some of the organizations changed in a module, [organizations, ...]."""
+
+    weighted: Weighted
+    changes: Tensor
 
 
 @dataclass(frozen=True)
@@ -69,33 +96,49 @@ class _Basis:
     right: Tensor
     places: Mapping[int, slice]
 
-    @classmethod
-    def of(cls, module: str, trained: Sequence[Adapter], starts: Sequence[Adapter]) -> _Basis:
-        """Stack every adapter once, whoever begins with it."""
-        distinct = {id(adapter): adapter for adapter in [*trained, *starts]}
-        columns = [adapter.factors[module].b.double() for adapter in distinct.values()]
-        rows = [adapter.factors[module].a.double() for adapter in distinct.values()]
-        places, end = {}, 0
-        for key, block in zip(distinct, rows, strict=True):
-            places[key] = slice(end, end + block.shape[0])
-            end += block.shape[0]
-        left = torch.linalg.qr(torch.cat(columns, dim=1), mode="r").R
-        right = torch.linalg.qr(torch.cat(rows).T, mode="r").R
-        return cls(module, left, right, places)
-
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of a product as this basis writes it."""
         return self.left.shape[0], self.right.shape[0]
 
-    def changes(self, weighted: Weighted, starts: Mapping[str, Adapter]) -> Iterator[Tensor]:
-        """Give what each organization changed, one after the other: all at once would take their number in memory."""
-        for _, reply in weighted:
-            yield self._product(reply.adapter) - self._product(starts[reply.organization])
+    def changes(self, weighted: Weighted, starts: Mapping[str, Adapter]) -> Callable[[], Iterable[_Some]]:
+        """Give a way to what all organizations changed: a few are kept, of many all would take much memory at once."""
+        share = max(1, MOST_KEPT // (self.shape[0] * self.shape[1]))
+        some = [weighted[at : at + share] for at in range(0, len(weighted), share)]
+        if len(some) == 1:
+            kept = [self._changes(weighted, starts)]
+            return lambda: kept
+        return lambda: (self._changes(own, starts) for own in some)
+
+    def _changes(self, weighted: Weighted, starts: Mapping[str, Adapter]) -> _Some:
+        began: dict[int, Tensor] = {}
+        found = torch.empty(len(weighted), *self.shape, dtype=torch.float64)
+        for own, (_, reply) in zip(found, weighted, strict=True):
+            start = starts[reply.organization]
+            if id(start) not in began:
+                began = {id(start): self._product(start)}
+            torch.sub(self._product(reply.adapter), began[id(start)], out=own)
+        return _Some(weighted, found)
 
     def _product(self, adapter: Adapter) -> Tensor:
         place = self.places[id(adapter)]
         return adapter.scale_of(self.module) * self.left[:, place] @ self.right[:, place].T
+
+
+def _bases(modules: Sequence[str], adapters: Sequence[Adapter], threads: int) -> Iterator[_Basis]:
+    """Give the basis of each module; every adapter is stacked once, whoever begins with it."""
+    distinct = list({id(adapter): adapter for adapter in adapters}.values())
+
+    def sides() -> Iterator[Tensor]:
+        for module in modules:
+            yield torch.cat([adapter.factors[module].b for adapter in distinct], dim=1).double()
+            yield torch.cat([adapter.factors[module].a for adapter in distinct]).double().T
+
+    found = triangles(sides(), threads)
+    for module, left in zip(modules, found, strict=False):
+        ends = list(accumulate((adapter.factors[module].a.shape[0] for adapter in distinct), initial=0))
+        places = {id(adapter): slice(*ends[at : at + 2]) for at, adapter in enumerate(distinct)}
+        yield _Basis(module, left, next(found), places)
 
 
 def _cosine(dot: float, lengths: float) -> float:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fedlora_tui.aggregation.method import Reply
-from fedlora_tui.lora.adapter import Factors
+from fedlora_tui.lora.adapter import Adapter, Factors
 
 Weighted = Sequence[tuple[float, Reply]]
 """Shares and replies as `shares` and `fitting` give them."""
@@ -29,12 +29,23 @@ def stacked(weighted: Weighted, module: str) -> Factors:
 
     Share and scale stand in B alone: on both sides each would count twice.
     """
-    left, right = [], []
-    for share, reply in weighted:
-        own = reply.adapter.factors[module]
-        left.append(share * reply.adapter.scale_of(module) * own.b.double())
-        right.append(own.a.double())
-    return Factors(torch.cat(right), torch.cat(left, dim=1))
+    adapters = [(share, reply.adapter) for share, reply in weighted]
+    return Factors(stacked_a(adapters, module), stacked_b(adapters, module))
+
+
+def stacked_a(adapters: Sequence[tuple[float, Adapter]], module: str) -> Tensor:
+    """Give the A of several adapters' module one below the other, in float64."""
+    return torch.cat([own.factors[module].a for _, own in adapters]).double()
+
+
+def stacked_b(adapters: Sequence[tuple[float, Adapter]], module: str) -> Tensor:
+    """Give their B side by side in float64, each times its number and its scale."""
+    numbers, ranks = (
+        [share * own.scale_of(module) for share, own in adapters],
+        [own.factors[module].a.shape[0] for _, own in adapters],
+    )
+    by_column = torch.tensor(numbers, dtype=torch.float64).repeat_interleave(torch.tensor(ranks))
+    return torch.cat([own.factors[module].b for _, own in adapters], dim=1).double() * by_column
 
 
 def _mean(weighted: Sequence[tuple[float, Tensor]]) -> Tensor:

@@ -302,8 +302,8 @@ class RoundLoop:
         self.stream.emit(ev.RoundStarted(round, rounds, names, steps, plan.learning_rate))
         try:
             replies = self._train({name: self._own_plan(plan, name) for name in names}, sums)
-            with one_thread():
-                lost, train_loss = self._aggregate(round, replies)
+            with one_thread() as threads:
+                lost, train_loss = self._aggregate(round, replies, threads)
         except TooFewRepliesError as few:
             if not self.patient or not self.steering.alone:
                 raise RoundError(f"round {round}: {few}") from None
@@ -429,8 +429,8 @@ class RoundLoop:
         few = f"{len(replies)} of {len(answers)} replies could be used, {least} are needed (federation.min_replies)"
         raise TooFewRepliesError(f"{few}: {why}")
 
-    def _aggregate(self, round: int, replies: dict[str, TrainReply]) -> tuple[float, float | None]:
-        """Make the new global adapter; give the round's drift and mean train loss."""
+    def _aggregate(self, round: int, replies: dict[str, TrainReply], threads: int) -> tuple[float, float | None]:
+        """Make the new global adapter; give the round's drift and mean train loss, found on `threads` at most."""
         started = time.monotonic()
         method, sent = METHODS[self.config.federation.aggregation], self.model.adapter
         weighted = [Reply(name, self._whole(name, reply), reply.examples) for name, reply in replies.items()]
@@ -438,9 +438,9 @@ class RoundLoop:
         defended = self._defended(weighted, start)
         accepted, settled = defended.replies, defended.adapter
         aggregated = method.aggregate(accepted, start) if settled is None else Aggregated(settled)
-        parts = losses(accepted, aggregated)
+        parts = losses(accepted, aggregated, threads)
         lost = ratio(parts.values())
-        moved = updates(weighted, sent, self._began(weighted))
+        moved = updates(weighted, sent, self._began(weighted), threads)
         adapter, self.server_memory = advance(
             server_step_of(self.config, round), self.server_memory, sent, aggregated.adapter, method.trains(round)
         )

@@ -296,11 +296,22 @@ def batches(
     places: list[list[int]] = []
     passes = 0
     while passes < epochs if epochs else len(places) < steps:
-        order = list(range(len(rows)))
-        generator.shuffle(order)
+        order = _shuffled(len(rows), generator.getrandbits)
         places += [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
         passes += 1
     return [[rows[place] for place in batch] for batch in (places if epochs else places[:steps])]
+
+
+def _shuffled(count: int, draw: Callable[[int], int]) -> list[int]:
+    """Give the order that `random.shuffle` draws, from bits that `draw` gives, in half its time."""
+    order = list(range(count))
+    for last in range(count - 1, 0, -1):
+        bits = (last + 1).bit_length()
+        place = draw(bits)
+        while place > last:
+            place = draw(bits)
+        order[last], order[place] = order[place], order[last]
+    return order
 
 
 def generator_seed(purpose: str, seed: int, organization: str, round: int) -> int:
@@ -328,15 +339,14 @@ def padded(rows: Sequence[Row], filler: int, device: torch.device, length: int =
     Padding stands on the right, where a causal model's real tokens never look, so no attention mask is needed.
     """
     longest = max(length, max((len(row) for row in rows), default=1))
-    inputs = torch.full((len(rows), longest), filler, dtype=torch.long)
-    labels = torch.full((len(rows), longest), IGNORED, dtype=torch.long)
+    inputs = np.full((len(rows), longest), filler, np.int64)
+    labels = np.full((len(rows), longest), IGNORED, np.int64)
     for index, row in enumerate(rows):
-        tokens = torch.tensor(row.tokens, dtype=torch.long)
-        inputs[index, : len(row)] = tokens
-        labels[index, row.first_target : len(row)] = tokens[row.first_target :]
+        inputs[index, : len(row)] = row.tokens
+        labels[index, row.first_target : len(row)] = inputs[index, row.first_target : len(row)]
         labels[index, list(row.starts)] = IGNORED
     positions = sent(_positions(rows, longest), device) if any(row.starts for row in rows) else None
-    return Inputs(sent(inputs, device), labels, positions)
+    return Inputs(sent(torch.from_numpy(inputs), device), torch.from_numpy(labels), positions)
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
@@ -346,8 +356,8 @@ def sent(tensor: Tensor, device: torch.device) -> Tensor:
 
 def _positions(rows: Sequence[Row], longest: int) -> Tensor:
     """Count from zero at the beginning of each document -> [rows, longest]; padding counts on."""
-    begun = torch.zeros(len(rows), longest, dtype=torch.long)
+    begun = np.zeros((len(rows), longest), np.int64)
     for index, row in enumerate(rows):
         for start in row.starts:
             begun[index, start:] = start
-    return torch.arange(longest) - begun
+    return torch.from_numpy(np.arange(longest) - begun)

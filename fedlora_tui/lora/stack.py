@@ -124,7 +124,7 @@ class Stack:
         return torch.cat([each.repeat_interleave(shape.numel()) for shape in self._shapes.values()])
 
     def here(self) -> dict[str, Tensor]:
-        """Give all factors by their names on the processor, fetched at once; to be copied from, not kept."""
+        """Give all factors by their names on the processor, fetched at once; a processor's own go on changing."""
         if self.values.device.type == "cpu":
             return self.views(self.values)
         here = torch.empty(self.values.shape, dtype=self.values.dtype, pin_memory=self.values.device.type == "cuda")
@@ -136,7 +136,8 @@ class Stack:
         tensors = {}
         for name, own in start.tensors().items():
             rows, columns = own.shape
-            tensors[name] = here[name][index, :rows, :columns].clone()
+            part = here[name][index, :rows, :columns]
+            tensors[name] = part.clone() if self.values.device.type == "cpu" else part.contiguous()
         return from_tensors(tensors, start.rank, start.alpha, start.alphas)
 
     def chosen(self, values: Tensor, indices: Sequence[int]) -> Tensor:
@@ -209,6 +210,8 @@ class CohortAdamW:
 
 def _stacked(factors: Sequence[Tensor]) -> Tensor:
     """Stack matrices, the smaller ones filled up with zeros."""
+    if len({factor.shape for factor in factors}) == 1:
+        return torch.stack(list(factors))
     height, width = (max(factor.shape[side] for factor in factors) for side in (0, 1))
     stacked = factors[0].new_zeros(len(factors), height, width)
     for own, factor in zip(stacked, factors, strict=True):

@@ -133,6 +133,22 @@ def test_the_adapter_survives_flowers_own_wire_format():
     assert same(read_train_reply(message_from_proto(message_to_proto(message)), SPEC).adapter, adapter())
 
 
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.float16])
+@pytest.mark.parametrize("shape", [(2, 5), (1, 7), (7, 1), (0, 3)])
+def test_an_array_is_to_the_byte_what_flower_makes_of_it(kind, shape):
+    drawn = [torch.randn(*shape).to(kind), torch.randn(*shape[::-1]).to(kind).T]
+    for tensor in drawn:
+        found = encode(Adapter({"h": Factors(tensor, tensor)}, 2, 4.0))["h.lora_A.weight"]
+        assert found == Array(np.ascontiguousarray(tensor.numpy()))
+        assert type(found.data) is bytes
+
+
+def test_two_arrays_of_one_shape_hold_each_its_own():
+    first, second = encode(adapter(0)), encode(adapter(1))
+    assert first[FIRST].data != second[FIRST].data
+    assert first[FIRST].object_id != second[FIRST].object_id
+
+
 def test_weight_is_what_the_arrays_weigh():
     record = encode(adapter())
     assert weight(record) == sum(len(array.data) for array in record.values())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
+import random
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
@@ -106,6 +108,16 @@ ROWS = tuple(Row((number, 0)) for number in range(1, 12))
 
 def drawn(seed=1, name="org", round=1, steps=6, epochs=0, size=4):
     return batches(ROWS, size, seed, name, round, steps, epochs)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 64, 65, 1000])
+def test_rows_are_drawn_in_the_order_of_pythons_own_shuffle(count):
+    rows = [Row((number, 0)) for number in range(count)]
+    seed = hashlib.sha256(b"batches|7|a|3").digest()
+    shuffled = list(rows)
+    random.Random(seed).shuffle(shuffled)
+    drawn = batches(rows, 2, 7, "a", 3, 0, 1)
+    assert [row for batch in drawn for row in batch] == shuffled
 
 
 def test_batches_depend_on_seed_name_and_round_alone():
