@@ -41,7 +41,7 @@ PHASES = (
     ("  train_together", "fedlora_tui.federation.client_app:train_together"),
     ("    decoding what came", "fedlora_tui.federation.client_app:_received"),
     ("    train_cohort", "fedlora_tui.federation.client_app:train_cohort"),
-    ("      drawing batches", "fedlora_tui.lora.cohort:batches"),
+    ("      drawing batches", "fedlora_tui.lora.cohort:_Member.__init__"),
     ("      stacking", "fedlora_tui.lora.stack:Stack.__init__"),
     ("      laying out a pass", "fedlora_tui.lora.cohort:laid_out"),
     ("      launching a pass", "fedlora_tui.lora.cohort:_captured_pass"),

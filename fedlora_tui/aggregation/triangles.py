@@ -34,8 +34,8 @@ def triangle(matrix: Tensor) -> Tensor:
 def triangles(matrices: Iterable[Tensor], threads: int = 1) -> Iterator[Tensor]:
     """Give R of each matrix's thin QR, in their order; they are made as they are needed, a few ahead.
 
-    `threads` are those that factorize beside the caller's, from `FEWEST_THREADS` on: torch then has to be set to compute
-    on one thread. What is found does not depend on their number.
+    `threads` are those that factorize beside the caller's, from `FEWEST_THREADS` on: torch then has to be set to
+    compute on one thread. What is found does not depend on their number.
     """
     if threads < FEWEST_THREADS:
         yield from map(triangle, matrices)

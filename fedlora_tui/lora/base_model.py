@@ -48,7 +48,8 @@ class BaseModel:
 
     `name` is what the user asked for, `origin` what plain transformers can load it from, `gguf` the file's name inside
     `origin` where the base is a .gguf. The model is in eval mode and none of its parameters takes a gradient.
-    `recomputed` says that training computes each layer twice instead of keeping what it computed.
+    `recomputed` says that training computes each layer twice instead of keeping what it computed. Passes that train are
+    captured apart from those that measure, whose shapes are many: none takes another's place.
     """
 
     model: Any
@@ -64,6 +65,7 @@ class BaseModel:
     isolates: bool = False
     head: Head = field(init=False)
     captures: Captures = field(init=False, repr=False, compare=False)
+    measuring: Captures = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Find the head by trying, before any adapter is inside the model."""
@@ -71,6 +73,7 @@ class BaseModel:
         adapted = not all(target.name.startswith(inside) for target in self.targets)
         object.__setattr__(self, "head", Head(self.model, adapted))
         object.__setattr__(self, "captures", Captures(self.device))
+        object.__setattr__(self, "measuring", Captures(self.device))
 
     @property
     def parameters(self) -> int:

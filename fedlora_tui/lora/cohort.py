@@ -24,7 +24,7 @@ from fedlora_tui.lora.given import NO_ROW, Given, chosen, laid_out
 from fedlora_tui.lora.head import Losses
 from fedlora_tui.lora.injection import Draws, Dropout, StackedFactors, injected, recomputing
 from fedlora_tui.lora.readback import Readback
-from fedlora_tui.lora.rows import Row, Rows, batches, generator_seed, padded, targets
+from fedlora_tui.lora.rows import Row, Rows, drawn, generator_seed, padded, targets
 from fedlora_tui.lora.stack import CohortAdamW, Descent, Stack
 
 MEASURED_ROWS = 32
@@ -109,7 +109,7 @@ class _Member:
     def __init__(self, base: BaseModel, place: int, rows: Rows, plan: LocalTraining) -> None:
         self.place = place
         self.organization = rows.organization
-        self.batches = batches(
+        self.batches = drawn(
             rows.train, plan.batch_size, plan.seed, rows.organization, plan.round, plan.local_steps, plan.local_epochs
         )
         seed = generator_seed("dropout", plan.seed, rows.organization, plan.round)
@@ -158,7 +158,7 @@ def _trained_together(
     captures: Captures | None,
 ) -> list[Trained]:
     members = [_Member(base, place, own, plan) for place, (own, plan) in enumerate(zip(rows, plans, strict=True))]
-    longest = max(len(row) for member in members for batch in member.batches for row in batch)
+    longest = max(member.batches.longest for member in members)
     stack = Stack(starts, base.device, plans[0].trains, captures)
     optimizer = CohortAdamW(stack, [Descent(plan.learning_rate, plan.clip_norm, plan.proximal_mu) for plan in plans])
     results: dict[int, Trained] = {}
@@ -314,17 +314,11 @@ def measure_cohort(
     that little padding is carried. `observe` is called after each pass, and may wait or raise.
     """
     ordered = [sorted(own.holdout, key=len, reverse=True) for own in rows]
+    longest = max((len(own[0]) for own in ordered if own), default=0)
     sums = [0.0] * len(rows)
-    stacked = _stacker(base, adapters, placed(delta, base.device)) if adapters else None
-    share = max(1, MEASURED_ROWS // max(len(rows), 1))
-    for at in range(0, max(map(len, ordered), default=0), share):
-        active = [index for index, own in enumerate(ordered) if at < len(own)]
-        for some in (active[first : first + MEASURED_ROWS] for first in range(0, len(active), MEASURED_ROWS)):
-            own = [ordered[index][at : at + share] for index in some]
-            found = _losses_of(base, None if stacked is None else stacked(some), own)
-            for index, loss in zip(some, found, strict=True):
-                sums[index] += loss
-            observe()
+    with base.measuring.lent(bool(adapters) and _can_be_captured(base, (), delta)) as captures:
+        losses_of = _measure_of(base, adapters, placed(delta, base.device), longest, captures)
+        _add_up(sums, ordered, losses_of, observe)
     return [
         Measured(
             own.organization, total / own.holdout_tokens if own.holdout_tokens else float("nan"), own.holdout_tokens
@@ -333,14 +327,62 @@ def measure_cohort(
     ]
 
 
+_LossesOf = Callable[[Sequence[int], Sequence[Sequence[Row]]], list[float]]
+"""Gives the added losses of rows of some of the organizations."""
+
+
+def _add_up(
+    sums: list[float], rows: Sequence[Sequence[Row]], losses_of: _LossesOf, observe: Callable[[], None]
+) -> None:
+    """Add each organization's losses to its sum, pass by pass; its rows stand longest first."""
+    share = max(1, MEASURED_ROWS // max(len(rows), 1))
+    for at in range(0, max(map(len, rows), default=0), share):
+        active = [index for index, own in enumerate(rows) if at < len(own)]
+        for some in (active[first : first + MEASURED_ROWS] for first in range(0, len(active), MEASURED_ROWS)):
+            found = losses_of(some, [rows[index][at : at + share] for index in some])
+            for index, loss in zip(some, found, strict=True):
+                sums[index] += loss
+            observe()
+
+
+def _measure_of(
+    base: BaseModel, adapters: Sequence[Adapter] | None, delta: BaseDelta, longest: int, captures: Captures | None
+) -> _LossesOf:
+    """Give what measures rows under adapters; where all share one, and passes can be captured, they are."""
+    if adapters and captures is not None and all(adapter is adapters[0] for adapter in adapters):
+        stack = Stack(adapters[:1], base.device, memory=captures)
+        return lambda some, rows: _captured_losses_of(base, stack, rows, longest, captures)
+    stacked = _stacker(base, adapters, delta) if adapters else None
+    return lambda some, rows: _losses_of(base, None if stacked is None else stacked(some), rows)
+
+
+def _captured_losses_of(
+    base: BaseModel, stack: Stack, rows: Sequence[Sequence[Row]], longest: int, captures: Captures
+) -> list[float]:
+    """Add up the losses of each organization's rows, in a pass of few shapes, which is captured when it comes again."""
+    given, counts = laid_out(rows, base.end_of_text, stack.values.dtype, longest)
+
+    def compute(stack: Stack, given: Given) -> Tensor:
+        with torch.no_grad(), injected(base.model, base.targets, _factors(base, stack)):
+            call = _call(given.tokens, given.positions)
+            return base.head.losses(call, given.places, given.answers, None).by_target
+
+    return _sums(captures.means(stack, given, compute)[: sum(counts)], counts)
+
+
 def _losses_of(
     base: BaseModel, stacked: Mapping[str, StackedFactors] | None, rows: Sequence[Sequence[Row]]
 ) -> list[float]:
     """Add up the losses of each organization's rows, in one pass."""
     inputs = padded(_level(rows, max(map(len, rows))), base.end_of_text, base.device)
     with torch.no_grad(), injected(base.model, base.targets if stacked else (), stacked or {}):
-        losses = base.head.losses(_call(inputs.tokens, inputs.positions), *chosen(inputs), None).by_target.double()
-    return torch.stack([own.sum() for own in torch.split(losses, [targets(own) for own in rows])]).tolist()
+        losses = base.head.losses(_call(inputs.tokens, inputs.positions), *chosen(inputs), None).by_target
+    return _sums(losses, [targets(own) for own in rows])
+
+
+def _sums(losses: Tensor, counts: Sequence[int]) -> list[float]:
+    """Add up the first losses, the next ones, and so on, in double precision."""
+    return torch.stack([own.sum() for own in torch.split(losses.double(), list(counts))]).tolist()
 
 
 def _stacker(

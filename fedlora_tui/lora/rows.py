@@ -89,6 +89,11 @@ class RowArray(Sequence[Row]):
         return Row(tuple(tokens.tolist()), int(self._first_targets[at]), tuple(starts.tolist()))
 
     @property
+    def lengths(self) -> NDArray[Any]:
+        """The tokens of each row."""
+        return np.diff(self._ends, prepend=self._ends.dtype.type(0))
+
+    @property
     def unigrams(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """The tokens that occur, in order, and how often each does."""
         found, counts = np.unique(self._tokens, return_counts=True)
@@ -284,10 +289,44 @@ def _fitting(left: int, room: int) -> int:
     return taken if taken > 1 else 0
 
 
+@dataclass(frozen=True)
+class Batches(Sequence[list[Row]]):
+    """The batches of one organization's round, as places in its rows: a batch's rows are made when it is asked for."""
+
+    rows: Sequence[Row]
+    places: Sequence[Sequence[int]]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, at: int) -> list[Row]: ...
+    @overload
+    def __getitem__(self, at: slice) -> Batches: ...
+    def __getitem__(self, at: int | slice) -> list[Row] | Batches:
+        if isinstance(at, slice):
+            return Batches(self.rows, self.places[at])
+        return [self.rows[place] for place in self.places[at]]
+
+    @property
+    def longest(self) -> int:
+        """The tokens of its longest row."""
+        if isinstance(self.rows, RowArray):
+            return int(self.rows.lengths[[place for batch in self.places for place in batch]].max())
+        return max(len(self.rows[place]) for batch in self.places for place in batch)
+
+
 def batches(
     rows: Sequence[Row], batch_size: int, seed: int, organization: str, round: int, steps: int, epochs: int
 ) -> list[list[Row]]:
-    """Give the batches of one organization's round.
+    """Give the batches of one organization's round; see `drawn`."""
+    return list(drawn(rows, batch_size, seed, organization, round, steps, epochs))
+
+
+def drawn(
+    rows: Sequence[Row], batch_size: int, seed: int, organization: str, round: int, steps: int, epochs: int
+) -> Batches:
+    """Draw the batches of one organization's round.
 
     Every pass over the rows is a new order, drawn from (seed, organization, round) alone; its last batch may be
     smaller. With `epochs` the passes are counted, else passes follow one another until there are `steps` batches.
@@ -299,7 +338,7 @@ def batches(
         order = _shuffled(len(rows), generator.getrandbits)
         places += [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
         passes += 1
-    return [[rows[place] for place in batch] for batch in (places if epochs else places[:steps])]
+    return Batches(rows, places if epochs else places[:steps])
 
 
 def _shuffled(count: int, draw: Callable[[int], int]) -> list[int]:

@@ -89,6 +89,8 @@ class Stack:
             tensors = (values, torch.zeros_like(values), scales)
             placed = tensors if self._memory is None else self._memory.placed(self.layout, tensors)
             self.values, self.gradient, scales = placed
+        elif self._memory is not None:
+            self.values, scales = self._memory.placed(self.layout, (values, scales))
         self.scales = dict(zip(modules, scales, strict=True))
         self.parameters = self.leaves()
 

@@ -99,6 +99,38 @@ def test_organizations_that_leave_a_pass_leave_a_captured_one_too(captured_on_a_
     assert len(base.captures) > 1
 
 
+def measured_by(base, adapters, rows):
+    return [own.loss for own in cohort.measure_cohort(base, adapters, rows)]
+
+
+@pytest.mark.parametrize("model", [gpt2, llama])
+def test_captured_passes_measure_what_passes_measure(captured_on_a_processor, model):
+    stand_in = StandIn()
+    base, plain = base_with(StandIn(), model), base_of(model())
+    object.__setattr__(base, "measuring", Captures(PROCESSOR, stand_in))
+    rows = [replace(own, holdout=own.train) for own in three(least=12)]
+    for seed in (1, 2, 3):
+        adapter = random_adapter(base, seed=seed)
+        with pytest.MonkeyPatch.context() as undone:
+            undone.setattr(cohort, "used", lambda piece, device: False)
+            expected = measured_by(plain, [adapter] * 3, rows)
+        assert measured_by(base, [adapter] * 3, rows) == pytest.approx(expected, rel=1e-5)
+    assert stand_in.captured == len(base.measuring) > 0
+    assert stand_in.replayed > 0
+    assert len(base.captures) == 0
+
+
+def test_the_base_alone_and_adapters_of_their_own_are_measured_without_capturing(captured_on_a_processor):
+    stand_in = StandIn()
+    base = base_with(StandIn())
+    object.__setattr__(base, "measuring", Captures(PROCESSOR, stand_in))
+    rows = [replace(own, holdout=own.train) for own in three()]
+    for _ in range(3):
+        measured_by(base, None, rows)
+        measured_by(base, [random_adapter(base, seed=seed) for seed in (1, 2, 3)], rows)
+    assert stand_in.captured == 0
+
+
 @pytest.mark.parametrize("plan", [replace(PLAN, dropout=0.2), PLAN])
 def test_what_draws_or_is_computed_twice_is_never_captured(captured_on_a_processor, plan):
     stand_in = StandIn()

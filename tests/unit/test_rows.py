@@ -27,6 +27,9 @@ from fedlora_tui.lora.rows import (
     targets,
     tokenize,
 )
+from fedlora_tui.lora.rows import (
+    drawn as rows_drawn,
+)
 from fedlora_tui.organizations.text import Document
 
 END = 0
@@ -118,6 +121,15 @@ def test_rows_are_drawn_in_the_order_of_pythons_own_shuffle(count):
     random.Random(seed).shuffle(shuffled)
     drawn = batches(rows, 2, 7, "a", 3, 0, 1)
     assert [row for batch in drawn for row in batch] == shuffled
+
+
+def test_batches_of_rows_in_bytes_are_those_of_the_rows_and_know_the_longest_before_any_is_made():
+    rows = [Row(tuple(range(2 + number % 7))) for number in range(40)]
+    held = rows_drawn(RowArray(rows), 3, 7, "a", 1, 5, 0)
+    assert list(held) == batches(rows, 3, 7, "a", 1, 5, 0)
+    assert held[1:3][0] == held[1]
+    expected = max(len(row) for batch in held for row in batch)
+    assert held.longest == rows_drawn(rows, 3, 7, "a", 1, 5, 0).longest == expected
 
 
 def test_batches_depend_on_seed_name_and_round_alone():
