@@ -14,11 +14,12 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from fedlora_tui.aggregation.method import Aggregated, Reply, shares
 from fedlora_tui.aggregation.products import Product, product_norms
-from fedlora_tui.aggregation.stacking import Weighted, stacked, stacked_a, stacked_b
+from fedlora_tui.aggregation.stacking import Weighted, stacked_a, stacked_b
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,9 @@ def losses(replies: Sequence[Reply], aggregated: Aggregated, threads: int = 1) -
 
     def products() -> Iterator[Product]:
         for module in modules:
-            ideal = stacked(weighted, module)
-            left, right = _taken_off(weighted, aggregated, module)
-            yield [ideal.b, *left], [ideal.a, *right]
-            yield [ideal.b], [ideal.a]
+            columns, rows, ideal = _left_of_ideal(weighted, aggregated, module)
+            yield [columns], [rows]
+            yield [columns[:, :ideal]], [rows[:ideal]]
 
     norms = product_norms(products(), threads)
     return {module: Loss(lost=lost, ideal=next(norms)) for module, lost in zip(modules, norms, strict=False)}
@@ -70,14 +70,15 @@ def ratio(parts: Iterable[Loss]) -> float:
     return math.sqrt(lost / ideal)
 
 
-def _taken_off(weighted: Weighted, aggregated: Aggregated, module: str) -> tuple[list[Tensor], list[Tensor]]:
-    """Give -P of one module as left and right factors."""
+def _left_of_ideal(weighted: Weighted, aggregated: Aggregated, module: str) -> tuple[Tensor, Tensor, int]:
+    """Give L and R of I - P of one module, and how many of their columns and rows are I's, which stand first."""
     following = [(1.0, aggregated.adapter)]
     if aggregated.own:
         following = [(share, aggregated.own.get(r.organization, aggregated.adapter)) for share, r in weighted]
-    left = [stacked_b([(-share, adapter) for share, adapter in following], module)]
-    right = [stacked_a(following, module)]
+    replied = [(share, reply.adapter) for share, reply in weighted]
+    both = [*replied, *((-share, adapter) for share, adapter in following)]
+    columns, rows = stacked_b(both, module), stacked_a(both, module)
     if module in aggregated.delta:
-        left.append(-aggregated.delta[module].b.double())
-        right.append(aggregated.delta[module].a.double())
-    return left, right
+        columns = torch.cat([columns, -aggregated.delta[module].b.double()], dim=1)
+        rows = torch.cat([rows, aggregated.delta[module].a.double()])
+    return columns, rows, sum(adapter.factors[module].a.shape[0] for _, adapter in replied)

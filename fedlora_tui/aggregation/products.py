@@ -41,7 +41,7 @@ def product_norm(left: Sequence[Tensor], right: Sequence[Tensor]) -> float:
 
 def product_norms(products: Iterable[Product], threads: int = 1) -> Iterator[float]:
     """Give the norm of each such product; `threads` factorize at once."""
-    both = (side for left, right in products for side in (torch.cat(list(left), dim=1), torch.cat(list(right)).T))
+    both = (side for left, right in products for side in (_joined(left, 1), _joined(right, 0).T))
     found = triangles(both, threads)
     for t_left in found:
         yield float(torch.linalg.matrix_norm(t_left @ next(found).T))
@@ -77,6 +77,10 @@ def updates(
     return {
         name: Update(math.sqrt(norms[name]), _cosine(dots[name], math.sqrt(norms[name]) * length)) for name in starts
     }
+
+
+def _joined(parts: Sequence[Tensor], side: int) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=side)
 
 
 @dataclass(frozen=True)

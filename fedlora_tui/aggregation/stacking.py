@@ -40,12 +40,11 @@ def stacked_a(adapters: Sequence[tuple[float, Adapter]], module: str) -> Tensor:
 
 def stacked_b(adapters: Sequence[tuple[float, Adapter]], module: str) -> Tensor:
     """Give their B side by side in float64, each times its number and its scale."""
-    numbers, ranks = (
-        [share * own.scale_of(module) for share, own in adapters],
-        [own.factors[module].a.shape[0] for _, own in adapters],
-    )
-    by_column = torch.tensor(numbers, dtype=torch.float64).repeat_interleave(torch.tensor(ranks))
-    return torch.cat([own.factors[module].b for _, own in adapters], dim=1).double() * by_column
+    by_column = [
+        number for share, own in adapters for number in [share * own.scale_of(module)] * own.factors[module].a.shape[0]
+    ]
+    columns = torch.cat([own.factors[module].b for _, own in adapters], dim=1).double()
+    return columns.mul_(torch.tensor(by_column, dtype=torch.float64))
 
 
 def _mean(weighted: Sequence[tuple[float, Tensor]]) -> Tensor:

@@ -52,6 +52,11 @@ class ShortRun:
         """The median round from the second on: the first one loads what the others find."""
         return statistics.median(self.rounds[1:] or self.rounds)
 
+    @property
+    def took(self) -> str:
+        """What it took in words: told at once, so that a measurement that is cut off has not been for nothing."""
+        return f"{self.name}: {self.round_seconds:.3g} s a round, {self.seconds:.3g} s from start to exit"
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -159,12 +164,15 @@ def compare_at(
         say(f"batch {batch_size}: a short run by fedlora-tui run")
         tokens, found = our_run(folder)
         ours.append(found)
+        say(f"batch {batch_size}: {found.took}")
         say(f"batch {batch_size}: the same by Flower's Ray engine ({setting.name})")
         try:
             ray.append(ray_run(folder, config.federation.rounds, setting, prepared.organizations))
+            say(f"batch {batch_size}: {ray[-1].took}")
         except UserError as error:
             # On a machine at work its processes sometimes give up on one another; the other settings still count.
             failed.append(f"batch {batch_size}: {error}")
+            say(failed[-1])
     difference = max((apart(ours[0], theirs) for theirs in ray), default=0.0)
     allowed = tolerance(prepared.base.dtype)
     if not difference <= allowed:

@@ -338,10 +338,12 @@ def test_other_losses_of_rays_are_told_and_a_setting_that_failed_is_noted(config
         return ran(setting.name, [4.0], 20.0, loss)
 
     monkeypatch.setattr(short_run, "ray_run", rival)
-    loss = 2.0
-    found = short_run.compare_at(config, prepared, 1, settings, tmp_path / "job", lambda text: None)
+    loss, said = 2.0, []
+    found = short_run.compare_at(config, prepared, 1, settings, tmp_path / "job", said.append)
     assert [run.name for run in found.ray] == ["ray 2 CPU"]
     assert found.failed == ("batch 1: Flower's Ray engine (ray 1 CPU) ended",)
+    assert found.failed[0] in said
+    assert said[-1] == "batch 1: ray 2 CPU: 4 s a round, 20 s from start to exit"
     loss = 2.1
     with pytest.raises(UserError, match="Ray's engine reached other losses"):
         short_run.compare_at(config, prepared, 1, settings, tmp_path / "job", lambda text: None)
