@@ -167,6 +167,12 @@ class FederationConfig:
         least=0.0,
         most=10.0,
     )
+    divergence_margin: float = key(
+        0.1,
+        "nats by which the hold-out loss is above the base's, two rounds running, before the run pauses; 0: never",
+        least=0.0,
+        most=1e6,
+    )
     quarantine_after: int = key(
         2,
         "rounds in a row without a usable reply, then an organization is in quarantine; 0: never",

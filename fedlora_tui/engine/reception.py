@@ -45,6 +45,16 @@ class Arrivals:
         self.seconds |= dict.fromkeys(organizations, took)
 
 
+@dataclass
+class RoundSums:
+    """What a round adds up while its answers come in."""
+
+    round: int
+    bytes_up: int = 0
+    bytes_down: int = 0
+    tokens: int = 0
+
+
 @dataclass(frozen=True)
 class Late:
     """Why a reply is turned away; `surplus`: enough others were in."""

@@ -11,5 +11,13 @@ class TooFewError(RoundError):
     """A round that cannot begin for want of organizations, in a run that nobody steers."""
 
 
-class TooFewRepliesError(RoundError):
-    """A round that cannot be aggregated for want of usable replies: it may be gone through again."""
+class UnusableRoundError(RoundError):
+    """A round that gives no adapter to go on with: it may be gone through again, once that is put right."""
+
+
+class TooFewRepliesError(UnusableRoundError):
+    """A round that cannot be aggregated for want of usable replies."""
+
+
+class NotFiniteError(UnusableRoundError):
+    """A round whose new adapter would hold nan or infinity."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,14 +16,15 @@ from fedlora_tui.aggregation.server_step import ServerMemory, advance, widened
 from fedlora_tui.engine import checkpoint
 from fedlora_tui.engine.checkpoint import Checkpoint, is_full
 from fedlora_tui.engine.conduct import Conduct
+from fedlora_tui.engine.health import check_finite, diverging, mean, merged
 from fedlora_tui.engine.keeping import Keeping, Standing
 from fedlora_tui.engine.knobs import KEYS, Change, setting, turned
 from fedlora_tui.engine.one_thread import one_thread
 from fedlora_tui.engine.past import Fork, Losses, as_turned, parent_of, run_continued
 from fedlora_tui.engine.plan import plan_of, server_step_of
 from fedlora_tui.engine.prepare import Counts, Prepared
-from fedlora_tui.engine.reception import Closing, Reception, reception
-from fedlora_tui.engine.round_errors import RoundError, TooFewError, TooFewRepliesError
+from fedlora_tui.engine.reception import Closing, Reception, RoundSums, reception
+from fedlora_tui.engine.round_errors import RoundError, TooFewError, TooFewRepliesError, UnusableRoundError
 from fedlora_tui.engine.sampling import measured, sampled
 from fedlora_tui.engine.steering import Steering
 from fedlora_tui.engine.stream import Stream
@@ -44,16 +45,6 @@ from fedlora_tui.protocol import events as ev
 
 WAITING_SECONDS = 0.05
 """How long a round that waits for slow organizations does so before it looks whether the operator wants something."""
-
-
-@dataclass
-class _RoundSums:
-    """What a round adds up while its answers come in."""
-
-    round: int
-    bytes_up: int = 0
-    bytes_down: int = 0
-    tokens: int = 0
 
 
 class RoundLoop:
@@ -125,7 +116,7 @@ class RoundLoop:
         if lost:
             self.stream.emit(ev.Warned(f"rank {kept.adapter.rank} to {self.model.adapter.rank}: {lost:.1%} of it lost"))
         self._give_back_own()
-        loss = self._evaluate(_RoundSums(fork.round), self._measured())
+        loss = self._evaluate(RoundSums(fork.round), self._measured())
         losses = Losses(kept.state["train_loss"], loss, self.base_loss)
         self._save(fork.round, losses.train, losses.evaluated)
         names, asked = self.organizations, self.steering.outstanding()
@@ -159,7 +150,7 @@ class RoundLoop:
     def _first_look(self) -> float | None:
         """Measure the base alone: the first adapter's B is zero, so it changes nothing, and it serves round 1."""
         self.stream.emit(ev.Preparing("first look", "working", "loss of the base on each hold-out"))
-        loss = self._evaluate(_RoundSums(0), self._measured())
+        loss = self._evaluate(RoundSums(0), self._measured())
         self.stream.emit(ev.Preparing("first look", "done", "loss of the base on each hold-out"))
         return loss
 
@@ -294,7 +285,7 @@ class RoundLoop:
 
     def _one_round(self, round: int) -> bool:
         """Go through a round; False where it has to be gone through again, once the operator has put it right."""
-        sums, rounds = _RoundSums(round), self.config.federation.rounds
+        sums, rounds = RoundSums(round), self.config.federation.rounds
         started, paused = time.monotonic(), self.steering.paused_seconds
         plan = plan_of(self.config, round)
         names = self._sample(round)
@@ -304,10 +295,10 @@ class RoundLoop:
             replies = self._train({name: self._own_plan(plan, name) for name in names}, sums)
             with one_thread() as threads:
                 lost, train_loss = self._aggregate(round, replies, threads)
-        except TooFewRepliesError as few:
+        except UnusableRoundError as trouble:
             if not self.patient or not self.steering.alone:
-                raise RoundError(f"round {round}: {few}") from None
-            self.steering.wait_for_organizations(round, str(few))
+                raise RoundError(f"round {round}: {trouble}") from None
+            self.steering.wait_for_organizations(round, str(trouble))
             return False
         eval_loss = self._evaluate(sums, self._measured())
 
@@ -329,7 +320,19 @@ class RoundLoop:
         )
         self._save(round, train_loss, eval_loss, finished, self.steering.paused_seconds > paused)
         self.stream.emit(replace(finished, seconds=seconds()))
+        self._look_whether_it_diverges(round)
         return True
+
+    def _look_whether_it_diverges(self, round: int) -> None:
+        """Pause by itself where training makes the base worse; where nobody steers, or others race, warn."""
+        past = [row.eval_loss for row in self.stream.state.history if 0 < row.round <= round]
+        reason = diverging(self.base_loss, past, self.config.federation.divergence_margin)
+        if reason is None or round >= self.config.federation.rounds:
+            return
+        if self.patient and self.steering.alone and not self.steering.finish_asked:
+            self.steering.wait_by_itself(reason)
+        else:
+            self.stream.emit(ev.Warned(f"round {round}: {reason}"))
 
     def _sample(self, round: int, beyond: bool = True) -> tuple[str, ...]:
         """Draw who trains in a round; not `beyond`: without those whose replies it can do without."""
@@ -352,7 +355,7 @@ class RoundLoop:
         rows = max(len(self.prepared.texts.rows(name).train) for name in names)
         return federation.local_epochs * -(-rows // federation.batch_size)
 
-    def _train(self, plans: Mapping[str, LocalTraining], sums: _RoundSums) -> dict[str, TrainReply]:
+    def _train(self, plans: Mapping[str, LocalTraining], sums: RoundSums) -> dict[str, TrainReply]:
         """Exchange the train messages; give the replies that passed the check and are in time."""
         replies, round = {}, sums.round
         goal = len(self._sample(round, beyond=False))
@@ -437,13 +440,15 @@ class RoundLoop:
         start = Start(round, sent, partial(self._anew, round))
         defended = self._defended(weighted, start)
         accepted, settled = defended.replies, defended.adapter
-        aggregated = method.aggregate(accepted, start) if settled is None else Aggregated(settled)
+        aggregated = merged(method, accepted, start) if settled is None else Aggregated(settled)
         parts = losses(accepted, aggregated, threads)
         lost = ratio(parts.values())
         moved = updates(weighted, sent, self._began(weighted), threads)
-        adapter, self.server_memory = advance(
+        adapter, memory = advance(
             server_step_of(self.config, round), self.server_memory, sent, aggregated.adapter, method.trains(round)
         )
+        check_finite(adapter)
+        self.server_memory = memory
         self.model = self.model.after(adapter, aggregated.delta)
         self._keep_own(aggregated)
         self.trained_by |= replies.keys()
@@ -463,7 +468,7 @@ class RoundLoop:
                 {name: update.cosine for name, update in moved.items()},
             )
         )
-        return lost, _mean((reply.loss, reply.tokens) for reply in replies.values())
+        return lost, mean((reply.loss, reply.tokens) for reply in replies.values())
 
     def _defended(self, replies: Sequence[Reply], start: Start) -> Defended:
         """Let the defence look at the replies, where there is one."""
@@ -513,11 +518,11 @@ class RoundLoop:
             self.own |= aggregated.own
             self.own = {name: with_b_of(self.model.adapter, own) for name, own in self.own.items()}
 
-    def _evaluate(self, sums: _RoundSums, names: Sequence[str]) -> float | None:
+    def _evaluate(self, sums: RoundSums, names: Sequence[str]) -> float | None:
         """Let organizations measure the global model; give the mean loss, weighted by tokens."""
         answers = self.server.evaluate(sums.round, self.model, names)
         sums.bytes_down += self._report_losses(sums.round, answers)
-        return _mean((answer.reply.loss, answer.reply.tokens) for answer in answers if answer.reply is not None)
+        return mean((answer.reply.loss, answer.reply.tokens) for answer in answers if answer.reply is not None)
 
     def _report_losses(self, round: int, answers: Sequence[Answer[EvaluateReply]]) -> int:
         """Tell each hold-out loss; give the bytes that went to the organizations for it."""
@@ -589,10 +594,3 @@ class RoundLoop:
         if best is None or best.eval_loss is None or (eval_loss is not None and eval_loss < best.eval_loss):
             return round
         return best.round
-
-
-def _mean(losses: Iterable[tuple[float, int]]) -> float | None:
-    """Mean of losses weighted by their tokens, None where there are none."""
-    pairs = list(losses)
-    tokens = sum(count for _, count in pairs)
-    return sum(loss * count for loss, count in pairs) / tokens if tokens else None
