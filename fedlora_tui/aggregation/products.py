@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 
 import torch
@@ -23,11 +23,12 @@ MOST_KEPT = 2**22
 class Update:
     """What one organization changed in a round: its Frobenius norm over all modules, and its cosine to the mean update.
 
-    The cosine is nan where either of the two is nothing.
+    The cosine is nan where either of the two is nothing. `modules` has both for each module alone.
     """
 
     norm: float
     cosine: float
+    modules: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 Product = tuple[Sequence[Tensor], Sequence[Tensor]]
@@ -60,6 +61,7 @@ def updates(
     weighted = shares(replies)
     starts = {reply.organization: (begun or {}).get(reply.organization, sent) for _, reply in weighted}
     norms, dots = dict.fromkeys(starts, 0.0), dict.fromkeys(starts, 0.0)
+    modules: dict[str, dict[str, tuple[float, float]]] = {name: {} for name in starts}
     mean_square = 0.0
     for basis in _bases(list(sent.factors), [*(reply.adapter for _, reply in weighted), *starts.values()], threads):
         parts = basis.changes(weighted, starts)
@@ -67,15 +69,18 @@ def updates(
         for own in parts():
             for (share, _), change in zip(own.weighted, own.changes, strict=True):
                 mean += share * change
-        mean_square += float((mean**2).sum())
+        here = float((mean**2).sum())
+        mean_square += here
         for own in parts():
             squares, inner = (own.changes**2).sum((1, 2)).tolist(), (own.changes * mean).sum((1, 2)).tolist()
             for (_, reply), square, dot in zip(own.weighted, squares, inner, strict=True):
                 norms[reply.organization] += square
                 dots[reply.organization] += dot
+                modules[reply.organization][basis.module] = math.sqrt(square), _cosine(dot, math.sqrt(square * here))
     length = math.sqrt(mean_square)
     return {
-        name: Update(math.sqrt(norms[name]), _cosine(dots[name], math.sqrt(norms[name]) * length)) for name in starts
+        name: Update(math.sqrt(square), _cosine(dots[name], math.sqrt(square) * length), modules[name])
+        for name, square in norms.items()
     }
 
 

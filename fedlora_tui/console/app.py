@@ -32,6 +32,7 @@ from fedlora_tui.console.screens.fork import Asked as ForkAsked
 from fedlora_tui.console.screens.fork import ForkDialog
 from fedlora_tui.console.screens.help import HelpDialog
 from fedlora_tui.console.screens.leave import DETACH, Choice, LeaveDialog
+from fedlora_tui.console.screens.organization import OneOrganization
 from fedlora_tui.console.screens.overview import Overview
 from fedlora_tui.console.screens.page import Page
 from fedlora_tui.console.session import Session
@@ -250,7 +251,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
             self.push_screen(DIALOGS[name](self.view()), self._send)
         else:
             {
-                "show_run": self._show_run,
+                "open": self._open,
                 "flip": self._flip,
                 "fork": self._fork,
                 "wheel": self._ask_for_the_wheel,
@@ -263,6 +264,9 @@ class ConsoleApp(App[str], inherit_bindings=False):
         """Open a page over the one in sight; its own key goes back as esc does."""
         if isinstance(self.page, kind):
             self._back("")
+        elif any(isinstance(page, kind) for page in self._pages):
+            while not isinstance(self.page, kind):
+                self._leave_page()
         else:
             self._pages.append(kind(self.look, self.runs))
             self.push_screen(self.page)
@@ -286,9 +290,13 @@ class ConsoleApp(App[str], inherit_bindings=False):
             self._await_answer()
         self.paint()
 
-    def _show_run(self, argument: str) -> None:
-        self._leave_page()
-        self._say_which()
+    def _open(self, argument: str) -> None:
+        """Open the selected organization; where runs are compared, the run that was chosen."""
+        if isinstance(self.page, Compare):
+            self._leave_page()
+            self._say_which()
+        else:
+            self._turn_to(OneOrganization)
 
     def _flip(self, direction: str) -> None:
         self.runs.show(self.runs.place + (1 if direction == "next" else -1))

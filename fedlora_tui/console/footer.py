@@ -19,7 +19,10 @@ PLACES: Mapping[str, tuple[str, ...]] = {
         *("pause", "add", "drop", "tune", "rank", "more_rounds", "try", "export", "open", "rounds_table", "compare"),
         *("fork", "faults", "undo", "filter", "sort", "x_axis", "runs", "command", "help", "leave"),
     ),
-    "compare": ("show_run", "pause", "export", "mark", "x_axis", "sort", "copy", "help", "back"),
+    "compare": ("open", "pause", "export", "mark", "x_axis", "sort", "copy", "help", "back"),
+    "organization": (
+        *("pause", "drop", "own_rank", "try", "export", "faults", "move", "panes", "copy", "help", "back"),
+    ),
     "replay": ("pause", "rank", "more_rounds", "move", "drift", "help", "leave"),
 }
 """The order of the footer by width, and where runs are compared, or one is replayed, at any width.
@@ -31,7 +34,6 @@ RESERVED: Mapping[str, int] = {
     "tune": 6,
     "try": 5,
     "filter": 8,
-    "open": 10,
     "rounds_table": 8,
     "sort": 6,
     "x_axis": 6,
@@ -58,14 +60,23 @@ class FooterPlace:
 
 def footer_places(situation: Situation, columns: str, width: int) -> list[FooterPlace]:
     """Give the footer from left to right, as many places as fit; places fall away from the right."""
-    order = "replay" if situation.replay is not None else situation.page if situation.page in PLACES else columns
     widest = replace(situation, state=RunState())
-    places = [_place(name, situation, widest) for name in PLACES[order]]
+    places = [_place(name, situation, widest) for name in _names(situation, columns)]
     staying = [place for place in places if place.action is not None and place.action.id in STAYING]
     others = [place for place in places if place not in staying]
     while others and _footer_width([*others, *staying]) > width:
         others.pop()
     return [*others, *staying]
+
+
+def _names(situation: Situation, columns: str) -> tuple[str, ...]:
+    """Give what stands in the footer: that of a page has in a replay what can act there."""
+    of_page = PLACES.get(situation.page)
+    if situation.replay is None:
+        return of_page or PLACES[columns]
+    if of_page is None:
+        return PLACES["replay"]
+    return tuple(name for name in of_page if name in ACTIONS and ACTIONS[name].serves_replay)
 
 
 def _place(name: str, situation: Situation, widest: Situation) -> FooterPlace:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 LEAST_WIDTH, LEAST_HEIGHT = 40, 10
 NORMAL_WIDTH, WIDE_WIDTH = 100, 180
@@ -21,7 +22,8 @@ class Layout:
     """The rows that each part gets, 0 where a part is left out, and the width of the pane on the right.
 
     `chart`, `table` and `log` count the lines below their rule or head; `columns` is the word for the width. `at_round`
-    is there where runs are compared: the line of all losses at one round.
+    is there where runs are compared: the line of all losses at one round; under a list, the lines about the chosen row.
+    `boxes` are the width and the height, its rule among them, of panes by their ids, where a page has many.
     """
 
     width: int
@@ -36,6 +38,7 @@ class Layout:
     log: int = 0
     box: int = 0
     at_round: int = 0
+    boxes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     too_small: bool = False
 
     @property
@@ -52,8 +55,8 @@ class Layout:
 
 def arrange(width: int, height: int, *, box: int = 0) -> Layout:
     """Divide a terminal; `box` is the height of a notice that takes the log's place, 0 for none."""
-    columns = _columns(width)
-    if _too_small(width, height):
+    columns = width_word(width)
+    if not fits(width, height):
         return Layout(width, height, columns, too_small=True)
     if height >= NORMAL_HEIGHT:
         return _tall(width, height, columns, box)
@@ -62,8 +65,8 @@ def arrange(width: int, height: int, *, box: int = 0) -> Layout:
 
 def arrange_comparison(width: int, height: int, runs: int) -> Layout:
     """Divide a terminal between the chart of so many runs and the table of them; the chart takes what is free."""
-    if _too_small(width, height):
-        return Layout(width, height, _columns(width), too_small=True)
+    if not fits(width, height):
+        return Layout(width, height, width_word(width), too_small=True)
     free = height - 2 - 2 - LAST_ROWS
     at_round = int(free > TABLE_LEAST)
     free -= at_round
@@ -71,15 +74,17 @@ def arrange_comparison(width: int, height: int, runs: int) -> Layout:
     if chart < CHART_LEAST:
         chart = 0
     table = free - (1 + chart if chart else 0)
-    return Layout(width, height, _columns(width), chart=chart, table=table, at_round=at_round)
+    return Layout(width, height, width_word(width), chart=chart, table=table, at_round=at_round)
 
 
-def _columns(width: int) -> str:
+def width_word(width: int) -> str:
+    """Give the word for a width: compact, normal or wide."""
     return "wide" if width >= WIDE_WIDTH else "normal" if width >= NORMAL_WIDTH else "compact"
 
 
-def _too_small(width: int, height: int) -> bool:
-    return width < LEAST_WIDTH or height < LEAST_HEIGHT
+def fits(width: int, height: int) -> bool:
+    """Tell whether a terminal is large enough for more than one line."""
+    return width >= LEAST_WIDTH and height >= LEAST_HEIGHT
 
 
 def _tall(width: int, height: int, columns: str, box: int) -> Layout:

@@ -56,7 +56,6 @@ REFUSED: Mapping[str, str] = {
     "faults": CHANGES_NOTHING,
     "wheel": "nobody steers a replay",
     "compare": ALONE,
-    "show_run": ALONE,
     "flip": ALONE,
 }
 """What is said of actions that a replay has no use for; all others that send the run something change nothing."""

@@ -11,6 +11,8 @@ from fedlora_tui.console.replaying import Playing
 from fedlora_tui.protocol.state import RunState
 
 STALE_SECONDS = 10.0
+OF_ORGANIZATIONS = ("overview", "organization")
+"""The pages on which an organization is selected."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class View:
     @property
     def situation(self) -> Situation:
         """What the registry of actions judges by."""
-        selected = None if self.page == "compare" else self.selected
+        selected = self.selected if self.page in OF_ORGANIZATIONS else None
         return Situation(
             self.state,
             selected,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,13 +25,13 @@ from fedlora_tui.lora.adapter import Adapter
 from fedlora_tui.lora.base_model import BaseModel
 from fedlora_tui.lora.lanes import lanes_on
 from fedlora_tui.lora.resize import started
-from fedlora_tui.lora.rows import Rows, Shape, check_enough, tokenize
+from fedlora_tui.lora.rows import RowArray, Rows, Shape, check_enough, tokenize
 from fedlora_tui.organizations import skew
 from fedlora_tui.organizations.ahead import ReadAhead, can_be_read_apart
 from fedlora_tui.organizations.roster import Roster
 from fedlora_tui.organizations.source import Source
 from fedlora_tui.organizations.text import in_words, notice, split
-from fedlora_tui.protocol.events import Preparing, Warned
+from fedlora_tui.protocol.events import Preparing, TextCounts, Warned
 
 Say = Callable[[Preparing], None]
 
@@ -47,6 +47,7 @@ class Counts:
     documents: int
     tokens: int
     holdout_tokens: int
+    more: TextCounts
     notice: str = ""
 
 
@@ -85,7 +86,8 @@ class Texts:
         self._unigrams[organization] = rows.unigrams
         self._pooled.update(self._seen(organization))
         told = notice(organization, replace(documents, dropped=text.dropped), data.max_megabytes)
-        self._counts[organization] = Counts(text.documents, rows.train_tokens, rows.holdout_tokens, told)
+        more = _more(rows, text.dropped, length)
+        self._counts[organization] = Counts(text.documents, rows.train_tokens, rows.holdout_tokens, more, told)
         return self._counts[organization]
 
     def take_over(self, other: Texts) -> None:
@@ -116,6 +118,12 @@ class Texts:
         """Give the counts of an organization that takes part."""
         return self._counts[organization]
 
+    def told(self, organization: str) -> dict[str, Any]:
+        """Give what an event tells of an organization's text, by the names of its fields."""
+        own = self._counts[organization]
+        counts = {"documents": own.documents, "tokens": own.tokens, "holdout_tokens": own.holdout_tokens}
+        return {**counts, "skew": self.skew(organization), "counts": own.more}
+
     def skew(self, organization: str) -> float | None:
         """Tell how far an organization's tokens are from those of all whose text was read, 0 to 1."""
         return skew.distance(self._seen(organization), self._pooled)
@@ -131,6 +139,14 @@ class Texts:
         """Count an organization's tokens by kind; they are kept as arrays, which take a tenth of the memory."""
         tokens, counts = self._unigrams.get(organization, (np.zeros(0), np.zeros(0)))
         return Counter(dict(zip(tokens.tolist(), counts.tolist(), strict=True)))
+
+
+def _more(rows: Rows, dropped: Mapping[str, int], length: int) -> TextCounts:
+    """Count what else may be told of a text; `length` is that of a full row."""
+    count, kinds = len(rows.train), len(rows.unigrams[0])
+    tokens = rows.train.tokens if isinstance(rows.train, RowArray) else sum(map(len, rows.train))
+    used = {reason: number for reason, number in dropped.items() if number}
+    return TextCounts(used, rows.longest, kinds, count, tokens / (count * length) if count else None)
 
 
 def _reading_ahead(source: Source, config: Config) -> ReadAhead | None:

@@ -144,7 +144,8 @@ class Reception:
             return ev.UpdateLate(name, self.round, late.reason, seconds, late.surplus, *sizes)
         if reply is None:
             return ev.UpdateRejected(name, self.round, answer.refusal, answer.came)
-        return ev.UpdateReceived(name, self.round, answer.bytes_up, answer.bytes_down, reply.tokens, reply.loss)
+        sizes, held = (answer.bytes_up, answer.bytes_down), (answer.tensors, answer.numbers)
+        return ev.UpdateReceived(name, self.round, *sizes, reply.tokens, reply.loss, *held)
 
     def _slower(self, name: str) -> float:
         profile = self.profiles.get(name)

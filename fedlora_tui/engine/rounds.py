@@ -26,6 +26,7 @@ from fedlora_tui.engine.prepare import Counts, Prepared
 from fedlora_tui.engine.reception import Closing, Reception, RoundSums, reception
 from fedlora_tui.engine.round_errors import RoundError, TooFewError, TooFewRepliesError, UnusableRoundError
 from fedlora_tui.engine.sampling import measured, sampled
+from fedlora_tui.engine.spread import by_module
 from fedlora_tui.engine.steering import Steering
 from fedlora_tui.engine.stream import Stream
 from fedlora_tui.engine.watching import Watching
@@ -197,9 +198,7 @@ class RoundLoop:
                 self._leave(name)
                 all_stay = False
                 continue
-            self.stream.emit(
-                ev.OrgCounted(name, round, counts.documents, counts.tokens, counts.holdout_tokens, texts.skew(name))
-            )
+            self.stream.emit(ev.OrgCounted(name, round, **texts.told(name)))
             self.stream.emit(ev.OrgState(name, "waiting", round))
             if counts.notice:
                 self.stream.emit(ev.Warned(counts.notice, name))
@@ -278,10 +277,7 @@ class RoundLoop:
         if not texts.known(name):
             self.stream.emit(ev.OrgJoined(name, round, None, None, None, rank))
             return
-        counts = texts.counts(name)
-        self.stream.emit(
-            ev.OrgJoined(name, round, counts.documents, counts.tokens, counts.holdout_tokens, rank, texts.skew(name))
-        )
+        self.stream.emit(ev.OrgJoined(name, round, rank=rank, **texts.told(name)))
 
     def _one_round(self, round: int) -> bool:
         """Go through a round; False where it has to be gone through again, once the operator has put it right."""
@@ -468,6 +464,8 @@ class RoundLoop:
                 {name: update.cosine for name, update in moved.items()},
             )
         )
+        for event in by_module(round, moved):
+            self.stream.emit(event)
         return lost, mean((reply.loss, reply.tokens) for reply in replies.values())
 
     def _defended(self, replies: Sequence[Reply], start: Start) -> Defended:
@@ -526,12 +524,14 @@ class RoundLoop:
 
     def _report_losses(self, round: int, answers: Sequence[Answer[EvaluateReply]]) -> int:
         """Tell each hold-out loss; give the bytes that went to the organizations for it."""
+        own = METHODS[self.config.federation.aggregation].keeps_b_at_home
         for answer in answers:
             name, reply = answer.organization, answer.reply
             if reply is None:
                 self.stream.emit(ev.Warned(f"hold-out of {name} in round {round}: {answer.refusal}", name))
             else:
-                self.stream.emit(ev.OrgEvaluated(name, round, reply.loss, reply.tokens, answer.bytes_down))
+                told = reply.loss, reply.tokens, answer.bytes_down, own and round > 0, answer.numbers
+                self.stream.emit(ev.OrgEvaluated(name, round, *told))
         return sum(answer.bytes_down for answer in answers)
 
     def _save(

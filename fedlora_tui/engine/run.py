@@ -481,6 +481,7 @@ def _run_started(prepared: Prepared, folder: Path, fork: Fork | None) -> ev.RunS
         unequal_ranks=unequal_ranks,
         parent=fork.folder.name if fork is not None else "",
         parent_round=fork.round if fork is not None else None,
+        vocabulary=len(base.tokenizer),
     )
 
 

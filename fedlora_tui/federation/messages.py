@@ -193,6 +193,13 @@ def arrays_weight(message: Message) -> int:
     return sum(weight(record) for record in message.content.array_records.values())
 
 
+def counted(message: Message) -> tuple[int, int]:
+    """Give how many tensors and how many numbers a message holds."""
+    content = message.content
+    records = content.array_records.values(), content.metric_records.values()
+    return sum(len(record) for record in records[0]), sum(len(record) for record in records[1])
+
+
 @dataclass(frozen=True)
 class Sent:
     """What a message brings of the global model: its version and rank, and the parts that the organization lacks.

@@ -19,6 +19,7 @@ from fedlora_tui.federation.messages import (
     TrainReply,
     arrays_weight,
     base_content,
+    counted,
     evaluate_content,
     read_evaluate_reply,
     read_train_reply,
@@ -52,7 +53,7 @@ NO_REPLY = "no reply came"
 class Answer(Generic[T]):
     """One organization's answer: its reply, or why it was refused, and the bytes of arrays that went each way.
 
-    `came` is False where there was no answer at all.
+    `came` is False where there was no answer at all. `tensors` and `numbers` are how many a good reply held.
     """
 
     organization: str
@@ -61,6 +62,8 @@ class Answer(Generic[T]):
     bytes_up: int
     bytes_down: int
     came: bool = True
+    tensors: int = 0
+    numbers: int = 0
 
 
 class Server:
@@ -143,7 +146,8 @@ class Server:
                 continue
             up = arrays_weight(replies[name])
             try:
-                answers.append(Answer(name, read(name, replies[name]), "", up, down))
+                reply, (tensors, numbers) = read(name, replies[name]), counted(replies[name])
+                answers.append(Answer(name, reply, "", up, down, tensors=tensors, numbers=numbers))
                 self._hold(name, version)
             except Refused as refused:
                 self.forget(name)

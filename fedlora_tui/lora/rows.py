@@ -94,6 +94,11 @@ class RowArray(Sequence[Row]):
         return np.diff(self._ends, prepend=self._ends.dtype.type(0))
 
     @property
+    def tokens(self) -> int:
+        """All tokens, those that are not predicted too."""
+        return len(self._tokens)
+
+    @property
     def unigrams(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """The tokens that occur, in order, and how often each does."""
         found, counts = np.unique(self._tokens, return_counts=True)
@@ -108,11 +113,15 @@ def _short(numbers: array[int]) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class Rows:
-    """One organization's tokens: pieces of documents for training and for its hold-out, each with a target or more."""
+    """One organization's tokens: pieces of documents for training and for its hold-out, each with a target or more.
+
+    `longest` are the tokens of the longest document to train on, 0 where nobody counted.
+    """
 
     organization: str
     train: Sequence[Row]
     holdout: Sequence[Row]
+    longest: int = 0
 
     @property
     def train_tokens(self) -> int:
@@ -154,8 +163,16 @@ def tokenize(
     tokenizer: Any, organization: str, train: Sequence[Document], holdout: Sequence[Document], shape: Shape
 ) -> Rows:
     """Turn documents into rows; of the hold-out, whole rows up to `holdout_tokens` targets, one at least."""
-    held = encoded(tokenizer, holdout)
-    return Rows(organization, learned(lambda: encoded(tokenizer, train), shape), measured(held, shape))
+    longest = 0
+
+    def documents() -> Iterator[Row]:
+        nonlocal longest
+        for row in encoded(tokenizer, train):
+            longest = max(longest, len(row))
+            yield row
+
+    rows, held = learned(documents, shape), encoded(tokenizer, holdout)
+    return Rows(organization, rows, measured(held, shape), longest)
 
 
 def learned(documents: Callable[[], Iterable[Row]], shape: Shape) -> RowArray:

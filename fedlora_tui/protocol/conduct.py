@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from fedlora_tui.protocol import events as ev
-from fedlora_tui.protocol.organization import OrganizationState
+from fedlora_tui.protocol.organization import OrganizationRound, OrganizationState
 
 OUT = ("fault", "late", "quarantine")
 """States of a round that stay until the next one, whatever else the organization does in it."""
@@ -32,6 +32,7 @@ def _rejected(org: OrganizationState, event: ev.UpdateRejected) -> OrganizationS
         note=event.reason,
         norm=None,
         cosine=None,
+        history=_ended(org, event.round, "fault"),
     )
 
 
@@ -46,7 +47,15 @@ def _late(org: OrganizationState, event: ev.UpdateLate) -> OrganizationState:
         cosine=None,
         bytes_up=org.bytes_up + event.bytes_up,
         bytes_down=org.bytes_down + event.bytes_down,
+        history=_ended(org, event.round, "late"),
     )
+
+
+def _ended(org: OrganizationState, round: int, how: str) -> tuple[OrganizationRound, ...]:
+    """Give its rounds with one that gave no reply to be used."""
+    if org.history and org.history[-1].round == round:
+        return org.history
+    return (*org.history, OrganizationRound(round, ended=how, seconds=org.seconds))
 
 
 def _quarantined(org: OrganizationState, event: ev.OrgQuarantined) -> OrganizationState:

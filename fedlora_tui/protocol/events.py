@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
 
 from fedlora_tui.protocol.finite import finite_value
-from fedlora_tui.protocol.typed import frozen, is_time, misfit
+from fedlora_tui.protocol.parts import Gpu as Gpu
+from fedlora_tui.protocol.parts import TextCounts as TextCounts
+from fedlora_tui.protocol.parts import Waiting as Waiting
+from fedlora_tui.protocol.typed import built, frozen, is_time
 
 VERSION = 1
 UNRECORDED = 0
@@ -50,6 +53,7 @@ class RunStarted(Event):
 
     `keeps_rank`: the method's rank cannot be turned. `unequal_ranks`: organizations may have ranks of their own.
     `parent` is the run that this one goes on from, as it was after `parent_round`; empty where it began by itself.
+    `vocabulary` is how many tokens the base's tokenizer knows, 0 where that was not told.
     """
 
     type: ClassVar[str] = "run_started"
@@ -72,16 +76,7 @@ class RunStarted(Event):
     unequal_ranks: bool = True
     parent: str = ""
     parent_round: int | None = None
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """A change that was taken and acts at the start of `round`; `before` is what a setting stood at."""
-
-    command: str
-    value: Any
-    round: int
-    before: Any = None
+    vocabulary: int = 0
 
 
 @dataclass(frozen=True)
@@ -285,6 +280,7 @@ class OrgJoined(Event):
     holdout_tokens: int | None = 0
     rank: int = 0
     skew: float | None = None
+    counts: TextCounts | None = None
 
 
 @dataclass(frozen=True)
@@ -298,6 +294,7 @@ class OrgCounted(Event):
     tokens: int
     holdout_tokens: int
     skew: float | None = None
+    counts: TextCounts | None = None
 
 
 @dataclass(frozen=True)
@@ -336,7 +333,7 @@ class TrainStep(Event):
 
 @dataclass(frozen=True)
 class UpdateReceived(Event):
-    """An organization's reply passed the check of what may travel."""
+    """An organization's reply passed the check of what may travel: so many `tensors` and `numbers`, nothing else."""
 
     type: ClassVar[str] = "update_received"
     org: str
@@ -345,6 +342,23 @@ class UpdateReceived(Event):
     bytes_down: int
     tokens: int
     loss: float | None
+    tensors: int = 0
+    numbers: int = 0
+
+
+@dataclass(frozen=True)
+class UpdateMeasured(Event):
+    """How an accepted update is spread over the modules: the `shares` of its squared length, the largest first.
+
+    `cosines` say how far each points the way of the mean update there. Of very many `modules` not all are told.
+    """
+
+    type: ClassVar[str] = "update_measured"
+    org: str
+    round: int
+    shares: Mapping[str, float | None]
+    cosines: Mapping[str, float | None]
+    modules: int
 
 
 @dataclass(frozen=True)
@@ -397,7 +411,7 @@ class OrgReleased(Event):
 
 @dataclass(frozen=True)
 class OrgEvaluated(Event):
-    """The adapter of `round` on this organization's own hold-out; round 0 is the base alone."""
+    """The adapter of `round`, or its `own` one, on its own hold-out, told in `numbers`; round 0 is the base alone."""
 
     type: ClassVar[str] = "org_evaluated"
     org: str
@@ -405,21 +419,8 @@ class OrgEvaluated(Event):
     loss: float | None
     tokens: int
     bytes_down: int = 0
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """One accelerator as the driver and torch see it; what has no source is None. Memory in bytes, power in watts."""
-
-    name: str
-    index: int
-    memory_used: int | None = None
-    memory_total: int | None = None
-    memory_ours: int | None = None
-    busy: float | None = None
-    celsius: float | None = None
-    watts: float | None = None
-    watts_limit: float | None = None
+    own: bool = False
+    numbers: int = 0
 
 
 @dataclass(frozen=True)
@@ -573,28 +574,25 @@ def from_mapping(data: Any) -> Record:
     return Record(seq, t, Unknown(kind, data) if known is None else _build(known, data))
 
 
-_PARTS: Mapping[type[Event], tuple[str, type]] = {
-    Telemetry: ("gpus", Gpu),
-    RunContinued: ("waiting", Waiting),
+_PARTS: Mapping[type[Event], tuple[str, type, bool]] = {
+    Telemetry: ("gpus", Gpu, True),
+    RunContinued: ("waiting", Waiting, True),
+    OrgJoined: ("counts", TextCounts, False),
+    OrgCounted: ("counts", TextCounts, False),
 }
-"""The fields of kinds that hold dataclasses of their own."""
+"""The fields of kinds that hold dataclasses of their own, several or one."""
 
 
 def _build(kind: type[Event], data: dict[str, Any]) -> Event:
     values = {name: frozen(value) for name, value in data.items()}
     try:
         if kind in _PARTS:
-            name, part = _PARTS[kind]
-            values[name] = tuple(_checked(part, kind, one) for one in values.get(name, ()))
-        event: Event = _checked(kind, kind, values)
+            name, part, several = _PARTS[kind]
+            if several:
+                values[name] = tuple(built(part, kind.type, one) for one in values.get(name, ()))
+            elif values.get(name) is not None:
+                values[name] = built(part, kind.type, values[name])
+        event: Event = built(kind, kind.type, values)
     except (TypeError, AttributeError) as error:
         raise ValueError(f"event {kind.type}: {error}") from None
     return event
-
-
-def _checked(part: Any, kind: type[Event], found: Mapping[str, Any]) -> Any:
-    """Build an event, or a part of one, from those of its fields that are known."""
-    values = {known.name: found[known.name] for known in fields(part) if known.name in found}
-    if (wrong := misfit(part, values)) is not None:
-        raise ValueError(f"event {kind.type}: {wrong} cannot be {str(values[wrong])[:40]}")
-    return part(**values)

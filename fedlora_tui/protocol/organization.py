@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from fedlora_tui.protocol.parts import TextCounts
 
 
 @dataclass(frozen=True)
 class OrganizationRound:
     """One finished round of one organization; losses in nats a token, None where there was none.
 
-    `curve` is its train loss over equal parts of the round, for trends; `norm` and `cosine` are of its update.
+    `curve` is its train loss over equal parts of the round, for trends; `norm` and `cosine` are of its update. `ended`
+    is how it stood when its reply was due: done, fault, late, or absent where it was not to train. `seconds` are those
+    from the round's start to its last step.
     """
 
     round: int
@@ -18,6 +23,33 @@ class OrganizationRound:
     curve: tuple[float, ...] = ()
     norm: float | None = None
     cosine: float | None = None
+    ended: str = ""
+    seconds: float | None = None
+    bytes_up: int = 0
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What went from and to one organization, counted.
+
+    `replies` were taken, each of `tensors`; with what it measured they held `numbers`. `came` are the adapters that
+    came to it, and `trained` the target tokens that it trained on.
+    """
+
+    replies: int = 0
+    tensors: int = 0
+    numbers: int = 0
+    came: int = 0
+    trained: int = 0
+
+
+@dataclass(frozen=True)
+class ByModule:
+    """How its last update is spread over `modules`: shares of its squared length, the largest first, and cosines."""
+
+    shares: Mapping[str, float | None] = field(default_factory=dict)
+    cosines: Mapping[str, float | None] = field(default_factory=dict)
+    modules: int = 0
 
 
 @dataclass(frozen=True)
@@ -29,6 +61,8 @@ class OrganizationState:
     far that pointed the way of the mean one, 1 the same way; None where none was taken or it could not be seen.
     `faults` are the replies that were `refused`, those that never came (`unanswered`) and those after the deadline;
     `late` counts the latter, and those that came when enough others were in. `fault` is what it was told to do wrong.
+    `own`: what it measured last was its own adapter, not the common one. `weight` is its share in the last mean,
+    `seconds` how long after the round's start its last step was, `joined` its first round.
     """
 
     name: str
@@ -57,10 +91,18 @@ class OrganizationState:
     note: str = ""
     history: tuple[OrganizationRound, ...] = ()
     round_curve: tuple[tuple[float, int], ...] = ()
+    counts: TextCounts | None = None
+    ledger: Ledger = field(default_factory=Ledger)
+    by_module: ByModule = field(default_factory=ByModule)
+    own: bool = False
+    weight: float | None = None
+    seconds: float | None = None
+    joined: int = 1
 
     def begun(self, steps: int) -> OrganizationState:
         """Give the organization at the start of a round in which it takes part."""
-        return replace(self, state="waiting", note="", step=0, steps=steps, loss_sum=0.0, loss_tokens=0, round_curve=())
+        begun = replace(self, state="waiting", note="", step=0, steps=steps, loss_sum=0.0, loss_tokens=0)
+        return replace(begun, round_curve=(), seconds=None)
 
     @property
     def loss(self) -> float | None:

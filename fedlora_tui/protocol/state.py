@@ -6,18 +6,19 @@ kind that is not known changes nothing but `seq`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fedlora_tui.protocol import events as ev
+from fedlora_tui.protocol import taking_part
 from fedlora_tui.protocol.conduct import CONDUCT, OUT, faults_in
 from fedlora_tui.protocol.continuing import continued, remembered, settings
 from fedlora_tui.protocol.curve import added, condensed, means
 from fedlora_tui.protocol.events import Record
-from fedlora_tui.protocol.organization import OrganizationRound, OrganizationState
+from fedlora_tui.protocol.organization import OrganizationState
 from fedlora_tui.protocol.ranks import Ranks, ranks_in
+from fedlora_tui.protocol.taking_part import known
 
 LOG_LENGTH = 400
 CURVE_POINTS = 16
@@ -36,6 +37,7 @@ NOT_LOGGED = (
     ev.OrgState,
     ev.OrgEvaluated,
     ev.UpdateReceived,
+    ev.UpdateMeasured,
     ev.RoundAggregated,
     ev.OrgCounted,
     ev.CohortSized,
@@ -45,7 +47,10 @@ OVER = ("done", "failed", "stopped")
 
 @dataclass(frozen=True)
 class RoundSummary:
-    """One finished round of the whole run; round 0 is the base alone. `cosine` is the mean of its updates'."""
+    """One finished round of the whole run; round 0 is the base alone. `cosine` is the mean of its updates'.
+
+    `saved` is what its checkpoint weighed when it was written, in bytes, None where none was.
+    """
 
     round: int
     train_loss: float | None
@@ -58,6 +63,7 @@ class RoundSummary:
     tokens: int = 0
     orgs: int = 0
     t: float = 0.0
+    saved: int | None = None
 
 
 @dataclass(frozen=True)
@@ -242,6 +248,14 @@ def _organization(run: RunState, name: str, /, **values: Any) -> RunState:
     return replace(run, organizations={**run.organizations, name: replace(org, **values)})
 
 
+def _known_organization(state: RunState, name: str) -> OrganizationState:
+    return state.organizations.get(name) or OrganizationState(name)
+
+
+def _with(state: RunState, org: OrganizationState) -> RunState:
+    return replace(state, organizations={**state.organizations, org.name: org})
+
+
 def _each_organization(
     state: RunState, change: Callable[[OrganizationState], OrganizationState]
 ) -> Mapping[str, OrganizationState]:
@@ -340,6 +354,7 @@ def _train_step(state: RunState, event: ev.TrainStep, t: float) -> RunState:
         steps=event.steps,
         loss_sum=org.loss_sum + total,
         loss_tokens=org.loss_tokens + tokens,
+        seconds=None if state.round_since is None else max(0.0, t - state.round_since),
         round_curve=added(org.round_curve, (event.step - 1) * TREND_PARTS // max(event.steps, 1), total, tokens),
     )
     curve = added(state.round_curve, event.step - 1, total, tokens)
@@ -352,15 +367,7 @@ def _train_step(state: RunState, event: ev.TrainStep, t: float) -> RunState:
 
 
 def _update_received(state: RunState, event: ev.UpdateReceived, t: float) -> RunState:
-    org = state.organizations.get(event.org) or OrganizationState(event.org)
-    return _organization(
-        state,
-        event.org,
-        state="leaving" if org.state == "leaving" else "done",
-        bytes_up=org.bytes_up + event.bytes_up,
-        bytes_down=org.bytes_down + event.bytes_down,
-        history=(*org.history, OrganizationRound(event.round, event.loss, curve=means(org.round_curve))),
-    )
+    return _with(state, taking_part.replied(_known_organization(state, event.org), event))
 
 
 def _conduct(state: RunState, event: Any, t: float) -> RunState:
@@ -370,9 +377,11 @@ def _conduct(state: RunState, event: Any, t: float) -> RunState:
 
 
 def _round_aggregated(state: RunState, event: ev.RoundAggregated, t: float) -> RunState:
-    norms, cosines = _known(event.norms), _known(event.cosines)
+    norms, cosines = known(event.norms), known(event.cosines)
     moved = {
-        name: _moved(state.organizations[name], event.round, norms.get(name), cosines.get(name))
+        name: taking_part.moved(
+            state.organizations[name], event.round, norms.get(name), cosines.get(name), event.weights.get(name)
+        )
         for name in {**norms, **cosines}
         if name in state.organizations
     }
@@ -380,41 +389,18 @@ def _round_aggregated(state: RunState, event: ev.RoundAggregated, t: float) -> R
     mean = sum(pointing) / len(pointing) if pointing else None
     # A run that goes on from a checkpoint goes through some rounds once more.
     earlier = tuple(merged for merged in state.merged if merged.round < event.round)[-(MERGED_LENGTH - 1) :]
-    merged = Merged(event.round, event.drift, _known(event.drifts), mean)
+    merged = Merged(event.round, event.drift, known(event.drifts), mean)
     return replace(state, organizations={**state.organizations, **moved}, merged=(*earlier, merged))
 
 
-def _moved(org: OrganizationState, round: int, norm: float | None, cosine: float | None) -> OrganizationState:
-    history = org.history
-    if history and history[-1].round == round:
-        history = (*history[:-1], replace(history[-1], norm=norm, cosine=cosine))
-    return replace(org, norm=norm, cosine=cosine, history=history)
-
-
-def _known(numbers: Mapping[str, float | None]) -> dict[str, float | None]:
-    """Give numbers as the journal has them: None for what is not finite."""
-    return {name: x if x is not None and math.isfinite(x) else None for name, x in numbers.items()}
+def _update_measured(state: RunState, event: ev.UpdateMeasured, t: float) -> RunState:
+    return _with(state, taking_part.spread(_known_organization(state, event.org), event))
 
 
 def _org_evaluated(state: RunState, event: ev.OrgEvaluated, t: float) -> RunState:
-    org = state.organizations.get(event.org) or OrganizationState(event.org)
-    history = org.history
     if event.round == 0:
-        history = (OrganizationRound(0, holdout=event.loss),)
         state = _base_measured(state, event, t)
-    elif history and history[-1].round == event.round:
-        history = (*history[:-1], replace(history[-1], holdout=event.loss))
-    else:
-        history = (*history, OrganizationRound(event.round, holdout=event.loss))
-    return _organization(
-        state,
-        event.org,
-        state=org.state if org.state in (*OUT, "joining", "leaving") else "done",
-        holdout=event.loss,
-        base_holdout=event.loss if event.round == 0 else org.base_holdout,
-        bytes_down=org.bytes_down + event.bytes_down,
-        history=history,
-    )
+    return _with(state, taking_part.measured(_known_organization(state, event.org), event))
 
 
 def _base_measured(state: RunState, event: ev.OrgEvaluated, t: float) -> RunState:
@@ -446,27 +432,12 @@ def _no_longer_waiting(state: RunState, event: Any) -> RunState:
 
 
 def _org_joined(state: RunState, event: ev.OrgJoined, t: float) -> RunState:
-    return _organization(
-        _no_longer_waiting(state, event),
-        event.org,
-        state="waiting",
-        documents=event.documents or 0,
-        tokens=event.tokens or 0,
-        holdout_tokens=event.holdout_tokens or 0,
-        skew=event.skew,
-        rank=event.rank or state.ranks.of(event.org),
-    )
+    org = taking_part.joined(_known_organization(state, event.org), event, state.ranks.of(event.org))
+    return _with(_no_longer_waiting(state, event), org)
 
 
 def _org_counted(state: RunState, event: ev.OrgCounted, t: float) -> RunState:
-    return _organization(
-        state,
-        event.org,
-        documents=event.documents,
-        tokens=event.tokens,
-        holdout_tokens=event.holdout_tokens,
-        skew=event.skew,
-    )
+    return _with(state, taking_part.counted(_known_organization(state, event.org), event))
 
 
 def _org_left(state: RunState, event: ev.OrgLeft, t: float) -> RunState:
@@ -493,6 +464,9 @@ def _round_finished(state: RunState, event: ev.RoundFinished, t: float) -> RunSt
         tokens=event.tokens,
         orgs=len(event.orgs),
         t=t,
+        saved=state.checkpoint.bytes
+        if state.checkpoint is not None and state.checkpoint.round == event.round
+        else None,
     )
     points = means(state.round_curve)
     return replace(
@@ -567,6 +541,7 @@ _CHANGES: Mapping[type[ev.Event], Callable[[RunState, Any, float], RunState]] = 
     ev.RoundFinished: _round_finished,
     ev.TrainStep: _train_step,
     ev.UpdateReceived: _update_received,
+    ev.UpdateMeasured: _update_measured,
     **dict.fromkeys(CONDUCT, _conduct),
     ev.OrgEvaluated: _org_evaluated,
     ev.OrgState: _org_state,

@@ -35,6 +35,14 @@ def misfit(kind: type, values: Mapping[str, Any]) -> str | None:
     return None
 
 
+def built(part: Any, kind: str, found: Mapping[str, Any]) -> Any:
+    """Build an event of a kind, or a part of one, from those of its fields that are known. Raises ValueError."""
+    values = {known.name: found[known.name] for known in fields(part) if known.name in found}
+    if (wrong := misfit(part, values)) is not None:
+        raise ValueError(f"event {kind}: {wrong} cannot be {str(values[wrong])[:40]}")
+    return part(**values)
+
+
 def _fits(value: Any, types: tuple[type, ...]) -> bool:
     if type(value) is int and not -MOST < value < MOST:
         return False

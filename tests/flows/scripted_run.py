@@ -67,6 +67,7 @@ ORGANIZATIONS = {
 }
 """Train loss and hold-out loss at the shown moment, gain over the base, thousand tokens, skew."""
 
+COUNTS = ev.TextCounts({"empty": 3}, 412, 6_100, 480, 0.98)
 NEWCOMER = (2.8, 2.85, 0.5, 64, 0.27)
 
 GIB = 2**30
@@ -252,7 +253,7 @@ class ScriptedRun:
                 yield ev.CohortSized(len(self._organizations))
                 for name in self._organizations:
                     *_, thousands, skew = ORGANIZATIONS[name]
-                    yield ev.OrgJoined(name, 1, 1204, thousands * 1000, 12_100, 4, skew)
+                    yield ev.OrgJoined(name, 1, 1204, thousands * 1000, 12_100, 4, skew, COUNTS)
                 yield from self._evaluate(0, 2.1)
             else:
                 yield self._prepare_seconds
@@ -270,10 +271,11 @@ class ScriptedRun:
             aggregation="fedit",
             orgs=tuple(self._organizations),
             device="cuda:0" if self._gpu else "cpu",
-            config={"federation": {"min_organizations": 2}},
+            config={"federation": {"min_organizations": 2}, "model": {"max_length": 256}},
             rounds=self._rounds,
             learning_rate=1e-3,
             folder=f"runs/{self._run}",
+            vocabulary=50_257,
         )
 
     def _boundary(self) -> Script:
@@ -288,7 +290,7 @@ class ScriptedRun:
                 yield ev.OrgReleased(str(name), self._round)
             elif what == "add":
                 self._organizations.append(name)
-                yield ev.OrgJoined(name, self._round, 640, NEWCOMER[3] * 1000, 6_400, 4, NEWCOMER[4])
+                yield ev.OrgJoined(name, self._round, 640, NEWCOMER[3] * 1000, 6_400, 4, NEWCOMER[4], COUNTS)
             elif name in self._organizations:
                 self._organizations.remove(name)
                 yield ev.OrgLeft(name, self._round)
@@ -327,7 +329,8 @@ class ScriptedRun:
             if (trouble := TROUBLE.get((name, self._round))) is not None and self._troubled:
                 yield trouble
                 continue
-            yield ev.UpdateReceived(name, self._round, ADAPTER_BYTES, ADAPTER_BYTES * (self._round == 1), 131072, loss)
+            sizes = ADAPTER_BYTES, ADAPTER_BYTES * (self._round == 1)
+            yield ev.UpdateReceived(name, self._round, *sizes, 131072, loss, 24, 4)
 
     def _finish_round(self) -> Script:
         number = self._round
@@ -336,6 +339,7 @@ class ScriptedRun:
             yield ev.OrgQuarantined("port-authority", 5, f"2 replies refused ({NAN})", 2)
         seconds = SECONDS[number - 1] if number <= len(SECONDS) else 9.0
         yield self._aggregated(number)
+        yield from self._spread(number)
         yield from self._evaluate(number, max(0.1, seconds - 8.64))
         yield ev.CheckpointWritten(number, f"checkpoints/round-{number:04d}", int(1.9 * 2**20), 0.038)
         sent = ADAPTER_BYTES * len(self._organizations)
@@ -367,6 +371,18 @@ class ScriptedRun:
         weights = dict.fromkeys(names, 1 / len(names))
         return ev.RoundAggregated(number, tuple(names), weights, drift, 0.01, (), (), drifts, norms, cosines)
 
+    def _spread(self, number: int) -> Script:
+        """Spread each update over the modules, the last layers moving most."""
+        for place, name in enumerate(self._good(number)):
+            weights = {
+                f"transformer.h.{layer}.attn.c_attn": 1 / (2 + (self._modules - layer + place) % self._modules)
+                for layer in range(self._modules)
+            }
+            ordered = sorted(weights, key=lambda module: -weights[module])
+            shares = {module: weights[module] / sum(weights.values()) for module in ordered}
+            cosines = {module: 0.9 - 0.03 * rank for rank, module in enumerate(ordered)}
+            yield ev.UpdateMeasured(name, number, shares, cosines, self._modules)
+
     def _evaluate(self, number: int, seconds: float) -> Script:
         names = [name for name in self._organizations if name not in self._out]
         for name in names:
@@ -374,7 +390,7 @@ class ScriptedRun:
         for name in names:
             yield seconds / len(self._organizations)
             loss = self._holdout_loss(name, number)
-            yield ev.OrgEvaluated(name, number, loss, 12_100, ADAPTER_BYTES if number else 0)
+            yield ev.OrgEvaluated(name, number, loss, 12_100, ADAPTER_BYTES if number else 0, False, 2)
 
     def _telemetry(self) -> ev.Telemetry:
         gpus = (GPU,) if self._gpu else ()

@@ -13,6 +13,7 @@ from fedlora_tui.console.screens.faults import FaultsDialog
 from fedlora_tui.console.screens.fork import ForkDialog
 from fedlora_tui.console.screens.help import HelpDialog
 from fedlora_tui.console.screens.leave import LeaveDialog
+from fedlora_tui.console.screens.organization import OneOrganization
 from fedlora_tui.protocol import commands as cmd
 from tests.flows.opened import Opened, ScriptedFork, ScriptedWheel, opened
 from tests.flows.scripted_run import BEGAN_AT, SHOWN_AT
@@ -136,12 +137,14 @@ async def compare(console: Opened) -> None:
     assert console.app.screen is console.app.overview
 
 
-async def show_run(console: Opened) -> None:
+async def open_(console: Opened) -> None:
+    await console.press("j", "enter")
+    assert console.text("run-line").endswith("‹ city-permits   2 of 12")
+    assert isinstance(console.app.page, OneOrganization)
     await console.press("enter")
-    assert console.said == "enter shows a run where all are compared: c"
-    await console.press("c", "j", "enter")
+    assert console.said == "it is open: up and down go to the others, esc goes back"
+    await console.press("escape")
     assert console.app.screen is console.app.overview
-    assert console.said == "rank 4 is shown, 2 of 2"
 
 
 async def flip(console: Opened) -> None:
@@ -202,7 +205,7 @@ ALLOWED: dict[str, Callable[[Opened], Awaitable[None]]] = {
     "drift": drift,
     "move": move,
     "compare": compare,
-    "show_run": show_run,
+    "open": open_,
     "flip": flip,
     "wheel": wheel,
     "panes": panes,
@@ -224,12 +227,12 @@ REFUSED = {
     "drift": ("b", "no round is aggregated yet"),
     "move": ("j", "there are no organizations yet"),
     "compare": ("c", "this is the only run"),
-    "show_run": ("enter", "this is the only run"),
+    "open": ("enter", "nothing is selected"),
     "flip": ("greater_than_sign", "this is the only run"),
     "wheel": ("w", "you steer, and nobody else watches"),
     "back": ("escape", "nothing to leave here: q leaves the console"),
 }
-OF_A_RACE = ("compare", "show_run", "flip")
+OF_A_RACE = ("compare", "flip")
 RACE = {"rank 2": 0.7, "rank 4": 1.0}
 NEVER_REFUSED = ("panes", "help")
 REFUSED_ELSEWHERE = ("leave",)

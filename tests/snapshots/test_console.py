@@ -28,8 +28,10 @@ SCENES: dict[str, dict[str, Any]] = {
     "drift": {"keys": ["b", "left"]},
     "troubled": {"troubled": True, "keys": ["G", "k", "k", "k", "k"]},
     "faults": {"troubled": True, "keys": ["G", "k", "k", "k", "k", "x"]},
+    "organization": {"keys": [*["down"] * 5, "enter"]},
+    "organization-troubled": {"troubled": True, "keys": ["G", *["k"] * 4, "enter", *["tab"] * 5]},
 }
-WIDE = ("running", "drift", "troubled")
+WIDE = ("running", "drift", "troubled", "organization")
 """Scenes that are drawn on a wide terminal, too."""
 
 

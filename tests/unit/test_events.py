@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedlora_tui.protocol import events as ev
-from fedlora_tui.protocol.events import KINDS, Gpu, Record, Unknown, Waiting, from_json, to_json
+from fedlora_tui.protocol.events import KINDS, Gpu, Record, TextCounts, Unknown, Waiting, from_json, to_json
 
 CONTRACT = """run_started, run_paused, run_resumed, run_finished, run_failed, round_started, round_aggregated,
 round_finished, org_joined, org_left, org_state, train_step, update_received, update_rejected, org_evaluated, telemetry,
@@ -43,6 +43,8 @@ def values(hint):
         return st.lists(words, max_size=3).map(tuple)
     if "Gpu" in text:
         return st.lists(built(Gpu), max_size=2).map(tuple)
+    if "TextCounts" in text:
+        return st.none() | built(TextCounts)
     if "Waiting" in text:
         return st.lists(built(Waiting), max_size=2).map(tuple)
     if "str, int" in text:

@@ -17,10 +17,12 @@ def _cannot_compare(situation: Situation) -> str | None:
     return None if situation.runs > 1 else "this is the only run"
 
 
-def _cannot_show_run(situation: Situation) -> str | None:
-    if situation.page == "compare":
+def _cannot_open(situation: Situation) -> str | None:
+    if situation.page == "organization":
+        return "it is open: up and down go to the others, esc goes back"
+    if situation.page != "overview" or situation.selected is not None:
         return None
-    return _cannot_compare(situation) or "enter shows a run where all are compared: c"
+    return "nothing is selected"
 
 
 def _cannot_ask_for_the_wheel(situation: Situation) -> str | None:
@@ -85,15 +87,15 @@ HERE: tuple[Action, ...] = (
         refusal=_cannot_compare,
     ),
     Action(
-        id="show_run",
+        id="open",
         keys=keys_of("enter"),
         shown="enter",
-        label="show",
-        does="show the chosen run",
+        label="open",
+        does="open what is selected",
         group="here",
-        when="runs are compared",
-        unless="this is the only run",
-        refusal=_cannot_show_run,
+        when="something is selected",
+        unless="nothing is selected",
+        refusal=_cannot_open,
     ),
     Action(
         id="flip",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
@@ -16,6 +18,9 @@ from fedlora_tui.console.widgets.trends import change_words
 
 NORMAL_STEP, WIDE_STEP = 24, 25
 
+Figure = tuple[str, list[str | tuple[str, str]], str]
+"""A number, what stands below it, and the number's style."""
+
 
 class BigDigits(Part):
     """Round, hold-out loss, gain, time left, memory; with room also train loss, speed, and what is saved."""
@@ -26,17 +31,21 @@ class BigDigits(Part):
         """Give three rows of digits and one of labels."""
         if not view.layout.digits:
             return []
-        wide = view.layout.columns == "wide"
-        step = WIDE_STEP if wide else NORMAL_STEP
-        rows = [Row(view.layout.width, view.look.glyphs) for _ in range(4)]
-        for place, (value, label, style) in enumerate(_figures(view, wide)):
-            column = 1 + place * step
-            if column + step > view.layout.width + 2:
-                break
-            for row, piece in zip(rows, digit_rows(value, view.look.glyphs.ascii), strict=False):
-                row.at(column, (piece, style), until=column + step - 1)
-            rows[3].at(column + 1, *label)
-        return [row.text() for row in rows]
+        return draw_figures(view, _figures(view, view.layout.columns == "wide"))
+
+
+def draw_figures(view: View, figures: Sequence[Figure]) -> list[Text]:
+    """Draw figures side by side, as many as there is room for: three rows of digits and one of labels."""
+    step = WIDE_STEP if view.layout.columns == "wide" else NORMAL_STEP
+    rows = [Row(view.layout.width, view.look.glyphs) for _ in range(4)]
+    for place, (value, label, style) in enumerate(figures):
+        column = 1 + place * step
+        if column + step > view.layout.width + 2:
+            break
+        for row, piece in zip(rows, digit_rows(value, view.look.glyphs.ascii), strict=False):
+            row.at(column, (piece, style), until=column + step - 1)
+        rows[3].at(column + 1, *label)
+    return [row.text() for row in rows]
 
 
 def digit_rows(value: str, ascii_only: bool = False) -> list[str]:
@@ -47,12 +56,12 @@ def digit_rows(value: str, ascii_only: bool = False) -> list[str]:
     return "".join(part.text for part in drawn if isinstance(part, Segment)).splitlines()
 
 
-def _figures(view: View, wide: bool) -> list[tuple[str, list[str | tuple[str, str]], str]]:
+def _figures(view: View, wide: bool) -> list[Figure]:
     state, glyphs = view.state, view.look.glyphs
     time, time_label = numbers.digits_time(state.seconds_left(view.now), glyphs)
     memory, memory_label = _memory(view)
     speed = state.speed if state.phase in ("running", "pausing", "finishing") else None
-    figures: list[tuple[str, list[str | tuple[str, str]], str]] = [
+    figures: list[Figure] = [
         (numbers.of(state.round, state.rounds, glyphs), ["round"], "ink_bold"),
         (numbers.loss(state.eval_loss, glyphs), ["hold-out loss ", change_words(view, " ")], "held_bold"),
         (numbers.loss(state.train_loss, glyphs), ["train loss"], "train_bold"),

@@ -151,8 +151,8 @@ def _put_right(row: Row, view: View) -> None:
     Room is kept for what most states go on with, so that nothing moves when one follows another.
     """
     state, glyphs = view.state, view.look.glyphs
-    if view.page == "compare":
-        row.to(view.layout.width - 1, f"{glyphs.choice_left} compare   {len(view.runs)} runs")
+    if (page := page_words(view, max(row.end, TAIL_COLUMN) + 2)) is not None:
+        row.to(view.layout.width - 1, page)
         return
     name, *shorter = _names(view)
     still = state.phase in AT_REST
@@ -172,6 +172,24 @@ def _put_right(row: Row, view: View) -> None:
         if taken + 2 + width_of(*words) <= view.layout.width - 1:
             row.to(view.layout.width - 1, *words)
             return
+
+
+def page_words(view: View, begin: int) -> str | None:
+    """Name the page that lies over the overview, in the columns from `begin` on; None on the overview itself."""
+    glyphs = view.look.glyphs
+    if view.page == "overview":
+        return None
+    if view.page == "compare":
+        return f"{glyphs.choice_left} compare   {len(view.runs)} runs"
+    if view.page == "organization":
+        place = view.order.index(view.selected) + 1 if view.selected in view.order else 0
+        which = f"{place} of {len(view.order)}"
+        room = view.layout.width - 1 - begin - len(which) - 3
+        name, words = view.selected or "", f"{glyphs.choice_left} organizations   "
+        short = f"{glyphs.choice_left} "
+        lead = words if len(words) + 10 <= room or len(words) + len(name) <= room else short
+        return f"{lead}{cut_middle(name, max(6, room - len(lead)), glyphs)}   {which}"
+    return f"{glyphs.choice_left} {view.page.replace('_', ' ')}"
 
 
 def _names(view: View) -> list[str]:
