@@ -35,6 +35,7 @@ from fedlora_tui.console.screens.leave import DETACH, Choice, LeaveDialog
 from fedlora_tui.console.screens.organization import OneOrganization
 from fedlora_tui.console.screens.overview import Overview
 from fedlora_tui.console.screens.page import Page
+from fedlora_tui.console.screens.rounds_table import RoundsTable
 from fedlora_tui.console.session import Session
 from fedlora_tui.console.standing import title
 from fedlora_tui.console.view import Steering, View
@@ -50,7 +51,7 @@ ANSWER_POLL_SECONDS = 0.03
 TWICE_SECONDS = 2.0
 """Within how long a second ctrl+c counts as twice."""
 
-PAGES: Mapping[str, type[Page]] = {page.NAME: page for page in (Compare,)}
+PAGES: Mapping[str, type[Page]] = {page.NAME: page for page in (Compare, RoundsTable)}
 """The screens over the overview, by the action that opens them."""
 
 DIALOGS: Mapping[str, Callable[[View], Dialog[Any]]] = {

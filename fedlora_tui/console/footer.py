@@ -23,6 +23,7 @@ PLACES: Mapping[str, tuple[str, ...]] = {
     "organization": (
         *("pause", "drop", "own_rank", "try", "export", "faults", "move", "panes", "copy", "help", "back"),
     ),
+    "rounds_table": ("pause", "move", "open", "drift", "export", "fork", "copy", "help", "back"),
     "replay": ("pause", "rank", "more_rounds", "move", "drift", "help", "leave"),
 }
 """The order of the footer by width, and where runs are compared, or one is replayed, at any width.
@@ -34,7 +35,6 @@ RESERVED: Mapping[str, int] = {
     "tune": 6,
     "try": 5,
     "filter": 8,
-    "rounds_table": 8,
     "sort": 6,
     "x_axis": 6,
     "runs": 6,

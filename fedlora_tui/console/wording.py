@@ -171,10 +171,15 @@ def mark_words(turned: ev.KnobTurned, glyphs: Glyphs) -> str:
     return f"{turned.org} {words}" if turned.org else words
 
 
+def knob_words(turned: ev.KnobTurned, glyphs: Glyphs) -> str:
+    """Write a setting that changed, where its round is told beside it: `lr 1e-3 → 5e-4`."""
+    words = _knob(turned.knob, turned.before, turned.value, glyphs)
+    return f"{turned.org} {words}" if turned.org else words
+
+
 def turned_words(turned: ev.KnobTurned, glyphs: Glyphs) -> str:
     """Write a setting that changed: `round 4 lr 1e-3 → 5e-4`."""
-    words = _knob(turned.knob, turned.before, turned.value, glyphs)
-    return f"round {turned.round} {turned.org} {words}" if turned.org else f"round {turned.round} {words}"
+    return f"round {turned.round} {knob_words(turned, glyphs)}"
 
 
 def command_words(command: str, value: object, glyphs: Glyphs, before: object = None) -> str:

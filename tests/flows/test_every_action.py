@@ -122,6 +122,13 @@ async def drift(console: Opened) -> None:
     assert console.app.screen is console.app.overview
 
 
+async def rounds_table(console: Opened) -> None:
+    await console.press("r")
+    assert console.text("run-line").endswith("‹ rounds")
+    await console.press("r")
+    assert console.app.screen is console.app.overview
+
+
 async def move(console: Opened) -> None:
     for key, name in (("down", "city-permits"), ("G", "telecom-support"), ("k", "school"), ("g", "bank-disputes")):
         await console.press(key)
@@ -203,6 +210,7 @@ ALLOWED: dict[str, Callable[[Opened], Awaitable[None]]] = {
     "own_rank": own_rank,
     "faults": faults,
     "drift": drift,
+    "rounds_table": rounds_table,
     "move": move,
     "compare": compare,
     "open": open_,
@@ -234,7 +242,7 @@ REFUSED = {
 }
 OF_A_RACE = ("compare", "flip")
 RACE = {"rank 2": 0.7, "rank 4": 1.0}
-NEVER_REFUSED = ("panes", "help")
+NEVER_REFUSED = ("rounds_table", "panes", "help")
 REFUSED_ELSEWHERE = ("leave",)
 
 

@@ -30,8 +30,9 @@ SCENES: dict[str, dict[str, Any]] = {
     "faults": {"troubled": True, "keys": ["G", "k", "k", "k", "k", "x"]},
     "organization": {"keys": [*["down"] * 5, "enter"]},
     "organization-troubled": {"troubled": True, "keys": ["G", *["k"] * 4, "enter", *["tab"] * 5]},
+    "rounds": {"troubled": True, "keys": ["r", "j", "j", "j"]},
 }
-WIDE = ("running", "drift", "troubled", "organization")
+WIDE = ("running", "drift", "troubled", "organization", "rounds")
 """Scenes that are drawn on a wide terminal, too."""
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from fedlora_tui.console.actions.action import Action, Situation, keys_of
 
-
 def _cannot_show_drift(situation: Situation) -> str | None:
     return None if situation.state.merged else "no round is aggregated yet"
 
 
 def _cannot_move(situation: Situation) -> str | None:
-    return None if situation.page == "compare" or situation.state.organizations else "there are no organizations yet"
+    if situation.page in ("overview", "organization") and not situation.state.organizations:
+        return "there are no organizations yet"
+    return None
 
 
 def _cannot_compare(situation: Situation) -> str | None:
@@ -48,6 +49,16 @@ LOOKING: tuple[Action, ...] = (
         when="a round is aggregated",
         unless="no round is aggregated yet",
         refusal=_cannot_show_drift,
+    ),
+    Action(
+        id="rounds_table",
+        keys=keys_of("r"),
+        shown="r",
+        label="rounds",
+        does="all rounds",
+        group="looking",
+        when="always",
+        unless="",
     ),
 )
 HERE: tuple[Action, ...] = (

@@ -49,13 +49,13 @@ class Rounds(Part):
         for name, end in ENDS.items():
             head.to(end, (name.replace("↑↓ ", "") if glyphs.ascii else name, "quiet"))
         below = _summary(view)
-        rows = [*_under_way(view), *view.state.history[::-1]]
+        rows = [*under_way(view), *view.state.history[::-1]]
         lines = [_line(row, view) for row in rows[: view.layout.chart - 1 - len(below)]]
         blank = [Text("")] * (view.layout.chart - 1 - len(lines) - len(below))
         return [title, head.text(), *lines, *blank, *below]
 
 
-def _under_way(view: View) -> list[RoundSummary]:
+def under_way(view: View) -> list[RoundSummary]:
     """Give what is known of the round that goes on: its train loss so far, how long it lasts, who takes part."""
     state = view.state
     if state.round_finished or state.round_since is None or not state.round_curve:
@@ -65,11 +65,12 @@ def _under_way(view: View) -> list[RoundSummary]:
     return [RoundSummary(state.round, state.train_loss, None, seconds=seconds, orgs=taking_part, t=view.now)]
 
 
-def _line(summary: RoundSummary, view: View) -> Text:
+def cells(summary: RoundSummary, view: View) -> dict[str, tuple[str, str]]:
+    """Give what is told of a round in numbers, each with its style, by the heads of the columns."""
     glyphs, going = view.look.glyphs, summary.round > max((row.round for row in view.state.history), default=-1)
     before = next((row.eval_loss for row in view.state.history if row.round == summary.round - 1), None)
     change = None if before is None or summary.eval_loss is None else summary.eval_loss - before
-    cells = {
+    return {
         "round": (numbers.whole(summary.round, glyphs), ""),
         "train": (numbers.loss(summary.train_loss, glyphs), "train"),
         "hold-out": (numbers.loss(summary.eval_loss, glyphs), "held"),
@@ -80,8 +81,11 @@ def _line(summary: RoundSummary, view: View) -> Text:
         "sec": (numbers.seconds(summary.seconds, glyphs), ""),
         "orgs": (numbers.whole(summary.orgs, glyphs), ""),
     }
-    row = Row(view.layout.rounds_width, glyphs)
-    for name, (words, style) in cells.items():
+
+
+def _line(summary: RoundSummary, view: View) -> Text:
+    row = Row(view.layout.rounds_width, view.look.glyphs)
+    for name, (words, style) in cells(summary, view).items():
         row.to(ENDS[name], (words, style))
     return row.text()
 

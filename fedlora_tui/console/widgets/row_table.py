@@ -11,6 +11,13 @@ from fedlora_tui.console.widgets.part import Part
 HEAD_ROWS = 2
 
 
+def moved(place: int, direction: str, page: int) -> int:
+    """Give the row that a key goes to from a place: up, down, page_up, page_down, first, last; it may be outside."""
+    return {"up": place - 1, "down": place + 1, "page_up": place - page, "page_down": place + page, "first": 0}.get(
+        direction, 10**9
+    )
+
+
 class RowTable(Part):
     """A table with a cursor; who owns it moves the cursor to what is pointed at."""
 

@@ -32,6 +32,8 @@ STATE_STYLES = {
 STATE_COLUMN, ROUND_COLUMN, TAIL_COLUMN = 1, 13, 39
 REPLAY_ROUND_COLUMN = 19
 TAIL_WIDTH = 14
+PAGE_NAMES = {"rounds_table": "rounds"}
+"""What a page is called where its own name is not plain."""
 
 
 class RunLine(Part):
@@ -189,7 +191,7 @@ def page_words(view: View, begin: int) -> str | None:
         short = f"{glyphs.choice_left} "
         lead = words if len(words) + 10 <= room or len(words) + len(name) <= room else short
         return f"{lead}{cut_middle(name, max(6, room - len(lead)), glyphs)}   {which}"
-    return f"{glyphs.choice_left} {view.page.replace('_', ' ')}"
+    return f"{glyphs.choice_left} {PAGE_NAMES.get(view.page, view.page)}"
 
 
 def _names(view: View) -> list[str]:
