@@ -75,6 +75,7 @@ def _show(link: Link, options: ConsoleOptions, terminate: Callable[[], None], ru
     Their folders stand in `runs`. Where the operator goes on with one that has ended, this process becomes another.
     """
     terminated = end_on_termination()
+    options = replace(options, runs_folder=str(runs))
     with tempfile.TemporaryDirectory(prefix="fedlora-tui-") as folder:
         log = Path(folder) / CONSOLE_LOG
         result = run_console(link.runs, options, log, link, link.place, ForkBeside(runs))

@@ -71,6 +71,7 @@ def _options(records: list[Record], folder: Path, ascii_only: bool) -> ConsoleOp
     console = dict(started.config.get("console", {})) if started is not None else {}
     return ConsoleOptions(
         run=started.run if started is not None else folder.name,
+        runs_folder=str(folder.parent),
         model=started.model if started is not None else "",
         theme="light" if console.get("theme") == "light" else "dark",
         bell=False,

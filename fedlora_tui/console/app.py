@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.theme import Theme
 
-from fedlora_tui.console.actions.registry import ACTIONS, KEYS
+from fedlora_tui.console.actions.registry import ACTIONS, keys_on
 from fedlora_tui.console.drawing.roles import DARK_BACKGROUND, LIGHT_BACKGROUND
 from fedlora_tui.console.forking import Forking
 from fedlora_tui.console.look import Look, look_for
@@ -32,6 +32,7 @@ from fedlora_tui.console.screens.fork import Asked as ForkAsked
 from fedlora_tui.console.screens.fork import ForkDialog
 from fedlora_tui.console.screens.help import HelpDialog
 from fedlora_tui.console.screens.leave import DETACH, Choice, LeaveDialog
+from fedlora_tui.console.screens.log import LogPage
 from fedlora_tui.console.screens.organization import OneOrganization
 from fedlora_tui.console.screens.overview import Overview
 from fedlora_tui.console.screens.page import Page
@@ -51,7 +52,7 @@ ANSWER_POLL_SECONDS = 0.03
 TWICE_SECONDS = 2.0
 """Within how long a second ctrl+c counts as twice."""
 
-PAGES: Mapping[str, type[Page]] = {page.NAME: page for page in (Compare, RoundsTable)}
+PAGES: Mapping[str, type[Page]] = {page.NAME: page for page in (Compare, LogPage, RoundsTable)}
 """The screens over the overview, by the action that opens them."""
 
 DIALOGS: Mapping[str, Callable[[View], Dialog[Any]]] = {
@@ -220,6 +221,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
             said=session.said,
             focused=self.page.focused_pane,
             run=self._options.run,
+            runs_folder=self._options.runs_folder,
             model=self._options.model,
             configuration=self._options.configuration,
             leaving=self.runs.leaving,
@@ -386,7 +388,11 @@ class ConsoleApp(App[str], inherit_bindings=False):
                 self.action_act("leave")
             else:
                 dialog.press(event)
-        elif event.key not in KEYS:
+        elif self.page.takes_letters:
+            event.prevent_default()
+            self.page.press(event)
+            self.paint()
+        elif event.key not in keys_on(self.page.NAME):
             name = event.character if event.is_printable and event.character else event.key
             self.session.refuse(f"{name} does nothing here: ? lists the keys")
             self.paint()

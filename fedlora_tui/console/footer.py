@@ -23,6 +23,7 @@ PLACES: Mapping[str, tuple[str, ...]] = {
     "organization": (
         *("pause", "drop", "own_rank", "try", "export", "faults", "move", "panes", "copy", "help", "back"),
     ),
+    "log": ("pause", "move", "open", "filter", "follow", "panes", "copy", "help", "back"),
     "rounds_table": ("pause", "move", "open", "drift", "export", "fork", "copy", "help", "back"),
     "replay": ("pause", "rank", "more_rounds", "move", "drift", "help", "leave"),
 }
@@ -34,10 +35,9 @@ An id without an action keeps its place blank: nothing moves when it comes.
 RESERVED: Mapping[str, int] = {
     "tune": 6,
     "try": 5,
-    "filter": 8,
     "sort": 6,
-    "x_axis": 6,
     "runs": 6,
+    "x_axis": 6,
     "command": 9,
     "mark": 13,
     "copy": 6,

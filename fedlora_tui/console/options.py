@@ -15,11 +15,12 @@ class ConsoleOptions:
     """What the caller may set; every field has a sane default.
 
     `run` and `model` are shown until the run itself has told its own, `configuration` (the name of its file) while it
-    starts. `refresh_hz` is how often steps and states are painted, None for 4 a second here and 2 over SSH. `theme` is
-    `dark` or `light`.
+    starts. `runs_folder` is where the folders of runs stand, empty where nobody knows. `refresh_hz` is how often steps
+    and states are painted, None for 4 a second here and 2 over SSH. `theme` is `dark` or `light`.
     """
 
     run: str = ""
+    runs_folder: str = ""
     model: str = ""
     configuration: str = "config.toml"
     refresh_hz: float | None = None

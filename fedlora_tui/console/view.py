@@ -73,8 +73,8 @@ class View:
     """The run and what the console adds to it; `slow` is False when only steps and states are to be drawn anew.
 
     `leaving` is empty, `finish` or `stop`. `runs` are all runs of a race, `place` is that of the run in front, whose
-    state is `state`; `page` is the screen that is shown. `wheel` is who steers, where several
-    consoles can. `replay` is how a replay stands; `now` is then the time in the recording.
+    state is `state`; `runs_folder` is where their folders stand. `page` is the screen that is shown. `wheel` is who
+    steers, where several consoles can. `replay` is how a replay stands; `now` is then the time in the recording.
     """
 
     state: RunState
@@ -86,6 +86,7 @@ class View:
     said: Said | None = None
     focused: str = "table"
     run: str = ""
+    runs_folder: str = ""
     model: str = ""
     configuration: str = "config.toml"
     leaving: str = ""

@@ -129,6 +129,26 @@ async def rounds_table(console: Opened) -> None:
     assert console.app.screen is console.app.overview
 
 
+async def log(console: Opened) -> None:
+    await console.press("l")
+    assert console.text("run-line").endswith("‹ log")
+    await console.press("l")
+    assert console.app.screen is console.app.overview
+
+
+async def follow(console: Opened) -> None:
+    await console.press("l", "k", "f")
+    assert console.said == "it follows the end"
+    await console.press("f")
+    assert console.said == "it stands here; f follows the end again"
+    assert console.run.sent == []
+
+
+async def filter_(console: Opened) -> None:
+    await console.press("l", "slash", *"checkpoint", "enter")
+    assert "/ checkpoint   6 of " in console.text("log-list")
+
+
 async def move(console: Opened) -> None:
     for key, name in (("down", "city-permits"), ("G", "telecom-support"), ("k", "school"), ("g", "bank-disputes")):
         await console.press(key)
@@ -211,6 +231,9 @@ ALLOWED: dict[str, Callable[[Opened], Awaitable[None]]] = {
     "faults": faults,
     "drift": drift,
     "rounds_table": rounds_table,
+    "log": log,
+    "follow": follow,
+    "filter": filter_,
     "move": move,
     "compare": compare,
     "open": open_,
@@ -233,6 +256,7 @@ REFUSED = {
     "own_rank": ("right_curly_bracket", "the run is starting: its organizations are not known yet"),
     "faults": ("x", "the run is starting: its organizations are not known yet"),
     "drift": ("b", "no round is aggregated yet"),
+    "filter": ("slash", "nothing here can be filtered"),
     "move": ("j", "there are no organizations yet"),
     "compare": ("c", "this is the only run"),
     "open": ("enter", "nothing is selected"),
@@ -242,8 +266,8 @@ REFUSED = {
 }
 OF_A_RACE = ("compare", "flip")
 RACE = {"rank 2": 0.7, "rank 4": 1.0}
-NEVER_REFUSED = ("rounds_table", "panes", "help")
-REFUSED_ELSEWHERE = ("leave",)
+NEVER_REFUSED = ("rounds_table", "log", "panes", "help")
+REFUSED_ELSEWHERE = ("follow", "leave")
 
 
 def test_every_action_is_tried() -> None:
@@ -254,7 +278,9 @@ def test_every_action_is_tried() -> None:
 @pytest.mark.parametrize("name", ALLOWED)
 async def test_action_acts(name: str) -> None:
     theirs = ScriptedWheel(may_steer=False, holder="ada@pts/3", alone=False) if name == "wheel" else None
-    async with opened(race=RACE if name in OF_A_RACE else None, wheel=theirs, fork=ScriptedFork()) as console:
+    async with opened(
+        race=RACE if name in OF_A_RACE else None, wheel=theirs, fork=ScriptedFork()
+    ) as console:
         await ALLOWED[name](console)
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from fedlora_tui.console.actions.action import Situation
-from fedlora_tui.console.actions.registry import ACTIONS, REGISTRY, by_group, markdown_table
+from fedlora_tui.console.actions.registry import ACTIONS, REGISTRY, by_group, keys_on, markdown_table
 from fedlora_tui.console.footer import PLACES, RESERVED, footer_places
 from fedlora_tui.console.screens.dialog import BOX_WIDTH
 from fedlora_tui.console.screens.help import KEY_WIDTH, LEFT_GROUPS, RIGHT_COLUMN, RIGHT_GROUPS, RIGHT_KEY_WIDTH
@@ -40,9 +40,17 @@ def footer(columns: str, width: int) -> str:
 
 
 def test_no_key_and_no_id_is_given_twice() -> None:
-    keys = Counter(key for action in REGISTRY for key in action.keys)
+    keys = Counter((key, action.page) for action in REGISTRY for key in action.keys)
     assert [key for key, count in keys.items() if count > 1] == []
     assert len(ACTIONS) == len(REGISTRY)
+
+
+def test_what_is_on_one_page_alone_comes_there_before_what_is_everywhere() -> None:
+    assert keys_on("")["f"][0].id == keys_on("overview")["f"][0].id == "fork"
+    assert keys_on("log")["f"][0].id == "follow"
+    assert keys_on("log").keys() == keys_on("").keys()
+    assert ACTIONS["follow"].reason(Situation(RunState())) == "f does this in the log alone"
+    assert ACTIONS["follow"].reason(Situation(RunState(), page="log")) is None
 
 
 @pytest.mark.parametrize("columns", PLACES)

@@ -52,7 +52,8 @@ class Action:
 
     `keys` maps Textual's names of keys to an argument (a direction, else empty). `refusal` gives the reason why it
     cannot act, None when it can. `command` makes what is sent to the run; without one the console acts by itself.
-    `when` and `unless` are for the documents.
+    `when` and `unless` are for the documents. `page` is the only page on which it is, where its keys come before those
+    of others.
     """
 
     id: str
@@ -64,6 +65,7 @@ class Action:
     unless: str
     label: str = ""
     footer_key: str = ""
+    page: str = ""
     refusal: Callable[[Situation], str | None] = _always
     command: Callable[[Situation], Command] | None = None
 
@@ -87,6 +89,8 @@ class Action:
 
     def reason(self, situation: Situation) -> str | None:
         """Say why it cannot act now, None when it can: in a replay as in one, else as its `refusal` says."""
+        if self.page and situation.page != self.page:
+            return f"{self.shown} does this in the {self.page} alone"
         if situation.replay is not None and (self.command is not None or self.id in REFUSED):
             return replaying.reason(self.id, situation.direction, situation.replay)
         return self.refusal(situation)

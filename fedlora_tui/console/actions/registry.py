@@ -12,7 +12,12 @@ from fedlora_tui.console.replaying import OTHERWISE
 
 REGISTRY: tuple[Action, ...] = (*ON_THE_RUN, *ON_ORGANIZATIONS, *LOOKING, *HERE)
 ACTIONS: Mapping[str, Action] = {action.id: action for action in REGISTRY}
-KEYS: Mapping[str, Action] = {key: action for action in REGISTRY for key in action.keys}
+
+
+def keys_on(page: str) -> Mapping[str, tuple[Action, str]]:
+    """Give what each key does on a page, with its argument: what is there alone comes before what is everywhere."""
+    places = (action for where in ("", page) for action in REGISTRY if action.page == where)
+    return {key: (action, argument) for action in places for key, argument in action.keys.items()}
 
 
 def markdown_table() -> str:

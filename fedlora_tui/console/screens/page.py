@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widget import Widget
 
-from fedlora_tui.console.actions.registry import REGISTRY
+from fedlora_tui.console.actions.registry import keys_on
 from fedlora_tui.console.layout import LAST_ROWS, Layout
 from fedlora_tui.console.look import Look
 from fedlora_tui.console.runs import Runs
@@ -25,12 +25,11 @@ from fedlora_tui.console.widgets.run_line import RunLine
 from fedlora_tui.protocol.state import RunState
 
 
-def bindings() -> list[BindingType]:
-    """Make Textual's bindings from the registry; none of them is ever switched off."""
+def bindings(page: str = "") -> list[BindingType]:
+    """Make Textual's bindings of a page from the registry; none of them is ever switched off."""
     return [
         Binding(key, f"app.act({action.id!r}, {argument!r})", action.does, show=False)
-        for action in REGISTRY
-        for key, argument in action.keys.items()
+        for key, (action, argument) in keys_on(page).items()
     ]
 
 
@@ -73,6 +72,15 @@ class Page(Screen[None], inherit_bindings=False):
     def back(self) -> bool:
         """Go one layer out within the page; False where there is none, and the page itself is left."""
         return False
+
+    @property
+    def takes_letters(self) -> bool:
+        """True while every letter is written into a field, and none is a key."""
+        return False
+
+    def press(self, event: events.Key) -> None:
+        """Take a key into the field."""
+        raise NotImplementedError
 
     def compose(self) -> ComposeResult:
         """Give the parts from top to bottom."""

@@ -52,5 +52,5 @@ def _content(view: View) -> list[list[Words]]:
         again if resumes else [],
         better,
         [("q", "yours_bold"), leave],
-        [("the traceback is in engine.log", "quiet")],
+        [("l", "yours_bold"), "  the traceback, in engine.log"],
     ]

@@ -21,6 +21,8 @@ def moved(place: int, direction: str, page: int) -> int:
 class RowTable(Part):
     """A table with a cursor; who owns it moves the cursor to what is pointed at."""
 
+    HEAD_ROWS = HEAD_ROWS
+
     class Pointed(Message):
         """The pointer asks for a row: its number, or one up or down when it is None."""
 
@@ -35,8 +37,8 @@ class RowTable(Part):
 
     def on_click(self, event: events.Click) -> None:
         """Ask for the row under the pointer."""
-        if event.y >= HEAD_ROWS:
-            self.post_message(self.Pointed(self._top + event.y - HEAD_ROWS))
+        if event.y >= self.HEAD_ROWS:
+            self.post_message(self.Pointed(self._top + event.y - self.HEAD_ROWS))
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         """Ask for the next row."""

@@ -1,0 +1,73 @@
+"""The lines of the log page: all that the log tells of a run's events, and the end of its engine.log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fedlora_tui.console.drawing import numbers
+from fedlora_tui.console.drawing.glyphs import Glyphs
+from fedlora_tui.console.filtering import Filter
+from fedlora_tui.console.log_file import LogFile
+from fedlora_tui.console.wording import Entry, entry_of
+from fedlora_tui.protocol import events as ev
+from fedlora_tui.protocol.events import Record
+from fedlora_tui.protocol.state import RunState
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One line: a number that stays its own, and either an entry of the log or the plain words of a file."""
+
+    number: int
+    entry: Entry | None
+    words: str
+
+    def said(self, glyphs: Glyphs) -> str:
+        """Give all that it says, for filters and where it is shown whole."""
+        if self.entry is None:
+            return self.words
+        return f"{numbers.clock(self.entry.t, glyphs)}  {self.entry.sign} {self.entry.name}   {self.entry.words}"
+
+
+def event_lines(state: RunState, glyphs: Glyphs) -> list[LogLine]:
+    """Write a run's events, oldest first: those that the overview shows in its log, and those it shows elsewhere."""
+    lines = []
+    for place, record in enumerate(state.log):
+        entry = entry_of(record, state, glyphs) or plain_entry(record, glyphs)
+        if entry is not None:
+            # What was said before there was a journal has no number of its own.
+            lines.append(LogLine(record.seq or place - len(state.log), entry, entry.words))
+    return lines
+
+
+def plain_entry(record: Record, glyphs: Glyphs) -> Entry | None:
+    """Write an event that the overview shows elsewhere than in its log, None where it says nothing by itself."""
+    event, sign = record.event, glyphs.organization_state
+    match event:
+        case ev.Preparing() if event.state == "done":
+            return Entry(record.t, glyphs.run_state("starting"), "quiet", event.stage, event.detail or "done")
+        case ev.RoundStarted():
+            words = f"begins: {len(event.orgs)} organizations, {event.steps} steps"
+            return Entry(record.t, sign("training"), "train", f"round {event.round}", words)
+        case ev.CheckpointWritten():
+            size, took = numbers.bytes_text(event.bytes, glyphs), numbers.milliseconds(event.seconds, glyphs)
+            return Entry(record.t, sign("done"), "quiet", f"round {event.round}", f"checkpoint: {size} in {took}")
+        case ev.PauseRequested():
+            return Entry(record.t, glyphs.run_state("pausing"), "care", "pause", "asked for, within one step")
+        case ev.PrivacySpent():
+            words = f"{numbers.epsilon(event.epsilon, glyphs)} at {numbers.learning_rate(event.delta, glyphs)}"
+            return Entry(record.t, glyphs.epsilon[0], "guard", "privacy", words)
+        case ev.Unknown():
+            return Entry(record.t, "?", "quiet", "unknown", event.kind)
+    return None
+
+
+def file_lines(file: LogFile) -> list[LogLine]:
+    """Give the lines of a log file that were read."""
+    return [LogLine(file.first + place, None, words) for place, words in enumerate(file.lines)]
+
+
+def filtered(lines: Sequence[LogLine], chosen: Filter, glyphs: Glyphs) -> list[LogLine]:
+    """Give the lines that pass a filter."""
+    return [line for line in lines if chosen.empty or chosen.passes(line.said(glyphs))]

@@ -1,0 +1,155 @@
+"""The screen of the log: a run's events in words, or its engine.log, with a filter, following the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from textual import events
+from textual.binding import BindingType
+from textual.widget import Widget
+
+from fedlora_tui.console.filtering import parsed
+from fedlora_tui.console.layout import Layout
+from fedlora_tui.console.layout_of_pages import arrange_list
+from fedlora_tui.console.log_file import LogFile
+from fedlora_tui.console.log_lines import event_lines, file_lines, filtered
+from fedlora_tui.console.look import Look
+from fedlora_tui.console.runs import Runs
+from fedlora_tui.console.screens.page import Page, bindings
+from fedlora_tui.console.screens.whole_line import WholeLine
+from fedlora_tui.console.view import View
+from fedlora_tui.console.widgets.log_list import EVENTS, FILE, LogList
+from fedlora_tui.console.widgets.row_table import HEAD_ROWS, moved
+from fedlora_tui.protocol.state import LOG_LENGTH, RunState
+
+LONGEST = 200
+"""The most signs of a filter."""
+
+
+class LogPage(Page):
+    """The log of the run in front; of one that has failed, its engine.log first, for the traceback is there."""
+
+    NAME: ClassVar[str] = "log"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("log")
+
+    def __init__(self, look: Look, runs: Runs) -> None:
+        super().__init__(look, runs)
+        self._view: View | None = None
+        self._list = LogList(look.palette, id="log-list")
+        self._list.source = FILE if runs.front.state.phase == "failed" else EVENTS
+        self._file: LogFile | None = None
+
+    def parts(self) -> Iterable[Widget]:
+        """Give its own parts from top to bottom."""
+        yield self._list
+
+    def layout_for(self, state: RunState) -> Layout:
+        """Divide the terminal as it is now."""
+        return arrange_list(self.app.size.width, self.app.size.height)
+
+    def rows(self, layout: Layout, starting: bool) -> Mapping[str, int]:
+        """Give the height of each of its parts."""
+        return {"log-list": layout.table + HEAD_ROWS}
+
+    def paint(self, view: View) -> None:
+        """Draw the lines that there are now."""
+        self._view = view
+        if view.slow:
+            self._gather(view)
+        super().paint(view)
+
+    def verbs(self) -> Mapping[str, Callable[[str], None]]:
+        """Give what it does by itself."""
+        return {
+            "move": self._move,
+            "open": self._open,
+            "panes": self._other,
+            "filter": self._filter,
+            "follow": self._follow,
+        }
+
+    @property
+    def takes_letters(self) -> bool:
+        """True while a filter is typed."""
+        return self._list.typing
+
+    def press(self, event: events.Key) -> None:
+        """Take a key into the filter."""
+        table = self._list
+        if event.key in ("enter", "escape", "down", "up", "tab"):
+            table.typing = False
+        elif event.key == "backspace":
+            table.typed = table.typed[:-1]
+        elif event.key == "ctrl+u":
+            table.typed = ""
+        elif event.is_printable and event.character and len(table.typed) < LONGEST:
+            table.typed += event.character
+
+    def back(self) -> bool:
+        """Clear the filter."""
+        had, self._list.typed = self._list.typed, ""
+        return bool(had)
+
+    def on_log_list_pointed(self, message: LogList.Pointed) -> None:
+        """Put the cursor on what was pointed at."""
+        if message.index is None:
+            self._move(message.direction)
+        else:
+            self._list.choose(message.index)
+        self.post_message(self.NeedsPaint())
+
+    def _gather(self, view: View) -> None:
+        """Take in what the run, or its file, says by now."""
+        table, glyphs = self._list, view.look.glyphs
+        table.trouble = ""
+        if table.source == EVENTS:
+            lines = event_lines(view.state, glyphs)
+            table.capped = len(view.state.log) == LOG_LENGTH
+        else:
+            file = self._opened(view)
+            file.look()
+            lines, table.trouble, table.capped = file_lines(file), file.trouble, file.capped
+        table.total = len(lines)
+        table.lines = filtered(lines, parsed(table.typed), glyphs)
+
+    def _opened(self, view: View) -> LogFile:
+        """Give the engine.log of the run in front."""
+        started = view.state.started
+        folder = Path(started.folder) if started is not None and started.folder else Path(view.run)
+        if view.runs_folder and (Path(view.runs_folder) / folder.name).is_dir():
+            # A run may have been started from another folder than the one in which this console stands.
+            folder = Path(view.runs_folder) / folder.name
+        if self._file is None or self._file.path != folder / FILE:
+            self._file = LogFile(folder / FILE)
+        return self._file
+
+    def _move(self, direction: str) -> None:
+        table = self._list
+        table.choose(moved(table.cursor, direction, max(1, self.layout_for(self._runs.front.state).table)))
+
+    def _open(self, argument: str) -> None:
+        table = self._list
+        if not table.lines or self._view is None:
+            self._runs.front.refuse("there is no line to show")
+            return
+        line = table.lines[table.cursor]
+        self.app.push_screen(WholeLine(self._view, line.said(self._look.glyphs)))
+
+    def _other(self, direction: str) -> None:
+        self._list.source = EVENTS if self._list.source == FILE else FILE
+        self._list.chosen = None
+
+    def _filter(self, argument: str) -> None:
+        self._list.typing = True
+        self._runs.front.say("/", "yours_bold", "words, and !word for those left out; enter keeps it, esc clears it")
+
+    def _follow(self, argument: str) -> None:
+        table = self._list
+        if table.chosen is None and table.lines:
+            table.chosen = table.lines[-1].number
+            self._runs.front.say(self._look.glyphs.answered, "held", "it stands here; f follows the end again")
+        else:
+            table.chosen = None
+            self._runs.front.say(self._look.glyphs.answered, "held", "it follows the end")
