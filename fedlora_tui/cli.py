@@ -375,10 +375,11 @@ def _replay(arguments: argparse.Namespace) -> int:
     from fedlora_tui.replay_command import DEMO, demo_folder, replay_console, run_of
 
     if arguments.run == DEMO:
-        folder = demo_folder()
-    else:
-        folder = find(_runs_dir(arguments), run_of(arguments.run))
-    return replay_console(folder, arguments.speed, arguments.ascii)
+        # The demo needs nothing from here, not even a configuration that can be read.
+        runs = Path(arguments.runs_dir or "runs")
+        return replay_console(demo_folder(), runs, arguments.speed, arguments.ascii)
+    runs = _runs_dir(arguments)
+    return replay_console(find(runs, run_of(arguments.run)), runs, arguments.speed, arguments.ascii)
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -26,7 +26,7 @@ from fedlora_tui.engine.race import Entry
 from fedlora_tui.engine.run import Manner
 from fedlora_tui.errors import UserError
 from fedlora_tui.farewell import farewells
-from fedlora_tui.other_processes import ForkBeside, resume_here
+from fedlora_tui.other_processes import ForkBeside, RunsBeside, go_to, resume_here
 from fedlora_tui.protocol.commands import Stop
 
 MOST_READERS = 4
@@ -78,7 +78,7 @@ def _show(link: Link, options: ConsoleOptions, terminate: Callable[[], None], ru
     options = replace(options, runs_folder=str(runs))
     with tempfile.TemporaryDirectory(prefix="fedlora-tui-") as folder:
         log = Path(folder) / CONSOLE_LOG
-        result = run_console(link.runs, options, log, link, link.place, ForkBeside(runs))
+        result = run_console(link.runs, options, log, link, link.place, ForkBeside(runs), RunsBeside(runs))
         if result.failure is not None:
             kept = _kept(log)
             result = replace(result, failure=f"{result.failure}{kept and f': see {kept}'}")
@@ -100,6 +100,9 @@ def _show(link: Link, options: ConsoleOptions, terminate: Callable[[], None], ru
         glyphs = glyphs_for(os.environ, sys.stderr.encoding, options.ascii)
         sys.stderr.write(farewells(list(zip(labels, result.states, strict=True)), glyphs))
         sys.stderr.flush()
+    if result.goes_to is not None and not terminated and result.failure is None:
+        how, run = result.goes_to
+        go_to(how, runs / run, options.ascii)
     if terminated:
         return 128 + signal.SIGTERM
     return 1 if result.failure is not None or any(state.phase == "failed" for state in result.states) else 0

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from fedlora_tui.engine import lock
-from fedlora_tui.protocol.handle import Forked
+from fedlora_tui.engine.listing import list_runs
+from fedlora_tui.protocol.handle import Forked, ListedRun
 
 PROGRAM = "fedlora-tui"
 LEAVES_SECONDS = 2.0
@@ -51,6 +52,28 @@ class ForkBeside:
             return Forked(run=told[-1])
         why = complaints[-1] if complaints else f"its process ended with status {ended.returncode}"
         return Forked(refusal=why.removeprefix(f"{PROGRAM}: "))
+
+
+class RunsBeside:
+    """Lists the runs of one folder; a `ListRuns` of the protocol."""
+
+    def __init__(self, runs: Path) -> None:
+        self.place = str(runs)
+        self._runs = runs
+
+    def __call__(self) -> Sequence[ListedRun]:
+        """Read the list as `fedlora-tui runs` does."""
+        return [ListedRun(**one.mapping()) for one in list_runs(self._runs)]
+
+
+def go_to(how: str, folder: Path, ascii_only: bool) -> NoReturn:
+    """Become a console on another run: `attach` watches it, `replay` plays its journal, `resume` goes on with it."""
+    if how == "resume":
+        resume_here(folder, 0, ascii_only)
+    words = _words(how, folder.absolute(), *(["--ascii"] if ascii_only else []))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(words[0], words)
 
 
 def resume_here(folder: Path, process: int, ascii_only: bool) -> NoReturn:

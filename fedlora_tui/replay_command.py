@@ -16,6 +16,7 @@ from fedlora_tui.console.terminal import has_terminal
 from fedlora_tui.console_run import CONSOLE_LOG, end_on_termination
 from fedlora_tui.engine import journal
 from fedlora_tui.errors import UserError
+from fedlora_tui.other_processes import RunsBeside, go_to
 from fedlora_tui.protocol.events import Record, RunStarted
 
 DEMO = "demo"
@@ -32,8 +33,10 @@ def run_of(named: str | None) -> str | None:
     return str(Path(named).parent) if named is not None and Path(named).name == journal.NAME else named
 
 
-def replay_console(folder: Path, speed: float, ascii_only: bool) -> int:
+def replay_console(folder: Path, runs: Path, speed: float, ascii_only: bool) -> int:
     """Show what the journal of a run's folder holds until the operator leaves; give the exit status.
+
+    From there the operator may go to one of the runs in `runs`, and this process becomes another.
 
     Raises UserError where there is no terminal, or no journal that can be replayed.
     """
@@ -45,10 +48,14 @@ def replay_console(folder: Path, speed: float, ascii_only: bool) -> int:
     gc.freeze()
     terminated = end_on_termination()
     with tempfile.TemporaryDirectory(prefix="fedlora-tui-") as scratch:
-        result = run_console([Replay(records, speed)], options, Path(scratch) / CONSOLE_LOG)
+        log = Path(scratch) / CONSOLE_LOG
+        result = run_console([Replay(records, speed)], options, log, others=RunsBeside(runs))
     if result.failure is not None:
         with contextlib.suppress(OSError):
             sys.stderr.write(f"fedlora-tui: {result.failure}\n")
+    if result.goes_to is not None and not terminated and result.failure is None:
+        how, run = result.goes_to
+        go_to(how, runs / run, ascii_only)
     return 128 + signal.SIGTERM if terminated else int(result.failure is not None)
 
 

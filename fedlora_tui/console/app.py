@@ -16,6 +16,7 @@ from textual.theme import Theme
 from fedlora_tui.console.actions.registry import ACTIONS, keys_on
 from fedlora_tui.console.drawing.roles import DARK_BACKGROUND, LIGHT_BACKGROUND
 from fedlora_tui.console.forking import Forking
+from fedlora_tui.console.listing import Listing
 from fedlora_tui.console.look import Look, look_for
 from fedlora_tui.console.options import ConsoleOptions
 from fedlora_tui.console.pace import Pace
@@ -37,13 +38,14 @@ from fedlora_tui.console.screens.organization import OneOrganization
 from fedlora_tui.console.screens.overview import Overview
 from fedlora_tui.console.screens.page import Page
 from fedlora_tui.console.screens.rounds_table import RoundsTable
+from fedlora_tui.console.screens.runs_list import RunsList
 from fedlora_tui.console.session import Session
 from fedlora_tui.console.standing import title
 from fedlora_tui.console.view import Steering, View
 from fedlora_tui.console.widgets.run_table import RunTable
 from fedlora_tui.console.widgets.table import OrganizationTable
 from fedlora_tui.protocol.commands import Finish, Stop
-from fedlora_tui.protocol.handle import Fork, RunHandle, Wheel
+from fedlora_tui.protocol.handle import Fork, ListRuns, RunHandle, Wheel
 
 THEME = "fedlora"
 FEW_COLOURS = 16
@@ -52,7 +54,7 @@ ANSWER_POLL_SECONDS = 0.03
 TWICE_SECONDS = 2.0
 """Within how long a second ctrl+c counts as twice."""
 
-PAGES: Mapping[str, type[Page]] = {page.NAME: page for page in (Compare, LogPage, RoundsTable)}
+PAGES: Mapping[str, type[Page]] = {page.NAME: page for page in (Compare, LogPage, RoundsTable, RunsList)}
 """The screens over the overview, by the action that opens them."""
 
 DIALOGS: Mapping[str, Callable[[View], Dialog[Any]]] = {
@@ -70,7 +72,8 @@ FIRST_FRAME_SECONDS = 0.05
 class ConsoleApp(App[str], inherit_bindings=False):
     """The console on a run or a race.
 
-    Its value says how it was left: over, finish, stop, detached, resume, abandoned or refused.
+    Its value says how it was left: over, finish, stop, detached, resume, other, abandoned or refused. Left for an
+    other run, `goes_to` says how it is to be shown, and which.
     """
 
     ENABLE_COMMAND_PALETTE = False
@@ -88,12 +91,13 @@ class ConsoleApp(App[str], inherit_bindings=False):
         *,
         wheel: Wheel | None = None,
         fork: Fork | None = None,
+        others: ListRuns | None = None,
         clock: Callable[[], float] = time.time,
         look: Look | None = None,
     ) -> None:
         """`wheel` tells who steers, where the runs are of another process and go on without this console.
 
-        `fork` starts a further run in a process of its own.
+        `fork` starts a further run in a process of its own, `others` lists those that are there.
 
         Where what is shown is a `Replay`, its time is the clock.
         """
@@ -102,6 +106,8 @@ class ConsoleApp(App[str], inherit_bindings=False):
         super().__init__(ansi_color=self.look.colours <= FEW_COLOURS)
         self.title = "fedlora-tui"
         self.runs = Runs(handles, self.look.glyphs, clock)
+        self.runs.listing = None if others is None else Listing(others)
+        self.goes_to: tuple[str, str] | None = None
         self._wheel = wheel
         self._fork_beside = fork
         self._forking: Forking | None = None
@@ -404,6 +410,15 @@ class ConsoleApp(App[str], inherit_bindings=False):
         else:
             self.session.select(message.index)
         self.paint()
+
+    def on_runs_list_chosen(self, message: RunsList.Chosen) -> None:
+        """Leave for another run; those that are shown go on without this console, or are over."""
+        if self.runs.leaving and not self.runs.ended:
+            self.session.refuse("the runs are being ended: wait for that, or ctrl+c twice")
+            self.paint()
+        else:
+            self.goes_to = message.how, message.run
+            self.exit("other")
 
     def on_run_table_pointed(self, message: RunTable.Pointed) -> None:
         """Put the run in front that was pointed at."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from fedlora_tui.console.look import colours_of
 from fedlora_tui.console.options import ConsoleOptions
 from fedlora_tui.console.terminal import kept_terminal
-from fedlora_tui.protocol.handle import Fork, RunHandle, Wheel
+from fedlora_tui.protocol.handle import Fork, ListRuns, RunHandle, Wheel
 from fedlora_tui.protocol.state import RunState
 
 ANSI_COLOURS = 16
@@ -23,7 +23,8 @@ class ConsoleResult:
     """How the console was left and how the runs stood then, in the order of their handles.
 
     `left` is `over` (all had ended), `finish` or `stop` (they were ended from here), `detached` (they go on without),
-    `resume` (the run in front has ended early and is to go on), `abandoned` (left without waiting for a run that did
+    `resume` (the run in front has ended early and is to go on), `other` (`goes_to` says how another run is to be shown
+    instead: attach, replay or resume, and its id), `abandoned` (left without waiting for a run that did
     not stop), or `refused` (one could not begin: `refusal` is the line that says why). `failure` is a line about the
     console itself, when it broke down.
     """
@@ -32,6 +33,7 @@ class ConsoleResult:
     left: str
     refusal: str | None = None
     failure: str | None = None
+    goes_to: tuple[str, str] | None = None
 
 
 def run_console(
@@ -41,12 +43,13 @@ def run_console(
     wheel: Wheel | None = None,
     place: int = 0,
     fork: Fork | None = None,
+    others: ListRuns | None = None,
 ) -> ConsoleResult:
     """Show a run, or those of a race, until the operator leaves; what libraries print goes to `log_file`.
 
     Call it from the main thread with a terminal. The terminal is given back as it was, whatever happens. With a
     `wheel` the runs go on where the console is left alone, breaks down, or loses its terminal. `place` is that of the
-    run in front, `fork` starts further ones.
+    run in front, `fork` starts further ones, `others` lists those that are there.
     """
     if colours_of(os.environ) == ANSI_COLOURS:
         os.environ.setdefault("TEXTUAL_COLOR_SYSTEM", "standard")
@@ -57,7 +60,7 @@ def run_console(
         # Textual reads its settings when it is imported, and draws on the descriptors that it finds then.
         from fedlora_tui.console.app import ConsoleApp
 
-        app = ConsoleApp(handles, options, wheel=wheel, fork=fork)
+        app = ConsoleApp(handles, options, wheel=wheel, fork=fork, others=others)
         app.runs.place = place
         if wheel is not None:
             signal.signal(signal.SIGHUP, lambda number, frame: app.call_later(app.hang_up))
@@ -68,4 +71,4 @@ def run_console(
             sys.__stderr__.write("\x1b[23;0t")  # type: ignore[union-attr]
     app.runs.poll()
     failure = None if app._exception is None else f"the console failed ({app._exception!r})"
-    return ConsoleResult(app.runs.states, left, app.runs.refusal, failure)
+    return ConsoleResult(app.runs.states, left, app.runs.refusal, failure, app.goes_to)

@@ -24,6 +24,7 @@ PLACES: Mapping[str, tuple[str, ...]] = {
         *("pause", "drop", "own_rank", "try", "export", "faults", "move", "panes", "copy", "help", "back"),
     ),
     "log": ("pause", "move", "open", "filter", "follow", "panes", "copy", "help", "back"),
+    "runs": ("open", "resume_listed", "move", "copy", "help", "back"),
     "rounds_table": ("pause", "move", "open", "drift", "export", "fork", "copy", "help", "back"),
     "replay": ("pause", "rank", "more_rounds", "move", "drift", "help", "leave"),
 }
@@ -36,7 +37,6 @@ RESERVED: Mapping[str, int] = {
     "tune": 6,
     "try": 5,
     "sort": 6,
-    "runs": 6,
     "x_axis": 6,
     "command": 9,
     "mark": 13,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from fedlora_tui.console.drawing.glyphs import Glyphs
+from fedlora_tui.console.listing import Listing
 from fedlora_tui.console.player import Replay
 from fedlora_tui.console.replay_session import ReplaySession
 from fedlora_tui.console.session import Session
@@ -16,7 +17,10 @@ from fedlora_tui.protocol.state import RunState
 
 
 class Runs:
-    """One session a run: of a run alone, or of those of a race, of which the one in front takes the commands."""
+    """One session a run: of a run alone, or of those of a race, of which the one in front takes the commands.
+
+    `listing` has those that this console does not have in hand, where it was told where they stand.
+    """
 
     def __init__(self, handles: Sequence[RunHandle], glyphs: Glyphs, clock: Callable[[], float]) -> None:
         self.sessions = tuple(
@@ -25,6 +29,7 @@ class Runs:
         )
         self.place = 0
         self.leaving = ""
+        self.listing: Listing | None = None
 
     @property
     def front(self) -> Session:

@@ -87,6 +87,38 @@ class Forked:
     refusal: str = ""
 
 
+@dataclass(frozen=True)
+class ListedRun:
+    """One run in the list of all: losses are those of its last finished round, times are seconds since the epoch.
+
+    `state` is running or paused while a process writes it; else done, stopped, failed, stale where its process ended
+    without a word, or unreadable (`note` says why).
+    """
+
+    id: str
+    name: str
+    state: str
+    round: int = 0
+    rounds: int = 0
+    train_loss: float | None = None
+    eval_loss: float | None = None
+    base_loss: float | None = None
+    started: float | None = None
+    last: float | None = None
+    parent: str = ""
+    parent_round: int | None = None
+    note: str = ""
+
+
+class ListRuns(Protocol):
+    """Lists the runs of a folder, the newest first; `place` names the folder."""
+
+    place: str
+
+    def __call__(self) -> Sequence[ListedRun]:
+        """Read the list; that may take a while."""
+
+
 class Fork(Protocol):
     """Starts a run of its own, in another process, with a finished round of one that is shown."""
 

@@ -92,6 +92,26 @@ def test_a_journal_that_is_still_written_shows_what_is_there(
 
 
 @pytest.mark.terminal
+def test_from_the_list_of_runs_the_terminal_goes_to_another_one(
+    screen: Terminal, environment: dict[str, str], tmp_path: Path
+) -> None:
+    lines = (demo_folder() / NAME).read_text().splitlines(keepends=True)
+    for name in ("1122-1402-abc", "1122-1403-def"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / NAME).write_text("".join(lines))
+    screen.open(replay("1122-1402-abc", "--speed", "max", "--runs-dir", str(tmp_path / "runs")), 100, 32, environment)
+    screen.wait_for("▷ replay at end")
+    screen.press("o")
+    screen.wait_for("1122-1403-def")
+    screen.press("G")
+    screen.wait_for("replays its journal here; this replay ends")
+    screen.press("Enter")
+    screen.wait_for("▷ replay ×1")
+    screen.press("q")
+    assert "left-with" not in screen.wait_for(lambda shown: "▷ replay" not in shown)
+
+
+@pytest.mark.terminal
 def test_a_termination_signal_gives_the_terminal_back(
     screen: Terminal, environment: dict[str, str], tmp_path: Path
 ) -> None:

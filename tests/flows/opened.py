@@ -15,10 +15,21 @@ from fedlora_tui.console.app import ConsoleApp
 from fedlora_tui.console.look import look_for
 from fedlora_tui.console.options import ConsoleOptions
 from fedlora_tui.console.widgets.lines import Lines
-from fedlora_tui.protocol.handle import Forked
+from fedlora_tui.protocol.handle import Forked, ListedRun
 from tests.flows.scripted_run import SHOWN_AT, HandClock, ScriptedRace, ScriptedRun
 
 UTF8 = {"LANG": "C.UTF-8", "TERM": "xterm-256color"}
+
+
+LISTED = (
+    ListedRun("1122-1402", "1402", "running", 6, 20, 2.868, 2.905, 3.412, SHOWN_AT - 62, SHOWN_AT),
+    ListedRun("1122-1355-k7", "k7", "paused", 3, 20, 3.016, 3.046, 3.412, SHOWN_AT - 500, SHOWN_AT - 60),
+    ListedRun("1122-f3", "f3", "failed", 12, 20, 2.7, 2.712, 3.412, SHOWN_AT - 4000, SHOWN_AT - 3000, "1122-1402", 3),
+    ListedRun("1121-1750", "1750", "done", 20, 20, 2.82, 2.849, 3.412, SHOWN_AT - 74000, SHOWN_AT - 73822),
+    ListedRun("1121-1300", "1300", "stale", 2, 20, 3.1, 3.118, 3.412, SHOWN_AT - 91000, SHOWN_AT - 90900),
+    ListedRun("1120-0900", "0900", "unreadable", note="events.jsonl: a line is no event"),
+)
+"""Runs of a folder, one in each state."""
 
 
 @dataclass
@@ -55,16 +66,36 @@ class ScriptedFork:
         return self.answer
 
 
+@dataclass
+class ScriptedRuns:
+    """A list of runs as a test wants it; it is read when the test lets it."""
+
+    runs: Sequence[ListedRun] = LISTED
+    place: str = "runs"
+    may_answer: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.may_answer.set()
+
+    def __call__(self) -> Sequence[ListedRun]:
+        """Give the list."""
+        assert self.may_answer.wait(30)
+        return self.runs
+
+
 def console_on(
     *runs: ScriptedRun,
     clock: HandClock,
     wheel: ScriptedWheel | None = None,
     fork: ScriptedFork | None = None,
+    others: ScriptedRuns | None = None,
     **options: Any,
 ) -> ConsoleApp:
     """Make a console that looks the same on every machine."""
     chosen = ConsoleOptions(**{"model": "gpt2", "bell": False, **options})
-    return ConsoleApp(runs, chosen, wheel=wheel, fork=fork, clock=clock, look=look_for(chosen, UTF8, "utf-8"))
+    return ConsoleApp(
+        runs, chosen, wheel=wheel, fork=fork, others=others, clock=clock, look=look_for(chosen, UTF8, "utf-8")
+    )
 
 
 @dataclass
@@ -118,12 +149,13 @@ async def opened(
     race: Mapping[str, float | dict[str, Any]] | None = None,
     wheel: ScriptedWheel | None = None,
     fork: ScriptedFork | None = None,
+    others: ScriptedRuns | None = None,
     **script: Any,
 ) -> AsyncIterator[Opened]:
     """Open the console on a scripted run or a race, at the moment of the drawn screens unless told otherwise."""
     clock = HandClock(at)
     racers = ScriptedRace(clock, race, **script).racers if race else [ScriptedRun(clock, **script)]
-    app = console_on(*racers, clock=clock, wheel=wheel, fork=fork, **(options or {}))
+    app = console_on(*racers, clock=clock, wheel=wheel, fork=fork, others=others, **(options or {}))
     async with app.run_test(size=size) as pilot:
         console = Opened(app, pilot, racers[0], clock, tuple(racers))
         await console.until(lambda: racers[0].started and (app.session.state.seq > 0 or not app.is_running))

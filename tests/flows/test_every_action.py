@@ -15,7 +15,7 @@ from fedlora_tui.console.screens.help import HelpDialog
 from fedlora_tui.console.screens.leave import LeaveDialog
 from fedlora_tui.console.screens.organization import OneOrganization
 from fedlora_tui.protocol import commands as cmd
-from tests.flows.opened import Opened, ScriptedFork, ScriptedWheel, opened
+from tests.flows.opened import Opened, ScriptedFork, ScriptedRuns, ScriptedWheel, opened
 from tests.flows.scripted_run import BEGAN_AT, SHOWN_AT
 
 STARTING = {"at": BEGAN_AT + 0.5, "prepare_seconds": 1.0}
@@ -149,6 +149,25 @@ async def filter_(console: Opened) -> None:
     assert "/ checkpoint   6 of " in console.text("log-list")
 
 
+async def runs(console: Opened) -> None:
+    await console.press("o")
+    assert console.text("run-line").endswith("‹ runs")
+    await console.until(lambda: "1122-f3" in console.text("run-list"))
+    await console.press("o")
+    assert console.app.screen is console.app.overview
+
+
+async def resume_listed(console: Opened) -> None:
+    await console.press("o")
+    await console.until(lambda: "1122-f3" in console.text("run-list"))
+    await console.press("space")
+    assert console.said == "1122-1402 is at work: enter watches it"
+    assert console.run.sent == []
+    await console.press("j", "j", "space")
+    await console.until(lambda: console.app.return_value == "other")
+    assert console.app.goes_to == ("resume", "1122-f3")
+
+
 async def move(console: Opened) -> None:
     for key, name in (("down", "city-permits"), ("G", "telecom-support"), ("k", "school"), ("g", "bank-disputes")):
         await console.press(key)
@@ -234,6 +253,8 @@ ALLOWED: dict[str, Callable[[Opened], Awaitable[None]]] = {
     "log": log,
     "follow": follow,
     "filter": filter_,
+    "runs": runs,
+    "resume_listed": resume_listed,
     "move": move,
     "compare": compare,
     "open": open_,
@@ -266,8 +287,8 @@ REFUSED = {
 }
 OF_A_RACE = ("compare", "flip")
 RACE = {"rank 2": 0.7, "rank 4": 1.0}
-NEVER_REFUSED = ("rounds_table", "log", "panes", "help")
-REFUSED_ELSEWHERE = ("follow", "leave")
+NEVER_REFUSED = ("rounds_table", "log", "runs", "panes", "help")
+REFUSED_ELSEWHERE = ("follow", "resume_listed", "leave")
 
 
 def test_every_action_is_tried() -> None:
@@ -279,7 +300,7 @@ def test_every_action_is_tried() -> None:
 async def test_action_acts(name: str) -> None:
     theirs = ScriptedWheel(may_steer=False, holder="ada@pts/3", alone=False) if name == "wheel" else None
     async with opened(
-        race=RACE if name in OF_A_RACE else None, wheel=theirs, fork=ScriptedFork()
+        race=RACE if name in OF_A_RACE else None, wheel=theirs, fork=ScriptedFork(), others=ScriptedRuns()
     ) as console:
         await ALLOWED[name](console)
 

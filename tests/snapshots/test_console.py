@@ -11,7 +11,7 @@ from fedlora_tui.console.app import ConsoleApp
 from fedlora_tui.console.look import look_for
 from fedlora_tui.console.options import ConsoleOptions
 from fedlora_tui.console.player import Replay
-from tests.flows.opened import UTF8, ScriptedFork, console_on
+from tests.flows.opened import UTF8, ScriptedFork, ScriptedRuns, console_on
 from tests.flows.scripted_run import BEGAN_AT, SHOWN_AT, HandClock, ScriptedRace, ScriptedRun
 
 SIZES = {"compact": (80, 24), "normal": (120, 40), "wide": (200, 60)}
@@ -31,8 +31,11 @@ SCENES: dict[str, dict[str, Any]] = {
     "organization": {"keys": [*["down"] * 5, "enter"]},
     "organization-troubled": {"troubled": True, "keys": ["G", *["k"] * 4, "enter", *["tab"] * 5]},
     "rounds": {"troubled": True, "keys": ["r", "j", "j", "j"]},
+    "log": {"troubled": True, "keys": ["l", "k", "slash", *"!checkpoint"]},
+    "runs": {"keys": ["o", "j", "j"], "others": ScriptedRuns()},
+    "log-failed": {"fail_at": (7, 20), "keys": ["l"]},
 }
-WIDE = ("running", "drift", "troubled", "organization", "rounds")
+WIDE = ("running", "drift", "troubled", "organization", "rounds", "log", "runs")
 """Scenes that are drawn on a wide terminal, too."""
 
 
@@ -61,9 +64,9 @@ def test_scene(snap_compare: Any, scene: str, size: str) -> None:
     script = dict(SCENES[scene])
     clock = HandClock(script.pop("at", SHOWN_AT))
     keys, then = script.pop("keys", []), script.pop("then", None)
-    fork = script.pop("fork", None)
+    fork, others = script.pop("fork", None), script.pop("others", None)
     run = ScriptedRun(clock, **script)
-    app = console_on(run, clock=clock, fork=fork)
+    app = console_on(run, clock=clock, fork=fork, others=others)
 
     async def play(pilot: Pilot[str]) -> None:
         while app.session.state.seq == 0:

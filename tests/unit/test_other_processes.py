@@ -14,7 +14,7 @@ import pytest
 from fedlora_tui import console_run, other_processes
 from fedlora_tui.engine.lock import Lock
 from fedlora_tui.engine.race import Entry
-from fedlora_tui.other_processes import ForkBeside, resume_here
+from fedlora_tui.other_processes import ForkBeside, RunsBeside, go_to, resume_here
 from fedlora_tui.protocol.handle import Forked
 from tests.tiny_runs import configured, small_settings
 
@@ -70,6 +70,28 @@ def test_resuming_becomes_the_command_that_resumes(tmp_path: Path, becomes: list
         resume_here(tmp_path / "a-run", 4711, ascii_only=True)
     resumed = ["resume", str(tmp_path / "a-run"), "--runs-dir", str(tmp_path), "--console", "--ascii"]
     assert becomes[0][3:] == resumed
+
+
+@pytest.mark.parametrize("how", ["attach", "replay"])
+def test_going_to_another_run_becomes_the_command_that_shows_it(
+    tmp_path: Path, becomes: list[list[str]], how: str
+) -> None:
+    with pytest.raises(Became):
+        go_to(how, tmp_path / "a-run", ascii_only=True)
+    assert becomes[0][3:] == [how, str(tmp_path / "a-run"), "--runs-dir", str(tmp_path), "--ascii"]
+    with pytest.raises(Became):
+        go_to("resume", tmp_path / "a-run", ascii_only=False)
+    assert becomes[1][3:] == ["resume", str(tmp_path / "a-run"), "--runs-dir", str(tmp_path), "--console"]
+
+
+def test_runs_are_listed_for_a_console_as_they_are_on_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "0102-0304-abc").mkdir()
+    (tmp_path / "0102-0304-abc" / "events.jsonl").write_text("no event\n")
+    listing = RunsBeside(tmp_path)
+    assert listing.place == str(tmp_path)
+    (found,) = listing()
+    assert (found.id, found.state) == ("0102-0304-abc", "unreadable")
+    assert found.note
 
 
 def test_the_process_of_an_ended_run_that_stays_for_other_consoles_is_asked_to_leave(

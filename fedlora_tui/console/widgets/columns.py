@@ -139,6 +139,10 @@ def _down(org: OrganizationState, view: View) -> Words:
     return numbers.mebibytes(org.bytes_down, view.look.glyphs), ""
 
 
+def _weight(org: OrganizationState, view: View) -> Words:
+    return numbers.fixed(None if org.weight is None else 100 * org.weight, 1, view.look.glyphs), ""
+
+
 def _tokens(org: OrganizationState, view: View) -> Words:
     return (numbers.count(org.tokens / 1000) if org.tokens else view.look.glyphs.dash), ""
 
@@ -164,7 +168,7 @@ COLUMNS = (
     Column("↑↓ MiB", 6, 6, 0, _sum),
     Column("↑ MiB", 0, 0, 6, _up),
     Column("↓ MiB", 0, 0, 6, _down),
-    Column("weight %", 0, 0, 8),
+    Column("weight %", 0, 0, 8, _weight),
     Column("k tok", 0, 0, 6, _tokens),
     Column("skew", 0, 0, 5, _skew),
     Column("faults", 0, 6, 6, _faults),
