@@ -108,7 +108,7 @@ def test_from_the_list_of_runs_the_terminal_goes_to_another_one(
     screen.press("Enter")
     screen.wait_for("▷ replay ×1")
     screen.press("q")
-    assert "left-with" not in screen.wait_for(lambda shown: "▷ replay" not in shown)
+    assert "left-with-0" not in screen.wait_for(lambda shown: "▷ replay" not in shown)
 
 
 @pytest.mark.terminal
