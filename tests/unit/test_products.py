@@ -100,3 +100,20 @@ def test_one_organization_goes_with_itself():
     opposite = updates([Reply("a", start.sent, 3), Reply("b", turned, 1)], start.anew)
     assert opposite["a"].cosine == pytest.approx(1.0)
     assert opposite["b"].cosine == pytest.approx(-1.0)
+
+
+@given(rounds())
+@settings(max_examples=25)
+def test_each_modules_norm_and_cosine_are_their_dense_definition(given_round):
+    replies, start = given_round
+    began = dense(start.sent)
+    moved = {reply.organization: {m: own - began[m] for m, own in dense(reply.adapter).items()} for reply in replies}
+    weights = [float(reply.weight) for reply in replies]
+    for name, update in updates(replies, start.sent).items():
+        assert list(update.modules) == list(start.sent.factors)
+        for module, (norm, cosine) in update.modules.items():
+            own = moved[name][module]
+            mean = np.average([moved[reply.organization][module] for reply in replies], axis=0, weights=weights)
+            assert norm == pytest.approx(np.linalg.norm(own), rel=1e-9)
+            lengths = np.linalg.norm(own) * np.linalg.norm(mean)
+            assert cosine == pytest.approx(float((own * mean).sum() / lengths), rel=1e-9, abs=1e-9)
