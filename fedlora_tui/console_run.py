@@ -20,7 +20,8 @@ from fedlora_tui.console.drawing.glyphs import glyphs_for
 from fedlora_tui.console.entry import run_console
 from fedlora_tui.console.options import ConsoleOptions
 from fedlora_tui.console.terminal import has_terminal
-from fedlora_tui.engine.ending import LAST_STEP_SECONDS
+from fedlora_tui.engine.ending import LAST_LINE_SECONDS, LAST_STEP_SECONDS
+from fedlora_tui.engine.past import TERMINATED
 from fedlora_tui.engine.process import start_engine
 from fedlora_tui.engine.race import Entry
 from fedlora_tui.engine.run import Manner
@@ -28,6 +29,7 @@ from fedlora_tui.errors import UserError
 from fedlora_tui.farewell import farewells
 from fedlora_tui.other_processes import ForkBeside, RunsBeside, go_to, resume_here
 from fedlora_tui.protocol.commands import Stop
+from fedlora_tui.protocol.state import fold
 
 MOST_READERS = 4
 """More bring texts sooner than one process takes them up."""
@@ -84,6 +86,8 @@ def _show(link: Link, options: ConsoleOptions, terminate: Callable[[], None], ru
             result = replace(result, failure=f"{result.failure}{kept and f': see {kept}'}")
     if terminated and not all(run.over for run in link.runs):
         _end(link, terminate)
+        ended = (fold(state, run.drain()) for state, run in zip(result.states, link.runs, strict=True))
+        result = replace(result, states=tuple(ended))
     elif result.left == "abandoned":
         # Asked twice, it does not wait for the step that is under way.
         terminate()
@@ -109,15 +113,22 @@ def _show(link: Link, options: ConsoleOptions, terminate: Callable[[], None], ru
 
 
 def _end(link: Link, terminate: Callable[[], None]) -> None:
-    """Let the runs end as a termination of `fedlora-tui run` would, and wait for it."""
+    """Let the runs end as a termination of `fedlora-tui run` would, and wait for it.
+
+    Their process sees to the end of what it writes and of steps that take long; nothing here waits for that.
+    """
     if link.may_steer:
-        link.ask(0, Stop("terminated"))
-        until = time.monotonic() + LAST_STEP_SECONDS
-        while time.monotonic() < until and not all(run.over for run in link.runs):
-            time.sleep(0.05)
+        link.ask(0, Stop(TERMINATED))
+        _wait_for_end(link, LAST_STEP_SECONDS)
     if not all(run.over for run in link.runs):
         terminate()
-        terminate()
+        _wait_for_end(link, LAST_STEP_SECONDS + LAST_LINE_SECONDS)
+
+
+def _wait_for_end(link: Link, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and not all(run.over for run in link.runs):
+        time.sleep(0.05)
 
 
 def _kept(log: Path) -> str:

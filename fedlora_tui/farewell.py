@@ -70,7 +70,7 @@ def farewell(state: RunState, glyphs: Glyphs = UNICODE) -> str:
     lines.append(f"    files   {started.folder}{checkpoint}")
     where = started.run if Path(started.folder).parent == Path("runs") else shlex.quote(started.folder)
     if state.phase in ("failed", "stopped"):
-        lines.append(f"    go on   fedlora-tui resume {where}")
+        lines.append(f"    go on   fedlora-tui resume {where}{_goes_on_from(state)}")
     if not state.over:
         lines.append(f"    attach  fedlora-tui attach {where}")
     if any(row.round > 0 for row in state.history):
@@ -78,6 +78,14 @@ def farewell(state: RunState, glyphs: Glyphs = UNICODE) -> str:
     if state.phase == "failed":
         lines.append(f"    why     {started.folder}/engine.log")
     return "\n".join(lines) + "\n"
+
+
+def _goes_on_from(state: RunState) -> str:
+    """Say what of a run that ended within a round is done again: checkpoints are of whole rounds."""
+    last = state.checkpoint.round if state.checkpoint else 0
+    if state.round <= last:
+        return ""
+    return f"   after round {last}: round {state.round} begins again" if last else "   from round 1 on"
 
 
 def _ending(state: RunState) -> str:

@@ -25,6 +25,7 @@ from fedlora_tui.errors import UserError
 from fedlora_tui.farewell import farewells
 from fedlora_tui.protocol.events import (
     UNRECORDED,
+    CommandRefused,
     KnobTurned,
     OrgQuarantined,
     OrgReleased,
@@ -132,6 +133,7 @@ def _follow(race: Race, narration: Narration, signals: Signals, lines: JsonLines
         if signals.late:
             narration.close()
             signals.leave_now()
+    signals.let_exports_end()
     narration.tell()
 
 
@@ -242,6 +244,8 @@ def _sentence(record: Record, state: RunState) -> str:
         return event.message
     if isinstance(event, KnobTurned) and event.knob == "fault":
         return f"{event.org}: fault {event.before} -> {event.value} from round {event.round} on, as you asked"
+    if isinstance(event, CommandRefused) and event.command == "export":
+        return f"export: {event.reason}"
     if isinstance(event, RunPaused) and event.reason:
         return f"paused: {event.reason}"
     return ""

@@ -1,7 +1,7 @@
 """How a process that carries runs ends when a signal asks it to: with its step done and its journals whole, if it can.
 
-The first interrupt or termination ends the runs within one local step; a second one, or a step that takes too long,
-ends the process. A terminal that hangs up ends nothing.
+The first interrupt or termination ends the runs within one local step, and lets a checkpoint or an export that is being
+written become whole; a second one, or what takes too long, ends the process. A terminal that hangs up ends nothing.
 """
 
 from __future__ import annotations
@@ -14,14 +14,20 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
+from fedlora_tui.engine.past import TERMINATED
 from fedlora_tui.engine.race import Race
 from fedlora_tui.protocol.commands import Stop
 
 LAST_STEP_SECONDS, LAST_LINE_SECONDS = 2.0, 1.0
 """How long an interrupted run may take to end its local step, and its journal to be closed, before its process ends."""
 
+LAST_WRITE_SECONDS = 8.0
+"""The same where a checkpoint or an export is being written: who stops containers gives them 10 s."""
+
+LOOK_SECONDS = 0.05
+
 EXIT_DONE, EXIT_FAILED = 0, 1
-REASONS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+REASONS = {signal.SIGINT: "interrupted", signal.SIGTERM: TERMINATED}
 
 
 class Signals:
@@ -60,14 +66,22 @@ class Signals:
 
     @property
     def late(self) -> bool:
-        """True when the runs have had their time to end their step."""
-        return self.caught is not None and time.monotonic() - self.since > LAST_STEP_SECONDS
+        """True when the runs have had their time to end their step, and what they write."""
+        if self.caught is None:
+            return False
+        return time.monotonic() - self.since > (LAST_WRITE_SECONDS if self._race.writing else LAST_STEP_SECONDS)
 
     def pass_on(self, reason: str = "") -> None:
         """Ask the runs to end, once, where a signal came or there is a `reason` to."""
         if not self._asked and (self.caught is not None or reason):
             self._asked = True
             self._race.send(Stop(REASONS[self.caught] if self.caught is not None else reason))
+
+    def let_exports_end(self) -> None:
+        """Wait for the exports of runs that are over; after a signal for so long only, and say what is not written."""
+        while self._race.writing and not self.late:
+            time.sleep(LOOK_SECONDS)
+        self._race.give_up_exports(REASONS[self.caught] if self.caught is not None else "")
 
     def leave_now(self) -> None:
         """End the process without its workers, the journals' last lines written."""

@@ -14,6 +14,7 @@ import torch
 
 from fedlora_tui.config import Config, to_mapping
 from fedlora_tui.engine import checkpoint
+from fedlora_tui.engine.checkpoint import Checkpoint
 from fedlora_tui.engine.steering import Outstanding
 from fedlora_tui.protocol.events import RoundFinished
 from fedlora_tui.protocol.finite import finite
@@ -71,15 +72,27 @@ class Standing:
 
 
 class Keeping:
-    """Lets go of what only a resume needs, but for the newest rounds, the best one and those that are marked."""
+    """Writes checkpoints, and lets go of what only a resume needs, but of the newest, the best and marked rounds.
+
+    `writing` is True while one is being written.
+    """
 
     def __init__(self, folder: Path, newest: int) -> None:
+        self.writing = False
         self._folder, self._newest = folder, newest
         self._marked: dict[int, bool] = {}
         for round in checkpoint.rounds(folder):
             with suppress(OSError, ValueError, KeyError):
                 if checkpoint.is_full(folder, round):
                     self._marked[round] = bool(checkpoint.read_state(folder, round)["marks"])
+
+    def write(self, kept: Checkpoint) -> int:
+        """Write a checkpoint; give its size in bytes. Raises OSError."""
+        self.writing = True
+        try:
+            return checkpoint.write(self._folder, kept)
+        finally:
+            self.writing = False
 
     def wrote(self, round: int, marked: bool, best: int | None) -> None:
         """A full checkpoint was written; thin out those that nobody goes back to."""

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 TURNED = ("lora", "federation")
 """The sections whose keys may be turned while a run goes on."""
 
+TERMINATED = "terminated"
+"""Why a run was stopped that the machine ended, and not its operator: what was asked for still is."""
+
 
 @dataclass(frozen=True)
 class Fork:
@@ -233,7 +236,7 @@ def _outstanding(records: Sequence[Record], asked: Outstanding) -> Outstanding:
             continue
         if isinstance(event, ev.RunFinishing) and event.reason:
             finish = event.round
-        elif isinstance(event, ev.RunStopped):
+        elif isinstance(event, ev.RunStopped) and event.reason != TERMINATED:
             finish = None
         elif isinstance(event, ev.CommandAcknowledged) and event.command == "undo":
             _take_back(waiting, event.value)
@@ -277,7 +280,7 @@ def _why(records: Sequence[Record]) -> str:
             case ev.RunFailed(reason=reason):
                 return f"it failed: {reason}"
             case ev.RunStopped(reason=reason):
-                return f"it was {reason}" if reason in ("interrupted", "terminated") else f"it was stopped: {reason}"
+                return f"it was {reason}" if reason in ("interrupted", TERMINATED) else f"it was stopped: {reason}"
             case ev.RoundStarted() | ev.TrainStep() | ev.RunContinued() | ev.RunStarted() | ev.RoundFinished():
                 break
     return "its process ended without a word"

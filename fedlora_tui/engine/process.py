@@ -108,6 +108,8 @@ def _serve(given: Sequence[Entry], manner: Manner, connection: socket.socket, ea
         # Whoever watches may still export; when the last one has left, so does this process.
         time.sleep(LOOK_SECONDS)
         _look(race, signals)
+    signals.let_exports_end()
+    control.settle(LAST_WORDS_SECONDS)
     control.close()
     race.close()
     return signals.status

@@ -165,6 +165,16 @@ class Race:
                 else:
                     run.refuse(Undo(), "that change does not wait here")
 
+    @property
+    def writing(self) -> bool:
+        """True while a checkpoint or an export of any run is being written."""
+        return any(run.writing for run in self.runs)
+
+    def give_up_exports(self, why: str) -> None:
+        """Say of exports that are not done that they were not written."""
+        for run in self.runs:
+            run.give_up_exports(why)
+
     def abandon(self, reason: str) -> None:
         """Write down the end of every run whose worker does not come back in time."""
         for run in self.runs:

@@ -550,7 +550,7 @@ class RoundLoop:
             try:
                 # A checkpoint never knows more than the journal, whatever ends the machine.
                 self.stream.sync()
-                size = checkpoint.write(self.folder, kept)
+                size = self.keeping.write(kept)
                 break
             except OSError as error:
                 where = error.filename or self.folder / checkpoint.FOLDER

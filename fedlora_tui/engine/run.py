@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from fedlora_tui.config import RULES, Config, resolved, to_mapping
 from fedlora_tui.engine import folder as run_folder
 from fedlora_tui.engine.course import Course, Entrant, run_id
+from fedlora_tui.engine.exporting import Exporting, in_words
 from fedlora_tui.engine.knobs import Change
 from fedlora_tui.engine.lock import Lock
 from fedlora_tui.engine.past import Fork, Past, as_turned, look_back, parent_of, run_continued, stood_by
@@ -90,6 +91,8 @@ class Run:
         self._worker = threading.Thread(target=self._work, name="run", daemon=True)
         self._log: logging.Handler | None = None
         self._now: Callable[[], Config] = lambda: self.config
+        self._saving: Callable[[], bool] = lambda: False
+        self._exporting = Exporting(self._stream)
 
     def start(self) -> None:
         """Let the worker begin; the heavy imports happen there."""
@@ -143,11 +146,21 @@ class Run:
         """Wait for the end; True when it came."""
         return self._over.wait(seconds)
 
+    @property
+    def writing(self) -> bool:
+        """True while a checkpoint or an export is being written: whoever ends the process waits for it a while."""
+        return self._saving() or self._exporting.under_way
+
+    def give_up_exports(self, why: str) -> None:
+        """Say of exports that are not done that they were not written."""
+        self._exporting.give_up(why)
+
     def abandon(self, reason: str) -> None:
         """Write down the end of a run whose worker does not come back in time, so that the journal is whole."""
         state = self._stream.state
         if state.started is not None:
             self._stream.end(ev.RunStopped(state.round, state.step, reason))
+        self.give_up_exports(reason)
         self._stream.silence()
         self.close()
 
@@ -193,7 +206,7 @@ class Run:
             self._refusal = str(refused)
         except Exception as error:
             logger.exception("preparing")
-            self._refusal = f"cannot start: {_in_words(error)}"
+            self._refusal = f"cannot start: {in_words(error)}"
         return None
 
     def _prepared(self, roster: Roster) -> Prepared:
@@ -214,9 +227,9 @@ class Run:
         self._stream.close_journal()
         state = self._stream.state
         if state.started is None:
-            self._refusal = f"cannot start: {_in_words(error)}"
+            self._refusal = f"cannot start: {in_words(error)}"
         else:
-            self._stream.end(ev.RunFailed(state.round, _in_words(error), state.step))
+            self._stream.end(ev.RunFailed(state.round, in_words(error), state.step))
 
     def _say(self, stage: ev.Preparing) -> None:
         if self._steering.stop_reason is not None:
@@ -258,7 +271,7 @@ class Run:
             except Exception as error:
                 logger.exception("the run failed")
                 state = self._stream.state
-                self._end(ev.RunFailed(state.round, _in_words(error), state.step))
+                self._end(ev.RunFailed(state.round, in_words(error), state.step))
 
     def _end(self, event: ev.Event) -> None:
         """Tell the end; what is asked from here on is refused, so that nothing but exports comes after it."""
@@ -287,7 +300,7 @@ class Run:
         else:
             self._take_up(prepared, self._past, self.folder)
         loop = self._loop(prepared, self.folder)
-        self._now = lambda: loop.config
+        self._now, self._saving = (lambda: loop.config), (lambda: loop.keeping.writing)
         with _set_aside():
             serve(loop.grid, self._first_step(loop))
 
@@ -347,7 +360,7 @@ class Run:
             another=source.another,
             no_more=source.names_left_reason,
             cannot_export=self._cannot_export,
-            export=lambda command: self._export(command, prepared),
+            export=lambda command: self._exporting.begin(command, lambda asked: self._export(asked, prepared)),
             config=lambda: self._now(),
             come_to_round=partial(self._course.come_to_round, self._place),
             patient=self.manner.patient,
@@ -364,17 +377,11 @@ class Run:
             return str(error)
         return None
 
-    def _export(self, command: Export, prepared: Prepared) -> None:
+    def _export(self, command: Export, prepared: Prepared) -> ev.AdapterExported:
         from fedlora_tui.engine.exports import settings_of, write
 
         assert self.folder is not None
-        try:
-            self._stream.emit(write(self.folder, command, prepared.base, settings_of(to_mapping(prepared.config))))
-        except UserError as error:
-            self._stream.emit(ev.CommandRefused(command.name, command.value, str(error)))
-        except Exception as error:
-            logger.exception("export")
-            self._stream.emit(ev.CommandRefused(command.name, command.value, f"not written: {_in_words(error)}"))
+        return write(self.folder, command, prepared.base, settings_of(to_mapping(prepared.config)))
 
     def _finished(self, seconds: float) -> None:
         state = self._stream.state
@@ -483,10 +490,3 @@ def _run_started(prepared: Prepared, folder: Path, fork: Fork | None) -> ev.RunS
         parent_round=fork.round if fork is not None else None,
         vocabulary=len(base.tokenizer),
     )
-
-
-def _in_words(error: Exception) -> str:
-    """Name an error in one short line."""
-    text = " ".join(str(error).split())
-    words = f"{type(error).__name__}: {text}" if not type(error).__module__.startswith("fedlora_tui") else text
-    return words if len(words) <= 300 else words[:299] + "…"

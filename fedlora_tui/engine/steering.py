@@ -6,7 +6,6 @@ the changes that wait take effect).
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -36,7 +35,7 @@ class Refusal(Exception):
 class Terms:
     """What steering has to know of a run to answer: what a round needs, who could join, what can be exported.
 
-    `cannot_export` says why an export is impossible, None where it is not; `export` does it, in a thread of its own.
+    `cannot_export` says why an export is impossible, None where it is not; `export` begins it without waiting for it.
     `config` tells how the run is set now; `come_to_round` waits for the other runs of a race before each round, `alone`
     is True where there are none. A run that is not `patient` fails where it would pause by itself.
     """
@@ -396,7 +395,7 @@ class Steering:
         if unfinished is not None:
             raise Refusal(unfinished)
         self._acknowledge(command)
-        threading.Thread(target=terms.export, args=(command,), name="export", daemon=True).start()
+        terms.export(command)
 
     def _finish(self, command: ask.Finish) -> None:
         self._goes_on()

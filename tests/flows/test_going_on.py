@@ -219,6 +219,19 @@ def test_an_early_end_that_was_asked_for_comes_after_the_same_round(settings, tm
         assert checkpoint.rounds(gone_on.folder) == [0, 1, 2]
 
 
+@pytest.mark.parametrize(("asked", "last"), [(ask.Rank(8), 4), (ask.Finish(), 2)], ids=["a rank", "an early end"])
+def test_what_waited_when_the_machine_ended_a_run_waits_again(settings, asked, last):
+    def gone_through(*commands):
+        watched = WatchedRun(configured(settings, federation__rounds=4))
+        watched.when(at(ev.TrainStep, 2), lambda: [watched.run.send(command) for command in commands])
+        return watched.go()
+
+    whole, ended = gone_through(asked), gone_through(asked, ask.Stop("terminated"))
+    ended.run.close()
+    assert ended.run.state.phase == "stopped"
+    check_same(whole, GoneOn(ended.folder).go(), last)
+
+
 def test_a_run_that_was_stopped_goes_on_and_says_why_it_had_ended(settings):
     watched = WatchedRun(configured(settings, federation__rounds=2))
     watched.when(at(ev.TrainStep, 2), lambda: watched.run.send(ask.Stop("stopped by the operator")))

@@ -30,5 +30,15 @@ def test_farewell_names_run_losses_folder_and_the_way_back() -> None:
     )
 
 
+def test_farewell_of_a_run_that_ended_within_a_round_says_which_one_begins_again() -> None:
+    started = ev.RunStarted(*("r", "m", 1, 1, 4, 8.0, "fedit", ("a", "b"), "cpu", {}), rounds=20, folder="runs/r")
+    saved = ev.CheckpointWritten(6, "checkpoints/round-0006", 1, 0.1)
+    for before, words in (((), "   from round 1 on"), ((saved,), "   after round 6: round 7 begins again")):
+        within = ev.RoundStarted(7 if before else 1, 20, ("a", "b"), 8)
+        events = (started, *before, within, ev.RunStopped(within.round, 3, "terminated"))
+        state = fold(RunState(), [Record(seq, float(seq), event) for seq, event in enumerate(events, 1)])
+        assert f"    go on   fedlora-tui resume r{words}\n" in farewell(state)
+
+
 def test_farewell_of_a_run_that_never_began() -> None:
     assert "nothing was written" in farewell(RunState())

@@ -57,7 +57,12 @@ def test_what_was_taken_back_does_not_wait_whatever_came_before_or_after():
 def test_an_early_end_counts_unless_the_run_was_stopped_after_it():
     assert outstanding(ev.RunFinishing(2, "asked for")).finish == 2
     assert outstanding(ev.RunFinishing(2, "asked for"), ev.RunStopped(2)).finish is None
+    assert outstanding(ev.RunFinishing(2, "asked for"), ev.RunStopped(2, 1, "interrupted")).finish is None
     assert outstanding(finish=1).finish == 1
+
+
+def test_an_early_end_still_counts_where_the_machine_and_not_the_operator_ended_the_run():
+    assert outstanding(ev.RunFinishing(2, "asked for"), ev.RunStopped(2, 1, "terminated")).finish == 2
 
 
 def counted(*events, round, told=None):

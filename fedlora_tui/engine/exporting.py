@@ -1,0 +1,66 @@
+"""Exports that are under way: each is told once, as written or as not written, whatever ends its process."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from fedlora_tui.engine.stream import Stream
+from fedlora_tui.errors import UserError
+from fedlora_tui.protocol import events as ev
+from fedlora_tui.protocol.commands import Export
+
+logger = logging.getLogger(__name__)
+
+
+class Exporting:
+    """Writes exports in threads of their own, and knows which of them are not done."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._changed = threading.Lock()
+        self._under_way: dict[int, Export] = {}
+        self._begun = 0
+
+    @property
+    def under_way(self) -> bool:
+        """True while something is being written."""
+        return bool(self._under_way)
+
+    def begin(self, command: Export, write: Callable[[Export], ev.AdapterExported]) -> None:
+        """Write what was asked for without waiting, and tell how that went. `write` may raise UserError."""
+        with self._changed:
+            self._begun += 1
+            number = self._begun
+            self._under_way[number] = command
+        threading.Thread(target=self._go, args=(number, command, write), name="export", daemon=True).start()
+
+    def give_up(self, why: str) -> None:
+        """Say of all that is under way that it was not written: the process ends."""
+        with self._changed:
+            left, self._under_way = self._under_way, {}
+            for command in left.values():
+                self._stream.emit(ev.CommandRefused(command.name, command.value, f"not written: {why}"))
+
+    def _go(self, number: int, command: Export, write: Callable[[Export], ev.AdapterExported]) -> None:
+        told: ev.Event
+        try:
+            told = write(command)
+        except UserError as error:
+            told = ev.CommandRefused(command.name, command.value, str(error))
+        except Exception as error:
+            logger.exception("export")
+            told = ev.CommandRefused(command.name, command.value, f"not written: {in_words(error)}")
+        with self._changed:
+            # What was given up has been told already.
+            if number in self._under_way:
+                self._stream.emit(told)
+                del self._under_way[number]
+
+
+def in_words(error: Exception) -> str:
+    """Name an error in one short line."""
+    text = " ".join(str(error).split())
+    words = f"{type(error).__name__}: {text}" if not type(error).__module__.startswith("fedlora_tui") else text
+    return words if len(words) <= 300 else words[:299] + "…"

@@ -1,0 +1,140 @@
+"""A termination while something is being written: it becomes whole, or it is said that it did not."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fedlora_tui.attached import Link, attach
+from fedlora_tui.engine import checkpoint, journal
+from fedlora_tui.protocol import events as ev
+from fedlora_tui.protocol.commands import Export
+from fedlora_tui.protocol.events import Event
+from tests.e2e.test_cli import ENVIRONMENT, GUARD
+from tests.tiny_models import write_texts
+from tests.tiny_runs import tiny_base
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from fedlora_tui.cli import main
+from fedlora_tui.engine import checkpoint, ending, exports
+
+ending.LAST_WRITE_SECONDS = float(sys.argv.pop(1))
+
+def slow(module, seconds, mark, holds):
+    write = module.write
+
+    def written(run, what, *others):
+        if holds(what):
+            Path(mark).touch()
+            time.sleep(seconds)
+        return write(run, what, *others)
+
+    module.write = written
+
+slow(exports, float(sys.argv.pop(1)), "exporting", lambda command: True)
+slow(checkpoint, float(sys.argv.pop(1)), "saving", lambda kept: kept.round == 2)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def until(found: Callable[[], object], process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + GUARD
+    while not found():
+        assert process.poll() is None, "it ended"
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def start(tmp_path: Path):
+    """Start a run that is given so many seconds to end what it writes: its exports take `export`, round 2 `saving`."""
+    started = []
+
+    def start(given: float, export: float = 0.0, saving: float = 0.0) -> subprocess.Popen[bytes]:
+        write_texts(tmp_path / "texts", ("alpha", "beta", "gamma"))
+        values = {
+            "model.base": tiny_base(),
+            "model.max_length": 24,
+            "data.source": "folder",
+            "data.path": tmp_path / "texts",
+            "federation.local_steps": 2,
+            "federation.batch_size": 2,
+            "federation.rounds": 100_000,
+        }
+        words = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
+        with (tmp_path / "said.txt").open("wb") as said:
+            process = subprocess.Popen(
+                [sys.executable, "-c", SLOW, str(given), str(export), str(saving), "run", *words],
+                cwd=tmp_path,
+                env={**ENVIRONMENT, "OMP_NUM_THREADS": "1"},
+                stdout=said,
+                stderr=said,
+                stdin=subprocess.DEVNULL,
+            )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait(60)
+
+
+def told_by(folder: Path, *kinds: type[Event]) -> list[Event]:
+    records = list(journal.read(folder))
+    assert [record.seq for record in records] == list(range(1, len(records) + 1))
+    return [record.event for record in records if isinstance(record.event, kinds)]
+
+
+def export_begun(process: subprocess.Popen[bytes], home: Path) -> tuple[Path, Link]:
+    """Ask the run for its latest adapter, and wait until that is being written."""
+    until(lambda: list(home.glob("runs/*/checkpoints/round-0001")), process)
+    (folder,) = (home / "runs").iterdir()
+    link = attach(folder, steers=True)
+    link.ask(0, Export())
+    until((home / "exporting").exists, process)
+    return folder, link
+
+
+def test_an_export_that_was_taken_is_finished_before_a_terminated_process_ends(start, tmp_path: Path) -> None:
+    process = start(60.0, export=3.0)
+    folder, link = export_begun(process, tmp_path)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 143
+    link.close()
+    *_, exported = told_by(folder, ev.AdapterExported, ev.CommandRefused, ev.RunStopped)
+    assert isinstance(exported, ev.AdapterExported)
+    assert sum(file.stat().st_size for file in Path(tmp_path, exported.path).iterdir()) == exported.bytes
+
+
+def test_an_export_that_takes_too_long_is_said_not_to_have_been_written(start, tmp_path: Path) -> None:
+    process = start(3.0, export=600.0)
+    folder, link = export_begun(process, tmp_path)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 143
+    *_, refused = told_by(folder, ev.AdapterExported, ev.CommandRefused, ev.RunStopped)
+    assert (refused.command, refused.reason) == ("export", "not written: terminated")
+    assert "export: not written: terminated" in (tmp_path / "said.txt").read_text()
+    heard = [record.event for record in link.runs[0].drain()]
+    link.close()
+    assert refused in heard
+
+
+def test_a_checkpoint_that_is_being_written_becomes_whole_and_its_round_is_kept(start, tmp_path: Path) -> None:
+    process = start(60.0, saving=4.0)
+    until((tmp_path / "saving").exists, process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 143
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert checkpoint.rounds(folder) == [0, 1, 2]
+    assert checkpoint.fault(folder, 2) is None
+    finished = [event.round for event in told_by(folder, ev.RoundFinished)]
+    assert finished == [1, 2]
