@@ -87,19 +87,27 @@ def remove_torn(run: Path) -> None:
 def thin_out(run: Path, round: int) -> None:
     """Let go of what only a resume from this round needs; its adapter and what joined the base stay.
 
-    The sums are written first: whatever ends this in between, the checkpoint is one of the two.
+    The sums are written first: whatever ends this in between, the checkpoint is one of the two, and what was let go of
+    and still lies there goes when this is done again.
     """
     folder = run / FOLDER / name(round)
     sums = _read_sums(folder)
-    let_go = [file for file in (SERVER, OWN) if file in sums]
-    if not let_go:
-        return
-    aside = folder / f"{SUMS}.part"
-    _write_synced(aside, _sum_lines({file: own for file, own in sums.items() if file not in let_go}))
-    aside.rename(folder / SUMS)
-    _sync_folder(folder)
-    for file in let_go:
-        (folder / file).unlink(missing_ok=True)
+    if sums.keys() & {SERVER, OWN}:
+        aside = folder / f"{SUMS}.part"
+        _write_synced(aside, _sum_lines({file: own for file, own in sums.items() if file not in (SERVER, OWN)}))
+        aside.rename(folder / SUMS)
+        _sync_folder(folder)
+    clear(run, round)
+
+
+def clear(run: Path, round: int) -> None:
+    """Remove what lies in a checkpoint without a checksum; of one that is broken nothing is touched."""
+    folder = run / FOLDER / name(round)
+    sums = _read_sums(folder)
+    left = [folder / file for file in (SERVER, OWN, f"{SUMS}.part") if file not in sums and (folder / file).exists()]
+    if left and fault(run, round) is None:
+        for path in left:
+            path.unlink(missing_ok=True)
 
 
 def fault(run: Path, round: int) -> str | None:
@@ -197,25 +205,28 @@ def read_state(run: Path, round: int) -> dict[str, Any]:
 
 
 def read(run: Path, round: int) -> Checkpoint:
-    """Read one checkpoint back."""
+    """Read one checkpoint back: of its files those that have a checksum, for only these were looked at."""
     state = read_state(run, round)
-    tensors = load_file(run / FOLDER / name(round) / ADAPTER)
+    home = run / FOLDER / name(round)
+    summed = _read_sums(home)
+
+    def kept(file: str) -> dict[str, Tensor]:
+        return load_file(home / file) if file in summed else {}
+
+    tensors = kept(ADAPTER)
     ordered = {key: tensors[key] for key in _module_order(tensors, state.get("modules"))}
     adapter = from_tensors(ordered, int(state["rank"]), float(state["alpha"]), state.get("alphas", {}))
-    home = run / FOLDER / name(round)
-    server, delta = _read_server(home / SERVER, state), _read_delta(home / DELTA, list(adapter.factors))
-    return Checkpoint(round, adapter, state, server, delta, _read_own(home / OWN, adapter))
+    server, delta = _server_of(kept(SERVER), state), _delta_of(kept(DELTA), list(adapter.factors))
+    return Checkpoint(round, adapter, state, server, delta, _own_of(kept(OWN), adapter))
 
 
-def _read_delta(path: Path, modules: Sequence[str]) -> BaseDelta:
-    kept = load_file(path) if path.exists() else {}
+def _delta_of(kept: Mapping[str, Tensor], modules: Sequence[str]) -> BaseDelta:
     return BaseDelta(
         {own: Factors(kept[own + A_SUFFIX], kept[own + B_SUFFIX]) for own in modules if own + A_SUFFIX in kept}
     )
 
 
-def _read_own(path: Path, adapter: Adapter) -> dict[str, Adapter]:
-    kept = load_file(path) if path.exists() else {}
+def _own_of(kept: Mapping[str, Tensor], adapter: Adapter) -> dict[str, Adapter]:
     shared = {name: tensor for name, tensor in adapter.tensors().items() if name.endswith(A_SUFFIX)}
     found: dict[str, Adapter] = {}
     for organization in dict.fromkeys(key.partition("/")[0] for key in kept):
@@ -225,8 +236,7 @@ def _read_own(path: Path, adapter: Adapter) -> dict[str, Adapter]:
     return found
 
 
-def _read_server(path: Path, state: Mapping[str, Any]) -> ServerMemory:
-    kept = load_file(path) if path.exists() else {}
+def _server_of(kept: Mapping[str, Tensor], state: Mapping[str, Any]) -> ServerMemory:
     first = {key.removeprefix(FIRST): tensor for key, tensor in kept.items() if key.startswith(FIRST)}
     second = {key.removeprefix(SECOND): tensor for key, tensor in kept.items() if key.startswith(SECOND)}
     return ServerMemory(int(state.get("server_steps", 0)), first, second)

@@ -85,6 +85,9 @@ class Keeping:
             with suppress(OSError, ValueError, KeyError):
                 if checkpoint.is_full(folder, round):
                     self._marked[round] = bool(checkpoint.read_state(folder, round)["marks"])
+                else:
+                    # Whatever ended the process may have left behind what was let go of.
+                    checkpoint.clear(folder, round)
 
     def write(self, kept: Checkpoint) -> int:
         """Write a checkpoint; give its size in bytes. Raises OSError."""

@@ -12,6 +12,7 @@ import torch
 from fedlora_tui.aggregation.server_step import ServerMemory
 from fedlora_tui.engine import checkpoint
 from fedlora_tui.engine.checkpoint import Checkpoint
+from fedlora_tui.engine.keeping import Keeping
 from fedlora_tui.lora.adapter import Adapter, Factors
 from fedlora_tui.lora.delta import BaseDelta
 
@@ -179,6 +180,33 @@ def test_thinning_out_that_is_ended_in_between_leaves_a_whole_checkpoint(tmp_pat
             checkpoint.thin_out(tmp_path, 1)
     assert checkpoint.fault(tmp_path, 1) is None
     assert not checkpoint.is_full(tmp_path, 1)
+    # What lies there without a checksum may hold anything: it is not read, and goes when the run is taken up.
+    left = tmp_path / "checkpoints" / "round-0001" / "server.safetensors"
+    left.write_bytes(left.read_bytes()[:-8])
+    read = checkpoint.read(tmp_path, 1)
+    assert not read.server.first
+    assert not read.own
+    Keeping(tmp_path, newest=1)
+    names = {file.name for file in left.parent.iterdir()}
+    assert names == {"SHA256SUMS", "state.json", "adapter.safetensors", "base-delta.safetensors"}
+    assert checkpoint.fault(tmp_path, 1) is None
+
+
+def test_sums_that_were_not_yet_put_in_place_are_no_hindrance_and_go(tmp_path, monkeypatch):
+    checkpoint.write(tmp_path, full())
+
+    def torn(*arguments, **more):
+        raise Torn
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.Path, "rename", torn)
+        with pytest.raises(Torn):
+            checkpoint.thin_out(tmp_path, 1)
+    assert checkpoint.is_full(tmp_path, 1)
+    assert checkpoint.fault(tmp_path, 1) is None
+    checkpoint.thin_out(tmp_path, 1)
+    names = {file.name for file in (tmp_path / "checkpoints" / "round-0001").iterdir()}
+    assert names == {"SHA256SUMS", "state.json", "adapter.safetensors", "base-delta.safetensors"}
 
 
 def test_the_sums_are_those_that_sha256sum_reads(tmp_path):
