@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from fedlora_tui.errors import UserError
@@ -17,6 +18,7 @@ from fedlora_tui.protocol import wire
 from fedlora_tui.protocol.commands import Command
 from fedlora_tui.protocol.control_place import found_socket
 from fedlora_tui.protocol.events import UNRECORDED, Record, RoundStarted, RunFailed, RunStarted, TrainStep
+from fedlora_tui.protocol.naming import called
 
 CONNECT_SECONDS = 5.0
 RECEIVED = 256 * 1024
@@ -27,12 +29,12 @@ def attach(folder: Path, steers: bool) -> Link:
     path = found_socket(folder)
     gone = f"{folder.name}: no process runs it"
     if path is None:
-        raise UserError(f"{gone}; fedlora-tui runs lists the runs, fedlora-tui resume {folder.name} goes on with it")
+        raise UserError(f"{gone}; fedlora-tui runs lists the runs, fedlora-tui resume {called(folder)} goes on with it")
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(CONNECT_SECONDS)
     try:
         connection.connect(str(path))
-        link = Link(connection, steers)
+        link = Link(connection, steers, home=folder.parent)
         link.wait_for_welcome(CONNECT_SECONDS)
     except PermissionError:
         raise UserError(f"{folder.name}: its control socket belongs to another user") from None
@@ -43,7 +45,7 @@ def attach(folder: Path, steers: bool) -> Link:
         ) from None
     except OSError as error:
         connection.close()
-        raise UserError(f"{gone} any more ({error.strerror or error}); fedlora-tui resume {folder.name}") from None
+        raise UserError(f"{gone} any more ({error.strerror or error}); fedlora-tui resume {called(folder)}") from None
     return link
 
 
@@ -51,9 +53,18 @@ class Link:
     """One connection, the runs at its other end, and what is known of who steers them."""
 
     def __init__(
-        self, connection: socket.socket, steers: bool, labels: Sequence[str] = (), ending: Callable[[], str] = str
+        self,
+        connection: socket.socket,
+        steers: bool,
+        labels: Sequence[str] = (),
+        ending: Callable[[], str] = str,
+        home: Path | None = None,
     ) -> None:
-        """`labels` are those of runs that are known already. `ending` says how the process at the other end ended."""
+        """`labels` are those of runs that are known already. `ending` says how the process at the other end ended.
+
+        `home` is where the runs' folders are from here, where their own process may have another name for it.
+        """
+        self.home = home
         self.steers = wire.Wheel(yours=steers)
         self.process = 0
         self.place = 0
@@ -176,7 +187,7 @@ class RemoteRun:
         self._records: deque[Record] = deque()
         self._over = False
         self._refusal: str | None = None
-        self._run = ""
+        self.folder: Path | None = None
         self._reached = (0, 0)
 
     def start(self) -> None:
@@ -206,7 +217,10 @@ class RemoteRun:
         """Take in what the run told."""
         event = record.event
         if isinstance(event, RunStarted):
-            self._run = event.run
+            self.folder = Path(event.folder) if self._link.home is None else self._link.home / event.run
+            if Path(event.folder).absolute() != self.folder.absolute():
+                # It was moved, or its process began in another folder: this is where it is from here.
+                record = replace(record, event=replace(event, folder=str(self.folder)))
         elif isinstance(event, RoundStarted):
             self._reached = (event.round, 0)
         elif isinstance(event, TrainStep):
@@ -223,8 +237,8 @@ class RemoteRun:
         """The run's process is gone without an ending: say so, and what goes on with it."""
         if self._over:
             return
-        if self._run:
-            words = f"{why}: fedlora-tui resume {self._run}"
+        if self.folder is not None:
+            words = f"{why}: fedlora-tui resume {called(self.folder)}"
             self.take(Record(UNRECORDED, time.time(), RunFailed(self._reached[0], words, self._reached[1])))
             self.end("")
         else:

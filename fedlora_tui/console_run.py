@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from types import FrameType
 
@@ -47,8 +48,10 @@ def run_with_console(given: Sequence[Entry], ascii_only: bool) -> int:
     """
     _need_terminal()
     engine = start_engine(with_readers(given), Manner(tells_past=True))
-    link = Link(engine.connection, steers=True, labels=[entry.label for entry in given], ending=engine.ending)
-    return _show(link, _options(given[0].config, ascii_only), engine.terminate, runs_of(given[0]))
+    labels, runs = [entry.label for entry in given], runs_of(given[0])
+    link = Link(engine.connection, steers=True, labels=labels, ending=engine.ending, home=runs)
+    options, continues = _options(given[0].config, ascii_only), [entry.continues for entry in given]
+    return _show(link, options, engine.terminate, runs, continues)
 
 
 def attach_console(folder: Path, config: Config, ascii_only: bool, readonly: bool) -> int:
@@ -58,7 +61,8 @@ def attach_console(folder: Path, config: Config, ascii_only: bool, readonly: boo
     """
     _need_terminal()
     link = attach(folder, steers=not readonly)
-    return _show(link, replace(_options(config, ascii_only), run=folder.name), lambda: None, folder.parent)
+    options = replace(_options(config, ascii_only), run=folder.name)
+    return _show(link, options, lambda: None, folder.parent)
 
 
 def runs_of(entry: Entry) -> Path:
@@ -71,10 +75,17 @@ def _need_terminal() -> None:
         raise UserError("no terminal here: the console needs one; fedlora-tui run does the same run without")
 
 
-def _show(link: Link, options: ConsoleOptions, terminate: Callable[[], None], runs: Path) -> int:
+def _show(
+    link: Link,
+    options: ConsoleOptions,
+    terminate: Callable[[], None],
+    runs: Path,
+    continues: Sequence[Path | None] = (),
+) -> int:
     """Put the console on runs of another process; give the exit status and say how they were left.
 
-    Their folders stand in `runs`. Where the operator goes on with one that has ended, this process becomes another.
+    Their folders stand in `runs`; `continues` are those of runs that go on. Where the operator goes on with one that
+    has ended, this process becomes another.
     """
     terminated = end_on_termination()
     options = replace(options, runs_folder=str(runs))
@@ -102,7 +113,8 @@ def _show(link: Link, options: ConsoleOptions, terminate: Callable[[], None], ru
         if result.failure is not None:
             sys.stderr.write(f"fedlora-tui: {result.failure}\n")
         glyphs = glyphs_for(os.environ, sys.stderr.encoding, options.ascii)
-        sys.stderr.write(farewells(list(zip(labels, result.states, strict=True)), glyphs))
+        folders = [run.folder or own for run, own in zip_longest(link.runs, continues)]
+        sys.stderr.write(farewells(list(zip(labels, result.states, strict=True)), glyphs, folders))
         sys.stderr.flush()
     if result.goes_to is not None and not terminated and result.failure is None:
         how, run = result.goes_to

@@ -5,19 +5,25 @@ After a race: the table of its runs, the best one marked, and then each of them.
 
 from __future__ import annotations
 
-import shlex
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.drawing.glyphs import UNICODE, Glyphs
+from fedlora_tui.protocol.naming import called
 from fedlora_tui.protocol.state import RunState
 
 
-def farewells(runs: Sequence[tuple[str, RunState]], glyphs: Glyphs = UNICODE) -> str:
-    """Write the lines for stderr about runs, each with the label that tells it from the others."""
-    whole = "".join(farewell(state, glyphs) for _, state in runs)
+def farewells(
+    runs: Sequence[tuple[str, RunState]], glyphs: Glyphs = UNICODE, folders: Sequence[Path | None] = ()
+) -> str:
+    """Write the lines for stderr about runs, each with the label that tells it from the others.
+
+    `folders` say where runs are, where that is known better than from their first event: of one that goes on.
+    """
+    known = [*folders, *(None for _ in runs[len(folders) :])]
+    whole = "".join(farewell(state, glyphs, folder) for (_, state), folder in zip(runs, known, strict=True))
     begun = any(state.started is not None for _, state in runs)
     return f"{race_table(runs, glyphs)}\n{whole}" if len(runs) > 1 and begun else whole
 
@@ -56,9 +62,12 @@ def _race_row(label: str, state: RunState, lowest: float | None, glyphs: Glyphs)
     )
 
 
-def farewell(state: RunState, glyphs: Glyphs = UNICODE) -> str:
-    """Write a few lines for stderr about a run that this process no longer shows."""
+def farewell(state: RunState, glyphs: Glyphs = UNICODE, folder: Path | None = None) -> str:
+    """Write a few lines for stderr about a run that is no longer shown; `folder` is that of one that goes on."""
     started = state.started
+    if started is None and folder is not None:
+        kept = f"  {folder.name} was left before it went on: it is as it was\n"
+        return f"{kept}    go on   fedlora-tui resume {called(folder)}\n"
     if started is None:
         return "  the run was left before it had begun; nothing was written\n"
     rounds = numbers.of(state.round, state.rounds, glyphs)
@@ -67,8 +76,9 @@ def farewell(state: RunState, glyphs: Glyphs = UNICODE) -> str:
     early = state.phase == "done" and state.round < state.rounds
     lines = [f"  {started.run} {'was finished early' if early else _ending(state)}{reason}: round {rounds}, {losses}"]
     checkpoint = f"   checkpoint round-{state.checkpoint.round:04d}" if state.checkpoint else ""
-    lines.append(f"    files   {started.folder}{checkpoint}")
-    where = started.run if Path(started.folder).parent == Path("runs") else shlex.quote(started.folder)
+    home = str(folder or started.folder)
+    lines.append(f"    files   {home}{checkpoint}")
+    where = called(home)
     if state.phase in ("failed", "stopped"):
         lines.append(f"    go on   fedlora-tui resume {where}{_goes_on_from(state)}")
     if not state.over:
@@ -76,7 +86,7 @@ def farewell(state: RunState, glyphs: Glyphs = UNICODE) -> str:
     if any(row.round > 0 for row in state.history):
         lines.append(f"    export  fedlora-tui export {where}")
     if state.phase == "failed":
-        lines.append(f"    why     {started.folder}/engine.log")
+        lines.append(f"    why     {home}/engine.log")
     return "\n".join(lines) + "\n"
 
 

@@ -140,7 +140,8 @@ def _follow(race: Race, narration: Narration, signals: Signals, lines: JsonLines
 def _ending(race: Race, signals: Signals) -> int:
     if signals.caught is None and race.refusal is not None:
         raise UserError(race.refusal)
-    sys.stderr.write(farewells([(racer.label, racer.state) for racer in race.racers]))
+    standing = [(racer.label, racer.state) for racer in race.racers]
+    sys.stderr.write(farewells(standing, folders=[entry.continues for entry in race.entries]))
     sys.stderr.flush()
     return signals.status
 

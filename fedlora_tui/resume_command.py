@@ -14,6 +14,7 @@ from fedlora_tui.engine.listing import summary
 from fedlora_tui.engine.past import Fork
 from fedlora_tui.engine.race import Entry
 from fedlora_tui.errors import UserError
+from fedlora_tui.protocol.naming import called
 
 FREE = ("federation.", "console.", "runs.", "lora.rank", "lora.dropout", "data.readers", "model.gradient_checkpointing")
 """What a fork may change: keys, and sections with all their keys."""
@@ -36,7 +37,7 @@ def finished(runs: Path, run: str | None) -> str | None:
     told = summary(folder)
     if told.state != "done":
         return None
-    more = f"fedlora-tui fork {folder.name} --round {told.round} --rounds {told.round + 10} goes on from there"
+    more = f"fedlora-tui fork {called(folder)} --round {told.round} --rounds {told.round + 10} goes on from there"
     return f"run {folder.name} is done: round {told.round} of {told.rounds}; {more}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 from textual import events
@@ -46,6 +47,7 @@ from fedlora_tui.console.widgets.run_table import RunTable
 from fedlora_tui.console.widgets.table import OrganizationTable
 from fedlora_tui.protocol.commands import Finish, Stop
 from fedlora_tui.protocol.handle import Fork, ListRuns, RunHandle, Wheel
+from fedlora_tui.protocol.naming import called
 
 THEME = "fedlora"
 FEW_COLOURS = 16
@@ -190,7 +192,9 @@ class ConsoleApp(App[str], inherit_bindings=False):
             return False
         self._forking = None
         if answer.run:
-            words = f"forked: it goes on beside; fedlora-tui attach {answer.run}"
+            started = self.session.state.started
+            fork = Path(started.folder).with_name(answer.run) if started is not None else answer.run
+            words = f"forked: it goes on beside; fedlora-tui attach {called(fork)}"
             self.session.say(self.look.glyphs.answered, "held", words)
         else:
             self.session.refuse(f"no fork: {answer.refusal}")

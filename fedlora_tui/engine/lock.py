@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fedlora_tui.errors import UserError
+from fedlora_tui.protocol.naming import called
 
 NAME = "lock"
 TRIES, BETWEEN = 10, 0.05
@@ -86,4 +87,4 @@ def refusal(folder: Path) -> str:
     """Say who writes a run, and how to look at it."""
     who = holder(folder)
     by = f"is being written by {who.words}" if who else "is being written by another process"
-    return f"run {folder.name} {by}: fedlora-tui attach {folder.name} shows it"
+    return f"run {folder.name} {by}: fedlora-tui attach {called(folder)} shows it"

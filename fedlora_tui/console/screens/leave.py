@@ -12,6 +12,7 @@ from fedlora_tui.console.row import Part as Words
 from fedlora_tui.console.screens.dialog import Dialog
 from fedlora_tui.console.view import View
 from fedlora_tui.protocol.commands import Finish, Stop
+from fedlora_tui.protocol.naming import called
 
 DETACH = "detach"
 Choice = Finish | Stop | str | None
@@ -93,8 +94,14 @@ class LeaveDialog(Dialog[Choice]):
 
 
 def _detached(view: View) -> str:
-    """Say what brings the run back on a screen; before it has a name it is the newest one."""
-    run = view.state.started.run if view.state.started is not None and not view.racing else ""
+    """Say what brings the run back on a screen; before it has a name it is the newest one.
+
+    Where it is named by its path there is no room for that: it stands on the ordinary screen afterwards.
+    """
+    started = view.state.started
+    run = started.run if started is not None and not view.racing else ""
+    if started is not None and called(started.folder) != started.run:
+        return "it goes on; fedlora-tui attach, as told when left"
     return f"it goes on; fedlora-tui attach {run}".rstrip()
 
 

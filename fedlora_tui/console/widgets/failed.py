@@ -11,6 +11,7 @@ from fedlora_tui.console.row import Part as Words
 from fedlora_tui.console.view import View
 from fedlora_tui.console.widgets.part import Part
 from fedlora_tui.console.wording import finished_rounds
+from fedlora_tui.protocol.naming import called
 
 BOX_HEIGHT = 8
 BOX_WIDTH = 78
@@ -38,7 +39,7 @@ def _content(view: View) -> list[list[Words]]:
         lost = f"Nothing is lost: the checkpoint of round {state.checkpoint.round} ({when}) is whole."
     else:
         lost = "No round was finished, so there is no checkpoint."
-    run = state.started.run if state.started else view.run
+    run = called(state.started.folder) if state.started else view.run
     rounds = finished_rounds(state)
     better: list[Words] = [("e", "yours_bold"), f"  export round {rounds[-1].round}"] if rounds else []
     leave = f"  leave; later: fedlora-tui export {run}" if rounds else "  leave"
