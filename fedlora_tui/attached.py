@@ -74,8 +74,9 @@ class Link:
         self._welcomed = threading.Event()
         self._asked_until = 0.0
         self.runs: tuple[RemoteRun, ...] = tuple(RemoteRun(self, place, label) for place, label in enumerate(labels))
+        self.name = who_is_here()
         connection.settimeout(None)
-        self._say(wire.Greeting(who_is_here(), steers))
+        self._say(wire.Greeting(self.name, steers))
         threading.Thread(target=self._listen, name="attached", daemon=True).start()
 
     def wait_for_welcome(self, seconds: float) -> None:
@@ -198,6 +199,11 @@ class RemoteRun:
         with self._lock:
             drained, self._records = list(self._records), deque()
         return drained
+
+    @property
+    def asks_as(self) -> str:
+        """The name under which what is asked here stands in the journal."""
+        return self._link.name
 
     def send(self, command: Command) -> None:
         """Send a command; its answer comes as a record."""

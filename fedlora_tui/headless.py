@@ -244,7 +244,7 @@ def _sentence(record: Record, state: RunState) -> str:
     if isinstance(event, Warned):
         return event.message
     if isinstance(event, KnobTurned) and event.knob == "fault":
-        return f"{event.org}: fault {event.before} -> {event.value} from round {event.round} on, as you asked"
+        return f"{event.org}: fault {event.before} -> {event.value} from round {event.round} on, as asked"
     if isinstance(event, CommandRefused) and event.command == "export":
         return f"export: {event.reason}"
     if isinstance(event, RunPaused) and event.reason:

@@ -10,8 +10,8 @@ from fedlora_tui.console.actions.action import Action, Situation
 from fedlora_tui.console.drawing.glyphs import Glyphs
 from fedlora_tui.console.view import Said
 from fedlora_tui.console.wording import answer
-from fedlora_tui.protocol.commands import Command, Finish, Stop
-from fedlora_tui.protocol.events import Record
+from fedlora_tui.protocol.commands import YOU, Command, Finish, Stop
+from fedlora_tui.protocol.events import CommandAcknowledged, CommandRefused, Record
 from fedlora_tui.protocol.handle import RunHandle
 from fedlora_tui.protocol.state import RunState, apply
 
@@ -28,6 +28,7 @@ class Session:
     def __init__(self, handle: RunHandle, glyphs: Glyphs, clock: Callable[[], float]) -> None:
         self.handle = handle
         self.label: str = getattr(handle, "label", "")
+        self._name: str = getattr(handle, "asks_as", YOU)
         self.state = RunState()
         self.said: Said | None = None
         self.order: tuple[str, ...] = ()
@@ -68,6 +69,7 @@ class Session:
 
     def _take(self, record: Record) -> bool:
         """Fold one record; True when it changed the answer row."""
+        record = yours(record, self._name)
         before, self.state = self.state, apply(self.state, record)
         if self.state.answer is not before.answer:
             self._asked_at = None
@@ -136,6 +138,14 @@ class Session:
             index = before.index(self.selected) if self.selected in before else 0
             self.selected = None
             self.select(index)
+
+
+def yours(record: Record, name: str) -> Record:
+    """Call the one "you" who asked under this name: what others asked for stays theirs."""
+    event = record.event
+    if not isinstance(event, CommandAcknowledged | CommandRefused) or event.by != name:
+        return record
+    return replace(record, event=replace(event, by=YOU))
 
 
 def faults_first(state: RunState) -> bool:

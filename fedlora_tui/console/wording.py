@@ -11,7 +11,7 @@ from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.drawing.glyphs import Glyphs
 from fedlora_tui.console.view import Said
 from fedlora_tui.protocol import events as ev
-from fedlora_tui.protocol.commands import KNOBS
+from fedlora_tui.protocol.commands import KNOBS, YOU
 from fedlora_tui.protocol.events import Record, Waiting
 from fedlora_tui.protocol.state import RoundSummary, RunState
 
@@ -84,10 +84,10 @@ def _run_words(event: ev.Event, state: RunState, glyphs: Glyphs) -> tuple[str, s
         case ev.CommandAcknowledged():
             words = command_words(event.command, event.value, glyphs, event.before)
             wait = "" if event.takes_effect_round is None else f", waits for round {event.takes_effect_round}"
-            return glyphs.yours, "yours", event.by, words + wait
+            return glyphs.yours, "yours" if event.by == YOU else "quiet", event.by, words + wait
         case ev.CommandRefused():
             words = f"{command_words(event.command, event.value, glyphs)}: {event.reason}"
-            return "!", "care", "refused", words
+            return "!", "care", "refused", _with_asker(event.by, words)
     return None
 
 
@@ -231,8 +231,13 @@ def answer(before: RunState, state: RunState, glyphs: Glyphs) -> Said | None:
         return None
     event, t = state.answer.event, state.answer.t
     if isinstance(event, ev.CommandRefused):
-        return Said("!", "care_bold", t, event.reason)
-    return Said(glyphs.answered, "held", t, _acknowledged(event, before, state, glyphs))
+        return Said("!", "care_bold", t, _with_asker(event.by, event.reason))
+    return Said(glyphs.answered, "held", t, _with_asker(event.by, _acknowledged(event, before, state, glyphs)))
+
+
+def _with_asker(by: str, words: str) -> str:
+    """Say whose words these answer, where somebody else asked."""
+    return words if by == YOU else f"{by}: {words}"
 
 
 def _acknowledged(event: ev.CommandAcknowledged, before: RunState, state: RunState, glyphs: Glyphs) -> str:

@@ -61,8 +61,8 @@ class Watched(Protocol):
     def refusal(self) -> str | None:
         """Why it could not begin."""
 
-    def send(self, command: Command) -> None:
-        """Hand a command over."""
+    def send(self, command: Command, by: str) -> None:
+        """Hand over what somebody asks."""
 
     def subscribe(self, reader: Callable[[Record], None]) -> None:
         """Let a reader see every record."""
@@ -186,11 +186,11 @@ class Control:
         if takes:
             self._tell_steerers()
         if holder is face:
-            self.runs[place].send(command)
+            self.runs[place].send(command, face.who)
             return
         words = f"{holder.who if holder else 'nobody'} steers: w takes the wheel"
         reason = words if face.steers else "this console only watches (--readonly)"
-        face.put(place, Record(UNRECORDED, time.time(), CommandRefused(command.name, command.value, reason)))
+        face.put(place, Record(UNRECORDED, time.time(), CommandRefused(command.name, command.value, reason, face.who)))
 
     def wheel(self, face: _Face, word: str) -> None:
         """Let a face ask for the wheel, keep it, or give it back."""

@@ -27,6 +27,9 @@ LAST_WRITE_SECONDS = 8.0
 LOOK_SECONDS = 0.05
 
 EXIT_DONE, EXIT_FAILED = 0, 1
+NOBODY = "the process"
+"""Who asks for an end where no signal did."""
+
 REASONS = {signal.SIGINT: "interrupted", signal.SIGTERM: TERMINATED}
 
 
@@ -75,7 +78,10 @@ class Signals:
         """Ask the runs to end, once, where a signal came or there is a `reason` to."""
         if not self._asked and (self.caught is not None or reason):
             self._asked = True
-            self._race.send(Stop(REASONS[self.caught] if self.caught is not None else reason))
+            if self.caught is not None:
+                self._race.send(Stop(REASONS[self.caught]), self.caught.name)
+            else:
+                self._race.send(Stop(reason), NOBODY)
 
     def let_exports_end(self) -> None:
         """Wait for the exports of runs that are over; after a signal for so long only, and say what is not written."""

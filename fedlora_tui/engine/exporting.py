@@ -20,7 +20,7 @@ class Exporting:
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._changed = threading.Lock()
-        self._under_way: dict[int, Export] = {}
+        self._under_way: dict[int, tuple[Export, str]] = {}
         self._begun = 0
 
     @property
@@ -28,30 +28,30 @@ class Exporting:
         """True while something is being written."""
         return bool(self._under_way)
 
-    def begin(self, command: Export, write: Callable[[Export], ev.AdapterExported]) -> None:
-        """Write what was asked for without waiting, and tell how that went. `write` may raise UserError."""
+    def begin(self, command: Export, by: str, write: Callable[[Export], ev.AdapterExported]) -> None:
+        """Write what somebody asked for without waiting, and tell how that went. `write` may raise UserError."""
         with self._changed:
             self._begun += 1
             number = self._begun
-            self._under_way[number] = command
-        threading.Thread(target=self._go, args=(number, command, write), name="export", daemon=True).start()
+            self._under_way[number] = command, by
+        threading.Thread(target=self._go, args=(number, command, by, write), name="export", daemon=True).start()
 
     def give_up(self, why: str) -> None:
         """Say of all that is under way that it was not written: the process ends."""
         with self._changed:
             left, self._under_way = self._under_way, {}
-            for command in left.values():
-                self._stream.emit(ev.CommandRefused(command.name, command.value, f"not written: {why}"))
+            for command, by in left.values():
+                self._stream.emit(ev.CommandRefused(command.name, command.value, f"not written: {why}", by))
 
-    def _go(self, number: int, command: Export, write: Callable[[Export], ev.AdapterExported]) -> None:
+    def _go(self, number: int, command: Export, by: str, write: Callable[[Export], ev.AdapterExported]) -> None:
         told: ev.Event
         try:
             told = write(command)
         except UserError as error:
-            told = ev.CommandRefused(command.name, command.value, str(error))
+            told = ev.CommandRefused(command.name, command.value, str(error), by)
         except Exception as error:
             logger.exception("export")
-            told = ev.CommandRefused(command.name, command.value, f"not written: {in_words(error)}")
+            told = ev.CommandRefused(command.name, command.value, f"not written: {in_words(error)}", by)
         with self._changed:
             # What was given up has been told already.
             if number in self._under_way:

@@ -20,7 +20,7 @@ from fedlora_tui.engine.knobs import KEYS, value_of
 from fedlora_tui.engine.past import Fork
 from fedlora_tui.engine.run import Manner, Run, Start
 from fedlora_tui.errors import UserError
-from fedlora_tui.protocol.commands import Command, Export, Undo
+from fedlora_tui.protocol.commands import YOU, Command, Export, Undo
 from fedlora_tui.protocol.events import Record
 from fedlora_tui.protocol.state import RunState
 
@@ -132,28 +132,28 @@ class Race:
         ending = time.monotonic() + seconds
         return all(run.wait(max(0.0, ending - time.monotonic())) for run in self.runs)
 
-    def send(self, command: Command, asked: Run | None = None) -> None:
-        """Hand a command to every run, so that nothing of theirs happens between the first and the last.
+    def send(self, command: Command, by: str = YOU, asked: Run | None = None) -> None:
+        """Hand what somebody asks to every run, so that nothing of theirs happens between the first and the last.
 
         The run that was asked answers even where it is over: it refuses.
         """
         with self._course.gate.changed:
             for run in self.runs:
                 if run is asked or not run.over:
-                    run.send(command)
+                    run.send(command, by)
 
-    def send_from(self, run: Run, command: Command) -> None:
+    def send_from(self, run: Run, command: Command, by: str = YOU) -> None:
         """Hand over what the operator of one run asks: exports are its own, all else is for all."""
         if isinstance(command, Export):
-            run.send(command)
+            run.send(command, by)
         elif KEYS.get(command.name) in self._raced:
-            run.refuse(command, f"{KEYS[command.name]} is what these runs differ in")
+            run.refuse(command, f"{KEYS[command.name]} is what these runs differ in", by)
         elif isinstance(command, Undo):
-            self._undo(run)
+            self._undo(run, by)
         else:
-            self.send(command, run)
+            self.send(command, by, run)
 
-    def _undo(self, asked: Run) -> None:
+    def _undo(self, asked: Run, by: str) -> None:
         """Take back what waits last in one run, and in the others where it is the same: some may have refused it."""
         with self._course.gate.changed:
             change = asked.last_waiting
@@ -161,9 +161,9 @@ class Race:
                 if run.over and run is not asked:
                     continue
                 if run.last_waiting == change:
-                    run.send(Undo())
+                    run.send(Undo(), by)
                 else:
-                    run.refuse(Undo(), "that change does not wait here")
+                    run.refuse(Undo(), "that change does not wait here", by)
 
     @property
     def writing(self) -> bool:
@@ -218,9 +218,9 @@ class Racer:
         """The run's folder, None before there is one."""
         return self._run.folder
 
-    def send(self, command: Command) -> None:
-        """Hand a command over, to all runs where it concerns all."""
-        self._race.send_from(self._run, command)
+    def send(self, command: Command, by: str = YOU) -> None:
+        """Hand over what somebody asks, to all runs where it concerns all."""
+        self._race.send_from(self._run, command, by)
 
     @property
     def state(self) -> RunState:

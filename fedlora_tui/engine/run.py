@@ -26,7 +26,7 @@ from fedlora_tui.engine.stream import Inbox, Reader, Stream
 from fedlora_tui.errors import UserError
 from fedlora_tui.organizations.roster import Roster, call_roster
 from fedlora_tui.protocol import events as ev
-from fedlora_tui.protocol.commands import Command, Export
+from fedlora_tui.protocol.commands import YOU, Command, Export
 from fedlora_tui.protocol.events import Record
 from fedlora_tui.protocol.state import RunState
 
@@ -114,13 +114,13 @@ class Run:
         """Give the records since the last call."""
         return self._inbox.drain()
 
-    def send(self, command: Command) -> None:
-        """Hand a command over; its answer is among the records before this returns."""
-        self._steering.send(command)
+    def send(self, command: Command, by: str = YOU) -> None:
+        """Hand over what somebody asks; its answer is among the records before this returns."""
+        self._steering.send(command, by)
 
-    def refuse(self, command: Command, reason: str) -> None:
+    def refuse(self, command: Command, reason: str, by: str = YOU) -> None:
         """Answer a command that is not for this run to take."""
-        self._steering.refuse(command, reason)
+        self._steering.refuse(command, reason, by)
 
     @property
     def last_waiting(self) -> Change | None:
@@ -360,7 +360,7 @@ class Run:
             another=source.another,
             no_more=source.names_left_reason,
             cannot_export=self._cannot_export,
-            export=lambda command: self._exporting.begin(command, lambda asked: self._export(asked, prepared)),
+            export=lambda command, by: self._exporting.begin(command, by, lambda asked: self._export(asked, prepared)),
             config=lambda: self._now(),
             come_to_round=partial(self._course.come_to_round, self._place),
             patient=self.manner.patient,

@@ -35,7 +35,7 @@ class Refusal(Exception):
 class Terms:
     """What steering has to know of a run to answer: what a round needs, who could join, what can be exported.
 
-    `cannot_export` says why an export is impossible, None where it is not; `export` begins it without waiting for it.
+    `cannot_export` says why an export is impossible, None where it is not; `export` begins it for who asks.
     `config` tells how the run is set now; `come_to_round` waits for the other runs of a race before each round, `alone`
     is True where there are none. A run that is not `patient` fails where it would pause by itself.
     """
@@ -44,7 +44,7 @@ class Terms:
     another: Callable[[Collection[str]], str | None]
     no_more: Callable[[], str]
     cannot_export: Callable[[ask.Export], str | None]
-    export: Callable[[ask.Export], None]
+    export: Callable[[ask.Export, str], None]
     config: Callable[[], Config]
     come_to_round: Callable[[], None] = lambda: None
     patient: bool = True
@@ -92,6 +92,7 @@ class Steering:
         self._pause_reason = ""
         self._reached = (0, 0)
         self._over = False
+        self._asker = ask.YOU
         self._changed = self._gate.changed
 
     def open(self, terms: Terms, present: Collection[str], rounds: int, then: Outstanding | None = None) -> None:
@@ -131,18 +132,19 @@ class Steering:
         with self._changed:
             self._over = True
 
-    def send(self, command: ask.Command) -> None:
-        """Take or refuse a command; either answer is in the stream before this returns."""
+    def send(self, command: ask.Command, by: str = ask.YOU) -> None:
+        """Take or refuse what somebody asks; either answer is in the stream before this returns."""
         with self._changed:
+            self._asker = by
             try:
                 _HANDLERS[type(command)](self, command)
             except Refusal as refusal:
-                self.refuse(command, str(refusal))
+                self.refuse(command, str(refusal), by)
             self._changed.notify_all()
 
-    def refuse(self, command: ask.Command, reason: str) -> None:
+    def refuse(self, command: ask.Command, reason: str, by: str = ask.YOU) -> None:
         """Answer that a command is not taken."""
-        self._answer(ev.CommandRefused(command.name, command.value, reason))
+        self._answer(ev.CommandRefused(command.name, command.value, reason, by))
 
     def between(self, round: int, step: int) -> None:
         """Pause here for as long as the operator wants, and raise Stopped when the run is to end."""
@@ -359,7 +361,8 @@ class Steering:
             raise Refusal(reason)
         self._wishes.waiting.append(change)
         command = replace(command, to=change.to)  # type: ignore[call-arg]
-        self._answer(ev.CommandAcknowledged(command.name, command.value, round, before=setting(config, change)))
+        before = setting(config, change)
+        self._answer(ev.CommandAcknowledged(command.name, command.value, round, self._asker, before))
 
     def _release(self, command: ask.Release) -> None:
         self._goes_on()
@@ -380,7 +383,7 @@ class Steering:
         taken_back = {"command": change.command, "org": change.org}
         if change.command in KEYS:
             taken_back["value"] = change.to
-        self._stream.emit(ev.CommandAcknowledged(command.name, taken_back, None))
+        self._stream.emit(ev.CommandAcknowledged(command.name, taken_back, None, self._asker))
         if change.command in KEYS or change.command == "release":
             return
         if change.command == "add":
@@ -395,7 +398,7 @@ class Steering:
         if unfinished is not None:
             raise Refusal(unfinished)
         self._acknowledge(command)
-        terms.export(command)
+        terms.export(command, self._asker)
 
     def _finish(self, command: ask.Finish) -> None:
         self._goes_on()
@@ -415,7 +418,7 @@ class Steering:
         self._acknowledge(command)
 
     def _acknowledge(self, command: ask.Command, takes_effect_round: int | None = None) -> None:
-        self._answer(ev.CommandAcknowledged(command.name, command.value, takes_effect_round))
+        self._answer(ev.CommandAcknowledged(command.name, command.value, takes_effect_round, self._asker))
 
     def _answer(self, answer: ev.Event) -> None:
         """Answer in the journal, or, while the run has none yet, to those who watch alone."""

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
+YOU = "you"
+"""Who asks, where that is the one who reads it, or nobody said."""
+
 
 @dataclass(frozen=True)
 class Command:

@@ -473,7 +473,7 @@ class AdapterExported(Event):
 class CommandAcknowledged(Event):
     """A command was taken. It acts at once when `takes_effect_round` is None, else at the start of that round.
 
-    `before` is what a setting stood at, with what waited for the same round already.
+    `before` is what a setting stood at with what waited for that round. `by` is who asked: a console, a signal.
     """
 
     type: ClassVar[str] = "command_acknowledged"
@@ -486,12 +486,13 @@ class CommandAcknowledged(Event):
 
 @dataclass(frozen=True)
 class CommandRefused(Event):
-    """A command was not taken, and changed nothing."""
+    """A command was not taken, and changed nothing. `by` is who asked for it."""
 
     type: ClassVar[str] = "command_refused"
     command: str
     value: Any
     reason: str
+    by: str = "you"
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,7 @@ def test_an_engine_that_is_killed_is_told_on_the_screen_with_what_goes_on(screen
     assert "failed" in shown
     screen.press("q")
     shown = screen.wait_for("left-with-1")
-    assert f"fedlora-tui resume {folder.name}" in " ".join(shown.replace("\n", "").split())
+    assert f"fedlora-tui resume {folder}" in " ".join(shown.replace("\n", "").split())
 
 
 def test_a_run_whose_engine_was_killed_goes_on_by_space_in_the_same_terminal(screens, tmp_path: Path) -> None:

@@ -140,6 +140,7 @@ def test_a_signal_ends_a_run_cleanly_and_at_once(tmp_path, sent, status, reason)
     told = events(output.read_text())
     assert process.returncode == status
     assert (told[-1]["type"], told[-1]["reason"]) == ("run_stopped", reason)
+    assert [event["by"] for event in told if event["type"] == "command_acknowledged"] == [sent.name]
     assert "Traceback" not in narration.read_text()
     (folder,) = (tmp_path / "runs").iterdir()
     assert [record.seq for record in journal.read(folder)] == [event["seq"] for event in told]

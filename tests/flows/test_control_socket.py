@@ -15,16 +15,19 @@ from pathlib import Path
 
 import pytest
 
+from fedlora_tui import attached
 from fedlora_tui.attached import Link, attach
+from fedlora_tui.console.drawing.glyphs import UNICODE
+from fedlora_tui.console.session import Session
 from fedlora_tui.engine import control as control_module
 from fedlora_tui.engine.control import Control
 from fedlora_tui.engine.journal import Journal, read
 from fedlora_tui.engine.race import Entry, Race
 from fedlora_tui.engine.run import Manner
 from fedlora_tui.errors import UserError
-from fedlora_tui.protocol.commands import Finish, Pause, Rank, Resume, Rounds
+from fedlora_tui.protocol.commands import Finish, Pause, Rank, Resume, Rounds, Stop
 from fedlora_tui.protocol.control_place import found_socket
-from fedlora_tui.protocol.events import Record
+from fedlora_tui.protocol.events import CommandAcknowledged, CommandRefused, Record
 from fedlora_tui.protocol.state import RunState, fold
 from tests.tiny_runs import configured, small_settings
 
@@ -164,6 +167,40 @@ def test_who_takes_a_wheel_that_nobody_holds_by_asking_for_something_is_told_to_
     asks.ask(0, Resume())
     gives.close()
     asks.close()
+
+
+def test_the_journal_says_which_console_asked_and_each_console_says_you_for_its_own(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    links = []
+    for name in ("ada@pts/1", "bob@pts/2"):
+        monkeypatch.setattr(attached, "who_is_here", lambda name=name: name)
+        links.append(attach(served.folder, steers=True))
+    ada, bob = links
+    sessions = [Session(link.runs[0], UNICODE, time.monotonic) for link in links]
+
+    def heard(command: str) -> list[str]:
+        for session in sessions:
+            session.poll()
+        found = [[r.event.by for r in s.state.log if getattr(r.event, "command", "") == command] for s in sessions]
+        return [by for own in found for by in own]
+
+    ada.ask(0, Pause())
+    until(lambda: heard("pause") == ["you", "ada@pts/1"], "the first one's pause, at both")
+    until(lambda: bob.steers.holder == "ada@pts/1", "who steers")
+    bob.ask(0, Resume())
+    until(lambda: heard("resume") == ["you"], "a refusal, told to the one who asked")
+    ada.wheel("give")
+    until(lambda: bob.may_steer, "the wheel free")
+    bob.ask(0, Resume())
+    until(lambda: heard("resume") == ["bob@pts/2", "you", "you"], "the second one's resume")
+    served.race.send(Stop("terminated"), "SIGTERM")
+    served.race.wait(PATIENCE)
+    events = [record.event for record in read(served.folder)]
+    asked = {event.command: event.by for event in events if isinstance(event, CommandAcknowledged | CommandRefused)}
+    assert asked == {"pause": "ada@pts/1", "resume": "bob@pts/2", "stop": "SIGTERM"}
+    for link in links:
+        link.close()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user here")

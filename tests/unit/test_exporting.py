@@ -43,7 +43,7 @@ def test_an_export_is_written_in_a_thread_of_its_own_and_told(exporting, told):
         threads.append(threading.current_thread())
         return WRITTEN
 
-    exporting.begin(Export("3"), write)
+    exporting.begin(Export("3"), "ada@pts/3", write)
     until_idle(exporting)
     assert told == [WRITTEN]
     assert threads != [threading.current_thread()]
@@ -55,7 +55,7 @@ def test_whatever_keeps_it_from_being_written_is_told(exporting, told):
         def write(command, error=error):
             raise error
 
-        exporting.begin(Export("3"), write)
+        exporting.begin(Export("3"), "ada@pts/3", write)
         until_idle(exporting)
     assert [event.reason for event in told] == [
         "no such round",
@@ -71,7 +71,7 @@ def test_what_is_given_up_is_told_as_not_written_and_not_told_again_when_it_is_d
         done.set()
         return WRITTEN
 
-    exporting.begin(Export("3"), write)
+    exporting.begin(Export("3"), "ada@pts/3", write)
     assert exporting.under_way
     exporting.give_up("terminated")
     assert not exporting.under_way
@@ -80,4 +80,4 @@ def test_what_is_given_up_is_told_as_not_written_and_not_told_again_when_it_is_d
     for thread in threading.enumerate():
         if thread.name == "export":
             thread.join(GUARD)
-    assert told == [CommandRefused("export", Export("3").value, "not written: terminated")]
+    assert told == [CommandRefused("export", Export("3").value, "not written: terminated", "ada@pts/3")]

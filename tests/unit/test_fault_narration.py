@@ -45,7 +45,7 @@ REASON = "2 replies refused (loss is nan)"
         (
             ev.KnobTurned(5, "fault", "none", "nan", 1, "beta"),
             *("◆", "yours", "fault none → nan from round 5 on"),
-            "beta: fault none -> nan from round 5 on, as you asked",
+            "beta: fault none -> nan from round 5 on, as asked",
         ),
     ],
 )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from fedlora_tui.console.curves import knobs_turned
 from fedlora_tui.console.drawing.glyphs import ASCII, UNICODE
-from fedlora_tui.console.wording import entry_of, mark_words, turned_words, waiting_words
+from fedlora_tui.console.wording import answer, entry_of, mark_words, turned_words, waiting_words
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.events import Record, Waiting
 from fedlora_tui.protocol.state import RunState, fold
@@ -48,3 +50,22 @@ def test_of_one_knob_that_was_turned_twice_for_a_round_the_last_turn_is_marked()
     twice = ev.KnobTurned(6, "rank", 8, 16, 589_824)
     assert knobs_turned(told(RATE, RANK, OWN, twice)) == [RATE, OWN, twice]
     assert knobs_turned(told()) == []
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        (ev.CommandAcknowledged("rank", 8, 3, before=4), "rank 4 → 8, waits for round 3"),
+        (ev.CommandRefused("rank", 0, "from 1 on"), "from 1 on"),
+    ],
+)
+def test_what_others_asked_for_is_told_under_their_name(event: ev.Event, words: str) -> None:
+    before = RunState()
+    for by, told_words in (("you", words), ("ada@pts/1", f"ada@pts/1: {words}")):
+        record = Record(1, 0.0, replace(event, by=by))  # type: ignore[call-arg]
+        said = answer(before, fold(before, [record]), UNICODE)
+        entry = entry_of(record, before, UNICODE)
+        assert said is not None
+        assert entry is not None
+        assert said.words == told_words
+        assert by == "you" or by in f"{entry.name} {entry.words}"

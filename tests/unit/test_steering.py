@@ -33,7 +33,7 @@ class Helm:
             another=lambda taken: next((name for name in spare if name not in taken), None),
             no_more=lambda: "all 5 files are here",
             cannot_export=lambda command: self.unfinished,
-            export=self.exports.append,
+            export=lambda command, by: self.exports.append((command, by)),
             config=Config,
         )
         self.errors = []
@@ -346,7 +346,7 @@ def test_an_export_is_begun_or_refused_with_its_reason():
     helm.unfinished = None
     command = ask.Export("best", True, "/there")
     assert helm.taken(command).value == {"round": "best", "merged": True, "out": "/there", "org": ""}
-    assert helm.exports == [command]
+    assert helm.exports == [(command, "you")]
 
 
 def test_many_commands_from_many_threads_are_each_answered_once():
@@ -361,3 +361,14 @@ def test_many_commands_from_many_threads_are_each_answered_once():
     waiting = [change.org for change in helm.steering._wishes.waiting]
     assert [change.value for change in helm.stream.state.waiting] == waiting
     assert len(set(waiting)) == len(waiting)
+
+
+def test_every_answer_says_who_asked():
+    helm = Helm(present=("a", "b"), spare=("c",))
+    asked = [ask.AddOrganization(), ask.Undo(), ask.Rank(8), ask.Rank(0), ask.Pause(), ask.Finish(), ask.Stop()]
+    for place, command in enumerate(asked):
+        helm.steering.send(command, f"console {place}")
+    answers = [event for event in helm.events if isinstance(event, ev.CommandAcknowledged | ev.CommandRefused)]
+    assert [(event.command, event.by) for event in answers] == [
+        (command.name, f"console {place}") for place, command in enumerate(asked)
+    ]
