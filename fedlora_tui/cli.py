@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from fedlora_tui import __version__
 from fedlora_tui.config import RULES, Config, Setting, load
 from fedlora_tui.errors import UserError
+from fedlora_tui.place import look
 
 if TYPE_CHECKING:
     from fedlora_tui.engine.race import Entry
@@ -353,7 +354,12 @@ def _config_file(named: str | None) -> Path | None:
 
 def _runs_dir(arguments: argparse.Namespace) -> Path:
     """Where runs are: what the flag says, else the configuration that a run here would use."""
-    return Path(arguments.runs_dir or load(_config_file(None)).runs.dir)
+    runs = arguments.runs_dir or load(_config_file(None)).runs.dir
+    remedy = "name the folder of run folders with --runs-dir"
+    place = look(runs, f"{runs}: there can be no runs", remedy)
+    if place.exists and not place.is_folder:
+        raise UserError(f"{runs}: is no folder; {remedy}")
+    return Path(runs)
 
 
 def _console(arguments: argparse.Namespace) -> int:
@@ -383,6 +389,7 @@ def _replay(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    _check_face(arguments)
     if arguments.detach:
         from fedlora_tui.detached import run_detached
 
@@ -391,6 +398,16 @@ def _run(arguments: argparse.Namespace) -> int:
     from fedlora_tui.headless import run_headless
 
     return run_headless(_entries(arguments), json_lines=arguments.json, patient=arguments.wait)
+
+
+def _check_face(arguments: argparse.Namespace) -> None:
+    """Refuse two faces at once: nothing that was asked for is passed over."""
+    console = getattr(arguments, "console", False)
+    if console and arguments.detach:
+        raise UserError(f"--detach, --console: one of them; {PROGRAM} attach shows a run that was detached")
+    if arguments.json and (console or arguments.detach):
+        other = "--detach" if arguments.detach else "--console"
+        raise UserError(f"{other}, --json: one of them; the events of such a run stand in its events.jsonl")
 
 
 def _export(arguments: argparse.Namespace) -> int:
@@ -404,6 +421,7 @@ def _export(arguments: argparse.Namespace) -> int:
 def _resume(arguments: argparse.Namespace) -> int:
     from fedlora_tui.resume_command import continued, finished
 
+    _check_face(arguments)
     runs = _runs_dir(arguments)
     done = finished(runs, arguments.run)
     if done is not None:
@@ -415,13 +433,12 @@ def _resume(arguments: argparse.Namespace) -> int:
 def _fork(arguments: argparse.Namespace) -> int:
     from fedlora_tui.resume_command import forked
 
+    _check_face(arguments)
     return _through(forked(_runs_dir(arguments), arguments.run, arguments.round, arguments.settings), arguments)
 
 
 def _through(given: list[Entry], arguments: argparse.Namespace) -> int:
     """Go through a run with the face that was asked for."""
-    if arguments.console and arguments.detach:
-        raise UserError(f"--detach, --console: one of them; {PROGRAM} attach shows a run that was detached")
     if arguments.detach:
         from fedlora_tui.detached import run_detached
 

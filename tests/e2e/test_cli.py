@@ -200,6 +200,13 @@ def here(tmp_path, monkeypatch):
         (["nonsense"], "no such command"),
         (["export", "nothing", "--runs-dir", "none"], "no such run"),
         (["export", "--runs-dir", "none"], "no run here yet"),
+        (["run", "--detach", "--json"], "--detach, --json: one of them"),
+        (["resume", "--detach", "--json"], "--detach, --json: one of them"),
+        (["resume", "--console", "--json"], "--console, --json: one of them"),
+        (["fork", "--round", "1", "--console", "--detach"], "--detach, --console: one of them"),
+        (["runs", "--runs-dir", __file__, "--json"], "is no folder"),
+        (["runs", "--runs-dir", "x" * 300], "File name too long"),
+        (["resume", "--runs-dir", __file__], "is no folder"),
     ],
 )
 def test_a_mistake_is_one_line_on_stderr_and_exit_2(here, capsys, words, told):
