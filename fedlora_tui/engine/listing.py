@@ -82,7 +82,8 @@ def _summary(folder: Path) -> Summary:
 
 def _state(folder: Path, told: _Tail) -> str:
     if lock.held(folder):
-        return "paused" if told.phase == "paused" else "running"
+        who = lock.holder(folder)
+        return "paused" if told.phase == "paused" or (who is not None and who.waits) else "running"
     return told.phase if told.phase in ENDS.values() else "stale"
 
 

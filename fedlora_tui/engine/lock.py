@@ -1,4 +1,4 @@
-"""One writer a run: a lock on a file in the run's folder, which says who holds it."""
+"""One writer a run: a lock on a file in the run's folder, which says who holds it, and what its journal cannot."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import socket
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from fedlora_tui.errors import UserError
@@ -21,16 +21,25 @@ TRIES, BETWEEN = 10, 0.05
 
 @dataclass(frozen=True)
 class Holder:
-    """The process that writes a run; `since` is in seconds since the epoch."""
+    """The process that writes a run; `since` is in seconds since the epoch.
+
+    `waits`: the run is paused because its journal cannot be written, and so cannot say it.
+    """
 
     pid: int
     host: str
     since: float
+    waits: bool = False
 
     @property
     def words(self) -> str:
         """Name it in a sentence."""
         return f"pid {self.pid} on {self.host} since {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(self.since))}"
+
+    @property
+    def line(self) -> bytes:
+        """Write it, always in as many bytes for the same process."""
+        return json.dumps({**asdict(self), "waits": int(self.waits)}).encode()
 
 
 class Lock:
@@ -38,7 +47,8 @@ class Lock:
 
     def __init__(self, folder: Path) -> None:
         """Take the lock. Raises UserError where another holds it, and OSError where there can be none."""
-        self._file = (folder / NAME).open("a+b", buffering=0)
+        # Opened without cutting it: it says who holds it.
+        self._file = os.fdopen(os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
         for attempt in range(TRIES):
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -49,11 +59,16 @@ class Lock:
                 time.sleep(BETWEEN)
             else:
                 break
+        self._holder = Holder(os.getpid(), socket.gethostname(), round(time.time(), 3))
         with suppress(OSError):  # a full disk is no reason not to hold it: it is then held by nobody known
             self._file.truncate(0)
-            self._file.write(
-                json.dumps(asdict(Holder(os.getpid(), socket.gethostname(), round(time.time(), 3)))).encode()
-            )
+            os.write(self._file.fileno(), self._holder.line)
+
+    def tell(self, *, waits: bool) -> None:
+        """Say whether the run waits for its journal: in as many bytes as before, for which a full disk has room."""
+        self._holder = replace(self._holder, waits=waits)
+        with suppress(OSError, ValueError):
+            os.pwrite(self._file.fileno(), self._holder.line, 0)
 
     def close(self) -> None:
         """Let another write the run."""
@@ -78,7 +93,7 @@ def holder(folder: Path) -> Holder | None:
     """Give who took the lock last; None where nobody knows."""
     try:
         told = json.loads((folder / NAME).read_text(encoding="utf-8"))
-        return Holder(int(told["pid"]), str(told["host"]), float(told["since"]))
+        return Holder(int(told["pid"]), str(told["host"]), float(told["since"]), bool(told.get("waits")))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

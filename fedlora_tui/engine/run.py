@@ -86,6 +86,7 @@ class Run:
         self._steering = Steering(self._stream, self._course.gate)
         self._inbox = Inbox()
         self._stream.subscribe(self._inbox.put)
+        self._stream.subscribe(self._tell_list)
         self._refusal: str | None = None
         self._over = threading.Event()
         self._worker = threading.Thread(target=self._work, name="run", daemon=True)
@@ -173,6 +174,11 @@ class Run:
         # A worker that was abandoned may still write: then the lock ends with the process.
         if self._lock is not None and self._over.is_set():
             self._lock.close()
+
+    def _tell_list(self, record: Record) -> None:
+        """Let a list of runs see a pause that the journal cannot tell."""
+        if self._lock is not None and isinstance(record.event, ev.RunPaused | ev.RunResumed):
+            self._lock.tell(waits=isinstance(record.event, ev.RunPaused) and bool(self._stream.trouble))
 
     def _work(self) -> None:
         _name_thread()

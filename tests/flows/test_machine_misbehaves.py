@@ -14,6 +14,7 @@ import pytest
 from fedlora_tui.cli import main
 from fedlora_tui.config import load
 from fedlora_tui.engine import checkpoint, journal
+from fedlora_tui.engine.listing import summary
 from fedlora_tui.engine.run import Run, Start
 from fedlora_tui.protocol import commands as ask
 from fedlora_tui.protocol import events as ev
@@ -67,7 +68,7 @@ def refusals(watched):
 
 
 def test_a_journal_that_takes_no_more_pauses_the_run_until_it_does(settings, whole):
-    watched = WatchedRun(configured(settings))
+    watched, listed = WatchedRun(configured(settings)), []
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def limit():
@@ -83,10 +84,13 @@ def test_a_journal_that_takes_no_more_pauses_the_run_until_it_does(settings, who
         assert (watched.folder / journal.NAME).read_bytes().endswith(b"\n")
         watched.run.send(ask.Resume())
         assert "put it right first" in refusals(watched)[0]
+        assert summary(watched.folder).state == "paused"
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    watched.when(at(ev.TrainStep, 2), lambda: listed.append(summary(watched.folder).state))
     watched.run.send(ask.Resume())
     check_same(whole, watched.end(), 2)
+    assert listed == ["running"]
     assert [record.seq for record in watched.journal()] == [r.seq for r in watched.records if r.seq]
 
 

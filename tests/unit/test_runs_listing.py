@@ -88,6 +88,17 @@ def test_a_run_that_is_written_is_running_or_paused(tmp_path):
     assert summary(folder).state == "stale"
 
 
+def test_a_run_that_waits_for_its_journal_is_paused_though_that_cannot_say_so(tmp_path):
+    folder = written(tmp_path / "a", finished(1), ev.RoundStarted(2, 9, ("a",), 4))
+    lock = Lock(folder)
+    size = (folder / "lock").stat().st_size
+    for waits, state in ((True, "paused"), (False, "running")):
+        lock.tell(waits=waits)
+        assert summary(folder).state == state
+        assert (folder / "lock").stat().st_size == size
+    lock.close()
+
+
 def test_a_run_that_goes_on_is_at_the_round_it_goes_on_from(tmp_path):
     goes_on = ev.RunContinued(
         1, "it failed: x", ("a",), 9, 4, {}, 1e-3, "fedit", 9, train_loss=2.9, eval_loss=3.9, base_loss=4.5
