@@ -118,6 +118,17 @@ def test_wherever_a_run_is_ended_it_goes_on_to_the_same_bytes(settings, tmp_path
         check_same(watched, GoneOn(folder).go(), 3)
 
 
+def test_going_on_sends_the_adapter_once_more_to_each_and_the_totals_say_so_and_count_no_half_round(settings, tmp_path):
+    watched = WatchedRun(configured(settings, federation__rounds=3))
+    copies = ended_at(watched, tmp_path, {name: MOMENTS[name] for name in ("measuring", "after round_finished")})
+    watched.go()
+    one_adapter = watched.told(ev.RoundFinished)[0].bytes_up
+    for folder in copies.values():
+        state = GoneOn(folder).go().run.state
+        assert state.bytes_up == watched.run.state.bytes_up
+        assert state.bytes_down == watched.run.state.bytes_down + one_adapter
+
+
 HARD = {
     "fedit and fedadam": {"federation__server_optimizer": "fedadam", "federation__server_learning_rate": 0.01},
     "fedavgm with schedules": {
