@@ -23,6 +23,9 @@ PROGRAM = "fedlora-tui"
 LEAVES_SECONDS = 2.0
 """How long the process of a run that has ended may take to leave when no console watches it any more."""
 
+ENDS_SECONDS = 15.0
+"""How long it may take when it is asked to: it ends exports, and syncs its journal to a disk that may be busy."""
+
 LOOK_SECONDS = 0.05
 
 
@@ -91,11 +94,15 @@ def _words(command: str, folder: Path, *others: str) -> list[str]:
 
 def _let_go(folder: Path, process: int) -> None:
     """Wait until nobody writes a run that has ended; whom other consoles keep there for exports is asked to leave."""
-    for asks in (True, False):
-        until = time.monotonic() + LEAVES_SECONDS
-        while lock.held(folder) and time.monotonic() < until:
-            time.sleep(LOOK_SECONDS)
-        who = lock.holder(folder)
-        if asks and lock.held(folder) and who is not None and who.pid == process:
-            with contextlib.suppress(OSError):
-                os.kill(process, signal.SIGTERM)
+    _wait_until_free(folder, LEAVES_SECONDS)
+    who = lock.holder(folder)
+    if lock.held(folder) and who is not None and who.pid == process:
+        with contextlib.suppress(OSError):
+            os.kill(process, signal.SIGTERM)
+        _wait_until_free(folder, ENDS_SECONDS)
+
+
+def _wait_until_free(folder: Path, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while lock.held(folder) and time.monotonic() < until:
+        time.sleep(LOOK_SECONDS)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fedlora_tui import console_run, other_processes
-from fedlora_tui.engine.lock import Lock
+from fedlora_tui.engine.lock import Lock, held
 from fedlora_tui.engine.race import Entry
 from fedlora_tui.other_processes import ForkBeside, RunsBeside, go_to, resume_here
 from fedlora_tui.protocol.handle import Forked
@@ -106,16 +106,31 @@ def test_the_process_of_an_ended_run_that_stays_for_other_consoles_is_asked_to_l
         assert stays.wait() == -signal.SIGTERM
 
 
+def test_it_is_waited_for_where_it_needs_longer_to_end_than_to_leave_by_itself(
+    tmp_path: Path, becomes: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(other_processes, "LEAVES_SECONDS", 0.2)
+    slowly = "import signal; signal.signal(signal.SIGTERM, lambda *_: (time.sleep(2), sys.exit())); "
+    program = HOLDS.replace("held = ", f"{slowly}held = ")
+    with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE) as stays:
+        assert stays.stdout is not None
+        assert stays.stdout.readline() == b"held\n"
+        with pytest.raises(Became):
+            resume_here(tmp_path, stays.pid, ascii_only=False)
+        assert not held(tmp_path)
+        stays.wait()
+
+
 def test_a_process_that_is_not_the_one_watched_is_left_alone(
     tmp_path: Path, becomes: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(other_processes, "LEAVES_SECONDS", 0.05)
     ended: list[int] = []
     monkeypatch.setattr(os, "kill", lambda process, number: ended.append(process))
-    held = Lock(tmp_path)
+    lock = Lock(tmp_path)
     with pytest.raises(Became):
         resume_here(tmp_path, os.getpid() + 1, ascii_only=False)
-    held.close()
+    lock.close()
     assert ended == []
 
 
