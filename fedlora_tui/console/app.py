@@ -177,7 +177,17 @@ class ConsoleApp(App[str], inherit_bindings=False):
                 process=wheel.process,
                 lives=wheel.lives,
             )
+            self._say_who_steers(before, self._steering)
         return self._steering != before
+
+    def _say_who_steers(self, before: Steering | None, now: Steering) -> None:
+        """Say that the wheel has passed, here or away: it was asked for, and the answer comes from elsewhere."""
+        if before is None or before.ours == now.ours:
+            return
+        if now.ours:
+            self.session.say(self.look.glyphs.answered, "held", "you steer now")
+        elif before.asked_by:
+            self.session.say("!", "care_bold", f"{now.holder} steers now: w takes the wheel")
 
     def _look_at_the_replay(self) -> bool:
         """Take in whether it plays and how fast; True where that has changed."""

@@ -53,6 +53,7 @@ async def test_the_wheel_is_asked_for_and_comes() -> None:
         await console.until(lambda: "asked for the wheel: 4 s" in console.text("run-line"))
         wheel.asked_by, wheel.may_steer, wheel.holder = "", True, "you@pts/4"
         await console.until(lambda: "left" in console.text("run-line"))
+        assert console.said == "you steer now"
         await console.press("space")
         assert console.run.sent == [cmd.Pause()]
 
@@ -67,6 +68,16 @@ async def test_who_steers_is_asked_and_keeps_the_wheel() -> None:
         await console.press("w")
         assert wheel.words == ["keep"]
         assert console.said == "you keep the wheel"
+
+
+async def test_who_steers_and_does_not_refuse_is_told_who_has_the_wheel() -> None:
+    wheel = ScriptedWheel(alone=False)
+    async with opened(size=(120, 40), wheel=wheel) as console:
+        wheel.asked_by, wheel.seconds_to_refuse = "ada@pts/3", 5.0
+        await console.until(lambda: "asks for the wheel" in console.text("run-line"))
+        wheel.asked_by, wheel.may_steer, wheel.holder = "", False, "ada@pts/3"
+        await console.until(lambda: "watching" in console.text("run-line"))
+        assert console.said == "ada@pts/3 steers now: w takes the wheel"
 
 
 async def test_a_readonly_console_never_asks() -> None:
