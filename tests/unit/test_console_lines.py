@@ -8,13 +8,16 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
+from rich.text import Text
+from rich.theme import Theme
+from textual.app import App, ComposeResult
 from textual.strip import Strip
 
 from fedlora_tui.console.drawing.glyphs import UNICODE
 from fedlora_tui.console.look import colours_of
 from fedlora_tui.console.row import Row, rule
 from fedlora_tui.console.session import natural
-from fedlora_tui.console.widgets.lines import changed_span
+from fedlora_tui.console.widgets.lines import Lines, changed_span
 
 RED = Style.parse("red")
 
@@ -63,6 +66,26 @@ def test_all_that_differs_lies_within_the_span_and_both_its_ends_differ(
     news += [(" ", None)] * (longest - len(news))
     differing = [place for place in range(longest) if olds[place] != news[place]]
     assert changed_span(old, new) == ((differing[0], differing[-1] + 1) if differing else None)
+
+
+class Shown(App[None]):
+    """An app that shows one widget of lines."""
+
+    def compose(self) -> ComposeResult:
+        yield Lines(Theme({}), id="lines")
+
+
+async def test_what_was_sent_is_not_kept_however_often_lines_change() -> None:
+    app = Shown()
+    async with app.run_test() as pilot:
+        lines = app.query_one("#lines", Lines)
+        for start in range(30):
+            for length in range(1, 20):
+                lines.show([Text(" " * start + "x" * length)])
+            await pilot.pause()
+        assert lines.text == " " * 29 + "x" * 19
+        assert not lines._dirty_regions
+        assert not lines._repaint_regions
 
 
 def test_a_row_puts_words_at_columns_and_cuts_what_stands_out() -> None:

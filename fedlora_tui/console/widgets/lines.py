@@ -47,6 +47,8 @@ class Lines(Widget):
                 self.refresh(Region(span[0], y, span[1] - span[0], 1))
         del self._strips[len(lines) :]
         self._lines = list(lines)
+        # Textual clears these where it renders a widget anew, which never happens here: they would be kept for ever.
+        self._dirty_regions.clear()
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """Give the part of the lines that is to be painted, on the colours of the screen.
