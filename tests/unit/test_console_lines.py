@@ -51,7 +51,8 @@ def cells(line: Strip) -> list[tuple[str, Style | None]]:
 
 
 segments = st.lists(
-    st.builds(Segment, st.text("ab 銀", min_size=1, max_size=4), st.sampled_from([None, Style.null(), RED])), max_size=6
+    st.builds(Segment, st.text("ab 銀", min_size=1, max_size=4), st.sampled_from([None, Style.null(), RED]), st.none()),
+    max_size=6,
 )
 
 
