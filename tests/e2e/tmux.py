@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -15,6 +16,8 @@ import pytest
 
 MARK = "STARTED_IN_TEST_TERMINAL"
 """Is in the environment of all that a terminal starts."""
+
+NUMBERS = itertools.count()
 
 PATIENCE = 120.0
 """Seconds after which a screen that never came is an error; no test depends on how soon it comes."""
@@ -81,7 +84,8 @@ def terminal(folder: Path) -> Iterator[Terminal]:
     """Give a terminal that is closed at the end."""
     if shutil.which("tmux") is None:
         pytest.skip("tmux is not installed: the console needs a real terminal here")
-    one = Terminal(f"fedlora-{os.getpid()}-{folder.name[-12:]}")
+    # A name is used once: the server of the test before may still be on its way out.
+    one = Terminal(f"fedlora-{os.getpid()}-{next(NUMBERS)}-{folder.name[-12:]}")
     try:
         yield one
     finally:
