@@ -62,7 +62,7 @@ def attach_console(folder: Path, config: Config, ascii_only: bool, readonly: boo
     _need_terminal()
     link = attach(folder, steers=not readonly)
     options = replace(_options(config, ascii_only), run=folder.name)
-    return _show(link, options, lambda: None, folder.parent)
+    return _show(link, options, None, folder.parent)
 
 
 def runs_of(entry: Entry) -> Path:
@@ -78,14 +78,15 @@ def _need_terminal() -> None:
 def _show(
     link: Link,
     options: ConsoleOptions,
-    terminate: Callable[[], None],
+    terminate: Callable[[], None] | None,
     runs: Path,
     continues: Sequence[Path | None] = (),
 ) -> int:
     """Put the console on runs of another process; give the exit status and say how they were left.
 
-    Their folders stand in `runs`; `continues` are those of runs that go on. Where the operator goes on with one that
-    has ended, this process becomes another.
+    `terminate` ends their process, None where this one did not start it: whatever ends this one, they go on. Their
+    folders stand in `runs`; `continues` are those of runs that go on. Where the operator goes on with one that has
+    ended, this process becomes another.
     """
     terminated = end_on_termination()
     options = replace(options, runs_folder=str(runs))
@@ -95,11 +96,11 @@ def _show(
         if result.failure is not None:
             kept = _kept(log)
             result = replace(result, failure=f"{result.failure}{kept and f': see {kept}'}")
-    if terminated and not all(run.over for run in link.runs):
+    if terminated and terminate is not None and not all(run.over for run in link.runs):
         _end(link, terminate)
         ended = (fold(state, run.drain()) for state, run in zip(result.states, link.runs, strict=True))
         result = replace(result, states=tuple(ended))
-    elif result.left == "abandoned":
+    elif result.left == "abandoned" and terminate is not None:
         # Asked twice, it does not wait for the step that is under way.
         terminate()
         terminate()

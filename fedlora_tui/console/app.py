@@ -204,7 +204,9 @@ class ConsoleApp(App[str], inherit_bindings=False):
         if answer.run:
             started = self.session.state.started
             fork = Path(started.folder).with_name(answer.run) if started is not None else answer.run
-            words = f"forked: it goes on beside; fedlora-tui attach {called(fork)}"
+            # Its id stands first: on a narrow screen a path is cut.
+            which = "it" if called(fork) == answer.run else answer.run
+            words = f"forked: {which} goes on beside; fedlora-tui attach {called(fork)}"
             self.session.say(self.look.glyphs.answered, "held", words)
         else:
             self.session.refuse(f"no fork: {answer.refusal}")

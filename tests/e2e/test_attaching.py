@@ -175,7 +175,7 @@ def test_an_engine_that_is_killed_is_told_on_the_screen_with_what_goes_on(screen
     assert "failed" in shown
     screen.press("q")
     shown = screen.wait_for("left-with-1")
-    assert f"fedlora-tui resume {folder}" in " ".join(shown.replace("\n", "").split())
+    assert f"fedlora-tuiresume{folder}" in "".join(shown.split())
 
 
 def test_a_run_whose_engine_was_killed_goes_on_by_space_in_the_same_terminal(screens, tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_f_forks_a_paused_run_and_the_fork_goes_on_beside_it(screens, tmp_path: 
     shown = screen.wait_for(lambda shown: "forked: " in shown or "no fork" in shown)
     assert "goes on beside" in shown
     (beside,) = (other for other in folder.parent.iterdir() if other != folder)
-    assert f"fedlora-tui attach {beside.name}" in shown
+    assert f"forked: {beside.name} goes on beside; fedlora-tui attach" in shown
     until(lambda: rounds_of(beside) >= 1, "a round of the fork")
     started = next(iter(read(beside))).event
     assert (started.parent, started.parent_round, started.rank) == (folder.name, 1, 2)  # type: ignore[attr-defined]
@@ -272,6 +272,25 @@ def test_resume_detached_goes_on_without_a_terminal_and_prints_the_run(tmp_path:
     both = ask("resume", run, "--detach", "--console")
     assert both.returncode == 2
     assert "--detach, --console: one of them" in both.stderr
+
+
+def test_an_attached_console_that_is_terminated_leaves_and_the_run_goes_on(screens, tmp_path: Path) -> None:
+    first, second = screens(), screens()
+    console(first, tmp_path, "--rounds", str(MANY), *SMALL)
+    first.wait_for("running")
+    folder = run_of(tmp_path)
+    first.press("q")
+    first.wait_for("leave?")
+    first.press("d")
+    first.wait_for("left-with-0")
+    console(second, tmp_path, "attach", folder.name)
+    second.wait_for("running")
+    subprocess.run(["pkill", "-TERM", "-f", f"^[^ ]* -m fedlora_tui attach {folder.name}"], check=True)
+    shown = second.wait_for("left-with-143")
+    assert "goes on" in shown
+    before = rounds_of(folder)
+    until(lambda: rounds_of(folder) >= before + 2, "two more rounds")
+    assert not any(record.event.type == "command_acknowledged" for record in read(folder))
 
 
 def test_one_of_two_consoles_steers_and_the_wheel_passes_or_is_kept(screens, tmp_path: Path) -> None:
