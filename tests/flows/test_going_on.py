@@ -287,7 +287,7 @@ def test_a_run_is_written_by_one_process_at_a_time(settings):
     watched.when(at(ev.TrainStep, 1), another)
     watched.go()
     assert f"run {watched.folder.name} is being written by pid " in refusals[0]
-    assert f"fedlora-tui attach {watched.folder.name}" in refusals[0]
+    assert f"fedlora-tui attach {watched.folder}" in refusals[0]
     assert (watched.folder / journal.NAME).read_bytes().startswith(before[0])
 
 
