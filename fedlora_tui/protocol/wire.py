@@ -1,18 +1,20 @@
 """What is said over a run's control socket, one line of JSON each: a face greets, watches, and steers if it may.
 
-A face sends a `Greeting` first, then `Ask` and `WheelWord`. The engine answers with a `Welcome`, then tells records,
-endings, refusals and who steers. Records travel as they stand in the journal.
+A face sends a `Greeting` first, then `Ask`, `WheelWord`, `Try` and `StopTrying`. The engine answers with a `Welcome`,
+then tells records, endings, refusals and who steers. Records travel as they stand in the journal; what becomes of a text
+that is tried is told to the face that asked, and stands nowhere.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, TypeVar
 
 from fedlora_tui.protocol.commands import COMMANDS, Command, read_command
 from fedlora_tui.protocol.events import Record, from_mapping
+from fedlora_tui.protocol.trying import Answer, Question, answer_of, body_of, question_of
 
 VERSION = 1
 LONGEST_LINE = 64 * 1024
@@ -51,6 +53,23 @@ class WheelWord:
 
     name: ClassVar[str] = "wheel"
     word: str
+
+
+@dataclass(frozen=True)
+class Try:
+    """A text to be tried on the models of the run at a place."""
+
+    name: ClassVar[str] = "try"
+    place: int
+    question: Question
+
+
+@dataclass(frozen=True)
+class StopTrying:
+    """End the answers that this face waits for."""
+
+    name: ClassVar[str] = "stop_trying"
+    place: int
 
 
 @dataclass(frozen=True)
@@ -97,8 +116,17 @@ class Wheel:
     sole: bool = True
 
 
-FromFace = Greeting | Ask | WheelWord
-FromEngine = Welcome | Told | Over | Wheel
+@dataclass(frozen=True)
+class Tried:
+    """How the answer to a text stands, from the run at a place."""
+
+    name: ClassVar[str] = "tried"
+    place: int
+    answer: Answer
+
+
+FromFace = Greeting | Ask | WheelWord | Try | StopTrying
+FromEngine = Welcome | Told | Over | Wheel | Tried
 _Plain = TypeVar("_Plain")
 
 
@@ -112,11 +140,15 @@ def journal_line(place: int, line: bytes) -> bytes:
     return b'{"told":%d,"record":%s}\n' % (place, line)
 
 
-def line_of(message: Greeting | Ask | WheelWord | Welcome | Over | Wheel) -> bytes:
+def line_of(message: FromFace | Welcome | Over | Wheel | Tried) -> bytes:
     """Write a message as one line."""
     if isinstance(message, Ask):
         body: dict[str, Any] = {"place": message.place, "command": message.command.name, **asdict(message.command)}
         return _line({"ask": body})
+    if isinstance(message, Try):
+        return _line({"try": {"place": message.place, **body_of(message.question)}})
+    if isinstance(message, Tried):
+        return _line({"tried": {"place": message.place, **body_of(message.answer)}})
     return _line({message.name: asdict(message)})
 
 
@@ -135,6 +167,10 @@ def from_face(line: bytes) -> FromFace:
         return word
     if name == "ask":
         return _ask(body)
+    if name == "try":
+        return Try(_place_of(body), _made(question_of, body))
+    if name == "stop_trying":
+        return StopTrying(_place_of(body))
     raise WireError("no such message")
 
 
@@ -151,18 +187,31 @@ def from_engine(line: bytes) -> FromEngine | None:
         return _read(Welcome, body)
     if name == "over":
         return _read(Over, body)
+    if name == "tried":
+        return Tried(_place_of(body), _made(answer_of, body))
     return _read(Wheel, body) if name == "steers" else None
 
 
 def _ask(body: Mapping[str, Any]) -> Ask:
-    place, name = body.get("place"), body.get("command")
-    if type(place) is not int or place < 0 or not isinstance(name, str) or name not in COMMANDS:
+    place, name = _place_of(body), body.get("command")
+    if not isinstance(name, str) or name not in COMMANDS:
         raise WireError("no such command")
+    values = {key: value for key, value in body.items() if key not in ("place", "command")}
+    return Ask(place, _made(lambda values: read_command(name, values), values))
+
+
+def _place_of(body: Mapping[str, Any]) -> int:
+    place = body.get("place")
+    if type(place) is not int or place < 0:
+        raise WireError("no such run")
+    return place
+
+
+def _made(make: Callable[[Mapping[str, Any]], _Plain], body: Mapping[str, Any]) -> _Plain:
     try:
-        command = read_command(name, {key: value for key, value in body.items() if key not in ("place", "command")})
+        return make(body)
     except ValueError as error:
         raise WireError(str(error)) from None
-    return Ask(place, command)
 
 
 def _line(data: Mapping[str, Any]) -> bytes:
