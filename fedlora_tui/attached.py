@@ -19,6 +19,7 @@ from fedlora_tui.protocol.commands import Command
 from fedlora_tui.protocol.control_place import found_socket
 from fedlora_tui.protocol.events import UNRECORDED, Record, RoundStarted, RunFailed, RunStarted, TrainStep
 from fedlora_tui.protocol.naming import called
+from fedlora_tui.protocol.trying import Answer, Question
 
 CONNECT_SECONDS = 5.0
 RECEIVED = 256 * 1024
@@ -130,13 +131,21 @@ class Link:
         """Send a command to the run at a place."""
         self._say(wire.Ask(place, command))
 
+    def try_text(self, place: int, question: Question) -> None:
+        """Send a text for the models of the run at a place."""
+        self._say(wire.Try(place, question))
+
+    def stop_trying(self, place: int) -> None:
+        """End what is tried from here on the run at a place."""
+        self._say(wire.StopTrying(place))
+
     def close(self) -> None:
         """Leave; the runs go on."""
         with contextlib.suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
         self._connection.close()
 
-    def _say(self, message: wire.Greeting | wire.Ask | wire.WheelWord) -> None:
+    def _say(self, message: wire.FromFace) -> None:
         # Where the other end is gone, the listening thread says so.
         with self._sending, contextlib.suppress(OSError):
             self._connection.sendall(wire.line_of(message))
@@ -160,6 +169,8 @@ class Link:
             self.runs[message.place].take(message.record)
         elif isinstance(message, wire.Over):
             self.runs[message.place].end(message.refusal)
+        elif isinstance(message, wire.Tried):
+            self.runs[message.place].tries.take(message.answer)
         elif isinstance(message, wire.Wheel):
             self._asked_until = time.monotonic() + message.seconds
             self.steers = message
@@ -184,6 +195,7 @@ class RemoteRun:
     def __init__(self, link: Link, place: int, label: str) -> None:
         self.label = label
         self._link, self._place = link, place
+        self.tries = RemoteTries(link, place)
         self._lock = threading.Lock()
         self._records: deque[Record] = deque()
         self._over = False
@@ -249,6 +261,31 @@ class RemoteRun:
             self.end("")
         else:
             self.end(f"cannot start: {why}")
+
+
+class RemoteTries:
+    """The way to the models of a run at the other end of a link; a `Tries`."""
+
+    def __init__(self, link: Link, place: int) -> None:
+        self._link, self._place = link, place
+        self._answer: Answer | None = None
+
+    def ask(self, question: Question) -> None:
+        """Send a text; what becomes of it comes bit by bit."""
+        self._link.try_text(self._place, question)
+
+    def stop(self) -> None:
+        """End the answer that comes now."""
+        self._link.stop_trying(self._place)
+
+    @property
+    def answer(self) -> Answer | None:
+        """How the newest answer stands."""
+        return self._answer
+
+    def take(self, answer: Answer) -> None:
+        """Take in how an answer stands."""
+        self._answer = answer
 
 
 def who_is_here() -> str:

@@ -28,6 +28,7 @@ from fedlora_tui.protocol import wire
 from fedlora_tui.protocol.commands import Command
 from fedlora_tui.protocol.control_place import socket_place, write_place
 from fedlora_tui.protocol.events import UNRECORDED, CommandRefused, Record
+from fedlora_tui.protocol.trying import Answer, Question
 
 GREETING_SECONDS = 5.0
 """How long a face may take to say who it is."""
@@ -72,6 +73,12 @@ class Watched(Protocol):
 
     def unwritten(self) -> Sequence[Record]:
         """Give what was told and could not be journalled yet, oldest first."""
+
+    def try_text(self, asker: int, question: Question, tell: Callable[[Answer], None]) -> None:
+        """Let its models go on with a text, and tell who asked what becomes of it."""
+
+    def stop_trying(self, asker: int) -> None:
+        """End what an asker tries."""
 
 
 class Control:
@@ -176,8 +183,31 @@ class Control:
 
     def ask(self, face: _Face, place: int, command: Command) -> None:
         """Take a command from who steers; answer all others why not, themselves alone."""
+        run, reason = self._run(place), self._cannot_steer(face)
+        if not reason:
+            run.send(command, face.who)
+            return
+        face.put(place, Record(UNRECORDED, time.time(), CommandRefused(command.name, command.value, reason, face.who)))
+
+    def try_text(self, face: _Face, place: int, question: Question) -> None:
+        """Let who steers try a text: training waits for it. The answer goes to this face alone."""
+        run, reason = self._run(place), self._cannot_steer(face)
+        if reason:
+            face.answer(place, Answer(question.number, over=True, refusal=reason))
+        else:
+            run.try_text(face.number, question, partial(face.answer, place))
+
+    def stop_trying(self, face: _Face, place: int) -> None:
+        """End what a face tries."""
+        self._run(place).stop_trying(face.number)
+
+    def _run(self, place: int) -> Watched:
         if place >= len(self.runs):
             raise wire.WireError("no such run")
+        return self.runs[place]
+
+    def _cannot_steer(self, face: _Face) -> str:
+        """Say why a face may not change the run, empty where it may; it takes the wheel where nobody has it."""
         with self._lock:
             takes = not self._steerers.holder and face.steers
             if takes:
@@ -186,11 +216,9 @@ class Control:
         if takes:
             self._tell_steerers()
         if holder is face:
-            self.runs[place].send(command, face.who)
-            return
+            return ""
         words = f"{holder.who if holder else 'nobody'} steers: w takes the wheel"
-        reason = words if face.steers else "this console only watches (--readonly)"
-        face.put(place, Record(UNRECORDED, time.time(), CommandRefused(command.name, command.value, reason, face.who)))
+        return words if face.steers else "this console only watches (--readonly)"
 
     def wheel(self, face: _Face, word: str) -> None:
         """Let a face ask for the wheel, keep it, or give it back."""
@@ -211,7 +239,9 @@ class Control:
         self._tell_steerers(again=True)
 
     def gone(self, face: _Face, *, nonsense: bool) -> None:
-        """A face is gone. What said nothing that a console says is counted."""
+        """A face is gone, and what it tried ends. What said nothing that a console says is counted."""
+        for run in self.runs:
+            run.stop_trying(face.number)
         with self._lock:
             self._faces.pop(face.number, None)
             self._steerers = self._steerers.left(face.number)
@@ -263,6 +293,7 @@ class _Face:
         self._changed = threading.Condition()
         self._records: deque[tuple[int, Record]] = deque()
         self._words: deque[bytes] = deque()
+        self._answers: dict[int, Answer] = {}
         self._told_over: set[int] = set()
         self._closed = False
         self._idle = False
@@ -296,11 +327,18 @@ class _Face:
             self._words.append(wire.line_of(message))
             self._changed.notify()
 
+    def answer(self, place: int, answer: Answer) -> None:
+        """Queue how an answer stands, in place of how it stood; without waiting."""
+        with self._changed:
+            self._answers[place] = answer
+            self._changed.notify()
+
     def close(self) -> None:
         """End the connection; what waited for it is let go of."""
         with self._changed:
             self._closed = True
             self._records.clear()
+            self._answers.clear()
             self._changed.notify()
         with contextlib.suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
@@ -316,6 +354,10 @@ class _Face:
                     self._control.ask(self, message.place, message.command)
                 elif isinstance(message, wire.WheelWord):
                     self._control.wheel(self, message.word)
+                elif isinstance(message, wire.Try):
+                    self._control.try_text(self, message.place, message.question)
+                elif isinstance(message, wire.StopTrying):
+                    self._control.stop_trying(self, message.place)
                 else:
                     raise wire.WireError("greeted already")
         except wire.WireError:
@@ -368,9 +410,9 @@ class _Face:
 
     def _write_some(self, told: list[int]) -> None:
         with self._changed:
-            if not self._records and not self._words and not self._closed:
+            if self._nothing_waits and not self._closed:
                 self._tell_over()
-            if not self._records and not self._words and not self._closed:
+            if self._nothing_waits and not self._closed:
                 self._idle = True
                 self._changed.wait(LOOK_SECONDS if len(self._told_over) < len(self._control.runs) else None)
             records, self._records = self._records, deque()
@@ -380,6 +422,10 @@ class _Face:
             for place, record in records
             if record.seq == UNRECORDED or record.seq > told[place]
         )
+
+    @property
+    def _nothing_waits(self) -> bool:
+        return not (self._records or self._words or self._answers)
 
     def _send(self, lines: Iterable[bytes]) -> None:
         """Send lines, many at a time."""
@@ -394,7 +440,9 @@ class _Face:
     def _send_words(self) -> None:
         with self._changed:
             words, self._words = b"".join(self._words), deque()
-        self._connection.sendall(words)
+            answers, self._answers = self._answers, {}
+        told = (wire.line_of(wire.Tried(place, answer)) for place, answer in answers.items())
+        self._connection.sendall(words + b"".join(told))
 
     def _tell_over(self) -> None:
         """Say which runs have ended, once each; called where nothing of theirs waits any more."""

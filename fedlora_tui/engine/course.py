@@ -1,4 +1,4 @@
-"""What the runs of a race share: the base, the passes over it, and the gate where they pause. A run alone has its own.
+"""What the runs of a race share: base, passes, the gate where they pause, texts to be tried. A run alone has its own.
 
 Every run has a thread, a journal and a folder of its own. They wait for one another at three places: before any of them
 makes its folder, so that a race begins whole or not at all; when their passes are laid out; and wherever they send
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from fedlora_tui.config import Config
 from fedlora_tui.engine.gate import Gate
 from fedlora_tui.engine.meeting import Meeting
+from fedlora_tui.engine.trying import Trying
 from fedlora_tui.organizations.roster import Roster
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Course:
 
     def __init__(self, labels: Sequence[str] = ("",)) -> None:
         self.gate = Gate()
+        self.trying = Trying(self.gate)
         self._labels, runs = labels, len(labels)
         self._preparing = threading.Lock()
         self._prepared: list[Prepared] = []
@@ -106,6 +108,7 @@ class Course:
         lanes = lanes_over(bases, lambda context: sides[context.run_id])
         self._entrants = entrants
         self._passes = Passes(lanes, cohort)
+        self.trying.open(bases[0])
         return {
             place: Laid(
                 LocalGrid(client_app(entrant.side), Shared(partial(self._send, place)), run_id(place)),

@@ -19,10 +19,12 @@ from fedlora_tui.engine.folder import letters
 from fedlora_tui.engine.knobs import KEYS, value_of
 from fedlora_tui.engine.past import Fork
 from fedlora_tui.engine.run import Manner, Run, Start
+from fedlora_tui.engine.trying import Tell
 from fedlora_tui.errors import UserError
 from fedlora_tui.protocol.commands import YOU, Command, Export, Undo
 from fedlora_tui.protocol.events import Record
 from fedlora_tui.protocol.state import RunState
+from fedlora_tui.protocol.trying import Question
 
 LEFT_OUT = {"federation.cohort", "federation.min_organizations"}
 RACED = (
@@ -212,6 +214,14 @@ class Racer:
     def unwritten(self) -> Sequence[Record]:
         """Give what was told and could not be journalled yet, oldest first."""
         return self._run.unwritten()
+
+    def try_text(self, asker: int, question: Question, tell: Tell) -> None:
+        """Let the run's models go on with a text."""
+        self._run.try_text(asker, question, tell)
+
+    def stop_trying(self, asker: int) -> None:
+        """End what an asker tries."""
+        self._run.stop_trying(asker)
 
     @property
     def folder(self) -> Path | None:

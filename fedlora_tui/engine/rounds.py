@@ -282,7 +282,7 @@ class RoundLoop:
     def _one_round(self, round: int) -> bool:
         """Go through a round; False where it has to be gone through again, once the operator has put it right."""
         sums, rounds = RoundSums(round), self.config.federation.rounds
-        started, paused = time.monotonic(), self.steering.paused_seconds
+        started, paused = self._at_work(), self.steering.paused_seconds
         plan = plan_of(self.config, round)
         names = self._sample(round)
         steps = self._steps(names)
@@ -299,7 +299,7 @@ class RoundLoop:
         eval_loss = self._evaluate(sums, self._measured())
 
         def seconds() -> float:
-            return time.monotonic() - started - (self.steering.paused_seconds - paused)
+            return self._at_work() - started
 
         finished = ev.RoundFinished(
             round,
@@ -377,8 +377,8 @@ class RoundLoop:
         return replies
 
     def _at_work(self) -> float:
-        """Give the seconds of a clock that stands still while the run is paused."""
-        return time.monotonic() - self.steering.paused_seconds
+        """Give the seconds of a clock that stands still while the run does."""
+        return time.monotonic() - self.steering.seconds_at_rest
 
     def _wait_for(
         self, answers: Sequence[Answer[TrainReply]], taking_in: Reception, closing: Closing, began: float

@@ -23,16 +23,19 @@ from fedlora_tui.engine.lock import Lock
 from fedlora_tui.engine.past import Fork, Past, as_turned, look_back, parent_of, run_continued, stood_by
 from fedlora_tui.engine.steering import Steering, Stopped, Terms
 from fedlora_tui.engine.stream import Inbox, Reader, Stream
+from fedlora_tui.engine.trying import Tell
 from fedlora_tui.errors import UserError
 from fedlora_tui.organizations.roster import Roster, call_roster
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.commands import YOU, Command, Export
 from fedlora_tui.protocol.events import Record
 from fedlora_tui.protocol.state import RunState
+from fedlora_tui.protocol.trying import Question
 
 if TYPE_CHECKING:
     from fedlora_tui.engine.prepare import Prepared
     from fedlora_tui.engine.rounds import RoundLoop
+    from fedlora_tui.engine.voices import Voices
 
 LOG = "engine.log"
 TELEMETRY_SECONDS = 1.0
@@ -94,6 +97,7 @@ class Run:
         self._now: Callable[[], Config] = lambda: self.config
         self._saving: Callable[[], bool] = lambda: False
         self._exporting = Exporting(self._stream)
+        self._voices: Voices | None = None
 
     def start(self) -> None:
         """Let the worker begin; the heavy imports happen there."""
@@ -122,6 +126,14 @@ class Run:
     def refuse(self, command: Command, reason: str, by: str = YOU) -> None:
         """Answer a command that is not for this run to take."""
         self._steering.refuse(command, reason, by)
+
+    def try_text(self, asker: int, question: Question, tell: Tell) -> None:
+        """Let this run's models go on with a text; what becomes of it is told to who asked, and to nobody else."""
+        self._course.trying.ask(asker, question, self._voices, tell)
+
+    def stop_trying(self, asker: int) -> None:
+        """End what an asker tries."""
+        self._course.trying.stop(asker)
 
     @property
     def last_waiting(self) -> Change | None:
@@ -341,6 +353,7 @@ class Run:
 
     def _loop(self, prepared: Prepared, folder: Path) -> RoundLoop:
         from fedlora_tui.engine.rounds import RoundLoop
+        from fedlora_tui.engine.voices import Voices
         from fedlora_tui.engine.watching import Watching
         from fedlora_tui.federation.client_app import ClientSide
         from fedlora_tui.federation.messages import AdapterSpec
@@ -356,6 +369,7 @@ class Run:
         laid = self._course.lay(self._place, Entrant(prepared, side, self._steering.rest))
         self._stream.emit(ev.CohortSized(laid.cohort, len(prepared.bases)))
         server = Server(laid.grid, spec)
+        self._voices = Voices(folder, server.last_replies)
         patient = self.manner.patient
         return RoundLoop(prepared, laid.grid, server, self._stream, self._steering, folder, patient, watching)
 

@@ -140,6 +140,7 @@ class Steering:
                 _HANDLERS[type(command)](self, command)
             except Refusal as refusal:
                 self.refuse(command, str(refusal), by)
+            self._gate.pressed += 1
             self._changed.notify_all()
 
     def refuse(self, command: ask.Command, reason: str, by: str = ask.YOU) -> None:
@@ -150,6 +151,7 @@ class Steering:
         """Pause here for as long as the operator wants, and raise Stopped when the run is to end."""
         with self._changed:
             self._reached = (round, step)
+            self._gate.step_aside()
             self._look_at_the_journal()
             if self._wishes.pause and self._wishes.stop is None:
                 self._wait_paused()
@@ -240,6 +242,11 @@ class Steering:
         """Remember who takes no part from now on."""
         with self._changed:
             self._out = frozenset(quarantined)
+
+    @property
+    def seconds_at_rest(self) -> float:
+        """How long the run has stood still by now, for pauses and for texts that were tried."""
+        return self.paused_seconds + self._gate.aside_seconds
 
     @property
     def finish_asked(self) -> bool:

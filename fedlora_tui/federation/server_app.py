@@ -10,6 +10,7 @@ from flwr.app import Context, Message, MessageType, RecordDict
 from flwr.serverapp import Grid, ServerApp
 
 from fedlora_tui.federation.global_model import GlobalModel
+from fedlora_tui.federation.last_replies import LastReplies, LastReply
 from fedlora_tui.federation.messages import (
     BASE_ALONE,
     AdapterSpec,
@@ -74,6 +75,7 @@ class Server:
         self.spec = spec
         self._nodes: dict[str, int] = {}
         self._held: dict[str, int] = {}
+        self.last_replies = LastReplies()
 
     def welcome(self, organization: str, node: int) -> None:
         """Remember which node an organization is; it holds nothing yet."""
@@ -91,6 +93,7 @@ class Server:
     def dismiss(self, organization: str) -> int:
         """Forget an organization and give the node that it was."""
         self._held.pop(organization, None)
+        self.last_replies.forget(organization)
         return self._nodes.pop(organization)
 
     def train(self, plans: Mapping[str, LocalTraining], model: GlobalModel) -> list[Answer[TrainReply]]:
@@ -104,7 +107,12 @@ class Server:
             return read_train_reply(reply, self.spec.at(rank), plan.sends, rest)
 
         round = next(iter(plans.values())).round
-        return self._ask(contents, MessageType.TRAIN, round, model.version, read)
+        answers = self._ask(contents, MessageType.TRAIN, round, model.version, read)
+        for answer in answers:
+            if answer.reply is not None:
+                own = LastReply(round, answer.reply.adapter, model.delta)
+                self.last_replies.keep(answer.organization, own)
+        return answers
 
     def evaluate(self, round: int, model: GlobalModel, organizations: Sequence[str]) -> list[Answer[EvaluateReply]]:
         """Let organizations measure the model on their own hold-outs; what travels serves the next training too."""

@@ -145,6 +145,11 @@ def load_tokenizer(model: ModelConfig, progress: Progress = lambda done, total: 
     return tokenizer
 
 
+def own_tokenizer(base: BaseModel) -> Any:
+    """Read the tokenizer of a base that is loaded once more: one of them does not serve two threads at a time."""
+    return AutoTokenizer.from_pretrained(base.origin, **LOCAL, **({"gguf_file": base.gguf} if base.gguf else {}))
+
+
 def _check_length(model: ModelConfig, config: Any) -> None:
     longest = longest_row(config)
     if longest is not None and model.max_length > longest:

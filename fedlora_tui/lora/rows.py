@@ -233,6 +233,11 @@ def encoded(tokenizer: Any, documents: Sequence[Document]) -> Iterator[Row]:
                 yield Row(tuple(map(shared.setdefault, whole, whole)), max(len(prompt), 1))
 
 
+def text_tokens(tokenizer: Any, text: str) -> list[int]:
+    """Tokenize a text as documents are, without the token that ends one."""
+    return _tokens(tokenizer, [text], literal=True)[0]
+
+
 def _tokens(tokenizer: Any, texts: list[str], literal: bool = False) -> list[list[int]]:
     """Tokenize; where texts are `literal`, one that spells a special token (the end of text) does not become it."""
     if _only_calls_its_backend(tokenizer):

@@ -89,16 +89,19 @@ class Tries(Protocol):
 
 def question_of(body: Mapping[str, Any]) -> Question:
     """Read a question. Raises ValueError where it is none."""
-    question = Question(**_checked(body, _QUESTION))
+    values = _checked(body, _QUESTION)
+    if "text" not in values or "number" not in values:
+        raise ValueError("no such question")
+    question = Question(**values)
     bounded = (
-        0 <= question.number
-        and 0 <= question.round
+        question.number >= 0
+        and question.round >= 0
         and len(question.text) <= MOST_CHARACTERS
         and 1 <= question.tokens <= MOST_TOKENS
         and 0 <= question.temperature <= MOST_TEMPERATURE
         and 0 <= question.seed <= MOST_SEED
     )
-    if not bounded or "text" not in body or "number" not in body:
+    if not bounded:
         raise ValueError("no such question")
     return question
 

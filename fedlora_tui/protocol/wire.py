@@ -1,8 +1,8 @@
 """What is said over a run's control socket, one line of JSON each: a face greets, watches, and steers if it may.
 
 A face sends a `Greeting` first, then `Ask`, `WheelWord`, `Try` and `StopTrying`. The engine answers with a `Welcome`,
-then tells records, endings, refusals and who steers. Records travel as they stand in the journal; what becomes of a text
-that is tried is told to the face that asked, and stands nowhere.
+then tells records, endings, refusals and who steers. Records travel as they stand in the journal; what becomes of a
+text that is tried is told to the face that asked, and stands nowhere.
 """
 
 from __future__ import annotations

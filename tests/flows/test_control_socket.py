@@ -250,6 +250,9 @@ class _Silent:
     def unwritten(self) -> list[Record]:
         return []
 
+    def stop_trying(self, asker: int) -> None:
+        pass
+
 
 def test_the_runs_of_a_race_come_over_one_socket_and_a_command_is_for_all(tmp_path: Path) -> None:
     settings = small_settings(tmp_path)

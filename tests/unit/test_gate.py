@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 from fedlora_tui.config import Config
 from fedlora_tui.engine.gate import Gate
@@ -137,3 +138,76 @@ def test_the_time_of_a_pause_counts_for_every_run_that_waited():
     runs.send(ask.Resume())
     joined(waiting)
     assert all(steering.paused_seconds > 0 for steering in runs.steerings)
+
+
+def test_the_base_is_lent_while_nothing_works_and_what_begins_waits_for_it():
+    gate, order = Gate(), []
+
+    def begin():
+        gate.lanes_begin(1)
+        order.append("begun")
+
+    with gate.lent(lambda: True) as lent:
+        assert lent
+        beginning = threading.Thread(target=begin, daemon=True)
+        beginning.start()
+        until(lambda: gate._beginning == 1)
+        order.append("lent")
+    joined(beginning)
+    assert order == ["lent", "begun"]
+    assert gate.aside_seconds > 0
+
+
+def test_a_lane_stands_aside_for_one_loan_and_takes_a_step_before_the_next():
+    gate, order, goes_on = Gate(), [], threading.Event()
+    gate.lanes_begin(1)
+
+    def work():
+        while not goes_on.is_set():
+            order.append("step")
+            with gate.changed:
+                gate.step_aside()
+
+    lane = threading.Thread(target=work, daemon=True)
+    lane.start()
+    for _ in range(3):
+        with gate.lent(lambda: True):
+            before = len(order)
+            order.append("loan")
+            assert order[before - 1] == "step"
+            assert len(order) == before + 1
+    goes_on.set()
+    joined(lane)
+
+
+def test_a_loan_that_is_not_wanted_any_more_is_not_given_and_holds_nobody():
+    gate = Gate()
+    gate.lanes_begin(1)
+    with gate.lent(lambda: False) as lent:
+        assert not lent
+    with gate.changed:
+        gate.step_aside()
+    assert gate.aside_seconds == 0
+
+
+def test_a_paused_run_lends_the_base_and_one_that_is_resumed_meanwhile_waits_for_it():
+    runs = Runs(1)
+    runs.gate.lanes_begin(1)
+    runs.send(ask.Pause())
+    lane = runs.in_lane(lambda: runs.steerings[0].between(1, 1))
+    runs.wait_for(0)
+    with runs.gate.lent(lambda: True) as lent:
+        assert lent
+        runs.send(ask.Resume())
+        assert runs.gate.pressed == 2
+        runs.wait_for(0, kind="run_resumed")
+        assert lane.is_alive()
+    joined(lane)
+    assert runs.gate.aside_seconds == 0
+
+
+def until(found):
+    end = time.monotonic() + GUARD
+    while not found():
+        assert time.monotonic() < end
+        time.sleep(0.005)

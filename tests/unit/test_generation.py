@@ -52,9 +52,13 @@ def test_every_model_says_what_transformers_generates_with_its_peft_adapter(embe
     assert len({tuple(tokens) for tokens in generation.tokens}) == 3
     for tokens, adapter in zip(generation.tokens, adapters, strict=True):
         given = torch.tensor([text])
-        wanted = with_peft(embedded, adapter).generate(
-            input_ids=given, attention_mask=torch.ones_like(given), max_new_tokens=24, do_sample=False
-        )[0, len(text) :].tolist()
+        wanted = (
+            with_peft(embedded, adapter)
+            .generate(input_ids=given, attention_mask=torch.ones_like(given), max_new_tokens=24, do_sample=False)[
+                0, len(text) :
+            ]
+            .tolist()
+        )
         assert tokens == [token for token in wanted if token != embedded.end_of_text]
 
 
