@@ -236,6 +236,7 @@ class ConsoleConfig:
     )
     theme: str = key("dark", "colours", words=("dark", "light"))
     bell: bool = key(True, "ring at done, failed and paused by itself")
+    prompts: tuple[str, ...] = key((), "texts ready to be tried, before those that come along", str, texts=True)
 
 
 @dataclass(frozen=True)
@@ -377,7 +378,7 @@ def _from_settings(settings: Sequence[Setting]) -> Iterable[tuple[str, Any, str]
         except (ValueError, RecursionError):
             value = setting.text
         rule = RULES.get(setting.name)
-        as_typed = rule is not None and rule.kind is str and not rule.listed and not isinstance(value, str)
+        as_typed = rule is not None and rule.kind is str and not rule.is_list and not isinstance(value, str)
         if as_typed or (setting.name.startswith(f"{SECTION}.") and not isinstance(value, str | dict)):
             value = setting.text
         yield setting.name, value, setting.flag
@@ -528,13 +529,17 @@ def to_mapping(config: Config) -> dict[str, Any]:
 
 
 def resolved(config: Config, organizations: int) -> Config:
-    """Give the configuration as it can be used from any folder: with the number found, and whole paths."""
+    """Give the configuration as it can be used from any folder: with the number found, and whole paths.
+
+    Without the operator's ready texts: what may be tried stands nowhere in a run.
+    """
     given = config.given | {"federation.organizations"}
     return replace(
         config,
         model=replace(config.model, base=_whole_path(config.model.base)),
         data=replace(config.data, path=_whole_path(config.data.path)),
         runs=replace(config.runs, dir=str(Path(config.runs.dir).absolute())),
+        console=replace(config.console, prompts=()),
         federation=replace(config.federation, organizations=organizations),
         given=given,
     )

@@ -14,7 +14,8 @@ from typing import Any
 class Rule:
     """What a key may hold; `words` are allowed besides numbers ("auto"), or alone where `kind` is str.
 
-    `by_organization`: a number, or a table of numbers by organization that holds "default", too.
+    `by_organization`: a number, or a table of numbers by organization that holds "default", too. `texts`: a list of
+    texts of one line, which may be empty.
     """
 
     comment: str
@@ -26,8 +27,14 @@ class Rule:
     below: float | None = None
     pattern: str = ""
     listed: bool = False
+    texts: bool = False
     table: bool = False
     by_organization: bool = False
+
+    @property
+    def is_list(self) -> bool:
+        """True where it holds a list, though words may be allowed besides."""
+        return self.listed or self.texts
 
     @property
     def allowed(self) -> str:
@@ -35,6 +42,8 @@ class Rule:
         parts = [json.dumps(word) for word in self.words]
         if self.listed:
             parts.append('a list of names, like ["q_proj", "v_proj"]')
+        elif self.texts:
+            parts.append('a list of texts, like ["The patient should take"]')
         elif self.table:
             parts.append(f'a table of numbers by module{self._bounds()}, like {{ "attn.c_proj" = 2 }}')
         elif self.kind is bool:
@@ -62,13 +71,15 @@ class Rule:
             return value
         if self.listed and isinstance(value, list | tuple) and value and all(isinstance(v, str) and v for v in value):
             return tuple(value)
+        if self.texts and isinstance(value, list | tuple) and all(_is_line(text) for text in value):
+            return tuple(value)
         if self.by_organization and isinstance(value, Mapping):
             if "default" not in value:
                 raise ValueError
             return {name: replace(self, by_organization=False).take(number) for name, number in value.items()}
         if self.table and isinstance(value, Mapping) and all(value):
             return {name: replace(self, table=False).take(number) for name, number in value.items()}
-        if isinstance(value, bool) != (self.kind is bool) or self.listed or self.table:
+        if isinstance(value, bool) != (self.kind is bool) or self.is_list or self.table:
             raise ValueError
         if self.kind is str and isinstance(value, str) and not self.words:
             value.encode()  # an argument that is no UTF-8 holds halves of characters: UnicodeEncodeError, a ValueError
@@ -91,6 +102,10 @@ class Rule:
             and (self.above is None or value > self.above)
             and (self.below is None or value < self.below)
         )
+
+
+def _is_line(text: Any) -> bool:
+    return isinstance(text, str) and text.isprintable() and not text.isspace() and text != ""
 
 
 def key(default: Any, comment: str, kind: type | None = None, **rules: Any) -> Any:

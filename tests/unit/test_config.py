@@ -115,6 +115,10 @@ BAD = [
     ("[lora]\nrank = [4]", 2, "lora.rank = [4]", "a whole number"),
     ("[lora]\nrank = 1979-05-27", 2, "lora.rank = 1979-05-27", "a whole number"),
     ("[console]\nbell = 1", 2, "console.bell = 1", "true or false"),
+    ('[console]\nprompts = "The"', 2, 'console.prompts = "The"', "a list of texts"),
+    ('[console]\nprompts = ["The", 2]', 2, 'console.prompts = ["The", 2]', 'a list of texts, like ["The patient'),
+    ('[console]\nprompts = [" "]', 2, 'console.prompts = [" "]', "a list of texts"),
+    ('[console]\nprompts = ["a\\nb"]', 2, 'console.prompts = ["a', "a list of texts"),
     ("[model]\nbase = 3", 2, "model.base = 3", "text in quotes"),
     ('[model]\ndtype = "float8"', 2, 'model.dtype = "float8"', '"auto" or "float32" or "bfloat16" or "float16"'),
     ("[lora]\ntarget_modules = []", 2, "lora.target_modules = []", '"auto" or "all-linear" or a list of names'),
@@ -203,6 +207,7 @@ def test_a_setting_is_toml_or_else_a_plain_string(file):
             ("lora.target_modules", '["q_proj", "v_proj"]'),
             ("federation.cohort", "auto"),
             ("console.bell", "false"),
+            ("console.prompts", '["Dear Sir", "The"]'),
             ("federation.learning_rate", "2e-3"),
             ("runs.name", "007"),
         ),
@@ -211,6 +216,13 @@ def test_a_setting_is_toml_or_else_a_plain_string(file):
     assert config.lora.target_modules == ("q_proj", "v_proj")
     assert (config.federation.cohort, config.console.bell, config.federation.learning_rate) == ("auto", False, 2e-3)
     assert config.runs.name == "007"
+    assert config.console.prompts == ("Dear Sir", "The")
+
+
+def test_what_a_run_keeps_has_no_ready_texts(file):
+    config = resolved(load(file('[console]\nprompts = ["Dear Sir"]\ntheme = "light"')), 3)
+    assert config.console.theme == "light"
+    assert "Dear Sir" not in to_toml(config) + str(to_mapping(config))
 
 
 @pytest.mark.parametrize("text", ["nan", "true", "12", "1979-05-27", "[1]", "9" * 5000, "[" * 100_000, "a = 'b"])
