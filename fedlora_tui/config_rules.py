@@ -43,7 +43,7 @@ class Rule:
         if self.listed:
             parts.append('a list of names, like ["q_proj", "v_proj"]')
         elif self.texts:
-            parts.append('a list of texts, like ["The patient should take"]')
+            parts.append('a list of texts, like ["Dear Sir, the charge"]')
         elif self.table:
             parts.append(f'a table of numbers by module{self._bounds()}, like {{ "attn.c_proj" = 2 }}')
         elif self.kind is bool:

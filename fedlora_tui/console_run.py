@@ -189,4 +189,5 @@ def _options(config: Config, ascii_only: bool) -> ConsoleOptions:
         theme=console.theme,
         bell=console.bell,
         ascii=ascii_only,
+        prompts=console.prompts,
     )

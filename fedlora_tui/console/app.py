@@ -40,8 +40,10 @@ from fedlora_tui.console.screens.overview import Overview
 from fedlora_tui.console.screens.page import Page
 from fedlora_tui.console.screens.rounds_table import RoundsTable
 from fedlora_tui.console.screens.runs_list import RunsList
+from fedlora_tui.console.screens.try_it import TryIt
 from fedlora_tui.console.session import Session
 from fedlora_tui.console.standing import title
+from fedlora_tui.console.trying import Asking
 from fedlora_tui.console.view import Steering, View
 from fedlora_tui.console.widgets.run_table import RunTable
 from fedlora_tui.console.widgets.table import OrganizationTable
@@ -120,6 +122,8 @@ class ConsoleApp(App[str], inherit_bindings=False):
         self._clock = clock if self._replay is None else self._replay.time
         self.overview = Overview(self.look, self.runs)
         self._pages: list[Page] = [self.overview]
+        self._asking = Asking(self._options.prompts)
+        self._asking_painted = -1e9
         self._interrupted_at = -1e9
         self._title_shown = ""
         self._rung_for: frozenset[str] = frozenset()
@@ -151,6 +155,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
     def _tick(self) -> None:
         """Take in what the runs said, and paint what is due."""
         answered = self.runs.poll() | self._look_at_the_wheel() | self._look_at_the_replay() | self._look_at_the_fork()
+        answered |= self._look_at_the_answer()
         if self.runs.ended and isinstance(self.screen, LeaveDialog):
             # It speaks of a run that goes on, and offers what no longer can be done.
             self.screen.dismiss(None)
@@ -211,6 +216,24 @@ class ConsoleApp(App[str], inherit_bindings=False):
         else:
             self.session.refuse(f"no fork: {answer.refusal}")
         return True
+
+    def _look_at_the_answer(self) -> bool:
+        """Take in how the answer to a text stands, at the pace of data; True where it is to be painted."""
+        asking, now = self._asking, time.monotonic()
+        before, gone = asking.answering, self._steering is not None and not self._steering.lives
+        told = asking.forget_process() if gone else asking.look()
+        ended = before and not asking.answering
+        if ended and asking.answer is not None and asking.answer.refusal:
+            self.session.refuse(asking.answer.refusal)
+        elif ended:
+            self.session.say(self.look.glyphs.answered, "held", asking.outcome)
+        if not ended and now - self._asking_painted < self._options.seconds_between_paints() - 0.01:
+            # What is not painted now is told anew the next time.
+            asking.unseen |= told
+            return False
+        told, asking.unseen = told or asking.unseen, False
+        self._asking_painted = now if told else self._asking_painted
+        return told and isinstance(self.page, TryIt)
 
     def _await_answer(self) -> None:
         """Look often for the answer to a command, so that it is on the screen at once."""
@@ -279,6 +302,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
                 "open": self._open,
                 "flip": self._flip,
                 "fork": self._fork,
+                "try": self._try,
                 "wheel": self._ask_for_the_wheel,
                 "back": self._back,
                 "leave": self._leave,
@@ -347,6 +371,27 @@ class ConsoleApp(App[str], inherit_bindings=False):
             self._forking = Forking(self._fork_beside, started.run, asked.round, asked.changes)
         self.paint()
 
+    def _try(self, argument: str) -> None:
+        if isinstance(self.page, TryIt):
+            self._back(argument)
+        elif getattr(self.session.handle, "tries", None) is None:
+            self.session.refuse("there is no model behind this console")
+        else:
+            self._pages.append(TryIt(self.look, self.runs, self._asking, self._ask))
+            self.push_screen(self.page)
+
+    def _ask(self) -> None:
+        """Ask the models of the run in front to go on with the text, or say why that cannot be."""
+        asking, session = self._asking, self.session
+        reason = ACTIONS["try"].reason(self.view().situation)
+        if reason is None and not asking.text.strip():
+            reason = "write how a text begins first"
+        if reason is not None:
+            session.refuse(reason)
+        else:
+            models = asking.ask(session.handle.tries)  # type: ignore[attr-defined]
+            session.say(self.look.glyphs.answered, "held", f"answering with {models} models; esc stops")
+
     def _ask_for_the_wheel(self, argument: str) -> None:
         """Ask who steers for the wheel; who steers and is asked keeps it by the same key."""
         if self._wheel is not None and self._steering is not None:
@@ -410,9 +455,8 @@ class ConsoleApp(App[str], inherit_bindings=False):
                 self.action_act("leave")
             else:
                 dialog.press(event)
-        elif self.page.takes_letters:
+        elif self.page.press(event):
             event.prevent_default()
-            self.page.press(event)
             self.paint()
         elif event.key not in keys_on(self.page.NAME):
             name = event.character if event.is_printable and event.character else event.key

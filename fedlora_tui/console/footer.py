@@ -35,7 +35,6 @@ An id without an action keeps its place blank: nothing moves when it comes.
 
 RESERVED: Mapping[str, int] = {
     "tune": 6,
-    "try": 5,
     "sort": 6,
     "x_axis": 6,
     "command": 9,

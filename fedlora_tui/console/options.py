@@ -16,7 +16,8 @@ class ConsoleOptions:
 
     `run` and `model` are shown until the run itself has told its own, `configuration` (the name of its file) while it
     starts. `runs_folder` is where the folders of runs stand, empty where nobody knows. `refresh_hz` is how often steps
-    and states are painted, None for 4 a second here and 2 over SSH. `theme` is `dark` or `light`.
+    and states are painted, None for 4 a second here and 2 over SSH. `theme` is `dark` or `light`. `prompts` are texts
+    of the operator's own that are ready to be tried.
     """
 
     run: str = ""
@@ -27,6 +28,7 @@ class ConsoleOptions:
     theme: str = "dark"
     bell: bool = True
     ascii: bool = False
+    prompts: tuple[str, ...] = ()
 
     def seconds_between_paints(self, environment: Mapping[str, str] = os.environ) -> float:
         """Give the pace of steps and states in seconds."""

@@ -111,6 +111,7 @@ class View:
             wheel="alone" if self.wheel is None else self.wheel.standing,
             apart=self.wheel is not None,
             replay=self.replay,
+            gone=self.wheel is not None and not self.wheel.lives,
         )
 
     @property

@@ -13,6 +13,7 @@ from typing import Any
 from fedlora_tui.protocol import commands as cmd
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.events import Record
+from fedlora_tui.protocol.trying import Tries
 
 SHOWN_AT = 1_790_000_000.0 // 86400 * 86400 + 14 * 3600 + 3 * 60 + 10.0
 """14:03:10 in UTC, the moment of the drawn screens: round 7, step 40."""
@@ -119,6 +120,7 @@ class ScriptedRun:
         self.over = False
         self.started = False
         self.sent: list[cmd.Command] = []
+        self.tries: Tries | None = None
         self._organizations = list(organizations)
         self._joining: list[str] = []
         self._leaving: list[str] = []

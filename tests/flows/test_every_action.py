@@ -14,9 +14,12 @@ from fedlora_tui.console.screens.fork import ForkDialog
 from fedlora_tui.console.screens.help import HelpDialog
 from fedlora_tui.console.screens.leave import LeaveDialog
 from fedlora_tui.console.screens.organization import OneOrganization
+from fedlora_tui.console.screens.try_it import TryIt
+from fedlora_tui.console.trying import READY
 from fedlora_tui.protocol import commands as cmd
 from tests.flows.opened import Opened, ScriptedFork, ScriptedRuns, ScriptedWheel, opened
 from tests.flows.scripted_run import BEGAN_AT, SHOWN_AT
+from tests.flows.scripted_tries import ScriptedTries
 
 STARTING = {"at": BEGAN_AT + 0.5, "prepare_seconds": 1.0}
 
@@ -72,6 +75,17 @@ async def fork(console: Opened) -> None:
     await console.until(lambda: "forked" in console.said)
     assert beside.asked == [("1122-1402", 6, ())]
     assert console.run.sent == []
+
+
+async def try_(console: Opened) -> None:
+    tries = console.run.tries = ScriptedTries()
+    await console.press("t")
+    assert isinstance(console.app.screen, TryIt)
+    await console.press("1", "enter")
+    assert [question.text for question in tries.asked] == [READY[0]]
+    assert console.run.sent == []
+    await console.press("escape", "escape", "escape")
+    assert console.app.screen is console.app.overview
 
 
 async def add(console: Opened) -> None:
@@ -244,6 +258,7 @@ ALLOWED: dict[str, Callable[[Opened], Awaitable[None]]] = {
     "more_rounds": more_rounds,
     "export": export,
     "fork": fork,
+    "try": try_,
     "add": add,
     "drop": drop,
     "own_rank": own_rank,
@@ -272,6 +287,7 @@ REFUSED = {
     "more_rounds": ("plus", "the run is starting: its rounds are not counted yet"),
     "export": ("e", "no round is finished yet"),
     "fork": ("f", "no round is finished yet"),
+    "try": ("t", "the run is starting: no base is in memory yet"),
     "add": ("a", "the run is starting: its organizations are not known yet"),
     "drop": ("d", "the run is starting: its organizations are not known yet"),
     "own_rank": ("right_curly_bracket", "the run is starting: its organizations are not known yet"),

@@ -116,7 +116,7 @@ BAD = [
     ("[lora]\nrank = 1979-05-27", 2, "lora.rank = 1979-05-27", "a whole number"),
     ("[console]\nbell = 1", 2, "console.bell = 1", "true or false"),
     ('[console]\nprompts = "The"', 2, 'console.prompts = "The"', "a list of texts"),
-    ('[console]\nprompts = ["The", 2]', 2, 'console.prompts = ["The", 2]', 'a list of texts, like ["The patient'),
+    ('[console]\nprompts = ["The", 2]', 2, 'console.prompts = ["The", 2]', 'a list of texts, like ["Dear Sir'),
     ('[console]\nprompts = [" "]', 2, 'console.prompts = [" "]', "a list of texts"),
     ('[console]\nprompts = ["a\\nb"]', 2, 'console.prompts = ["a', "a list of texts"),
     ("[model]\nbase = 3", 2, "model.base = 3", "text in quotes"),

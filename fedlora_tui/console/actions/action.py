@@ -21,7 +21,8 @@ class Situation:
     `direction` is which of an action's keys was pressed, where it has one for each way. `runs` counts the runs of a
     race, `page` is the name of the screen that is shown. `watching` says who steers where that is not this
     console, `wheel` how the wheel stands: `alone`, `ours`, `asked`, `theirs` or `readonly`. `apart` is True where the
-    runs are in another process, and so one that has ended can go on in a new one. `replay` is how a replay stands, None
+    runs are in another process, and so one that has ended can go on in a new one; `gone` where that process is not
+    there any more. `replay` is how a replay stands, None
     where the run itself is shown.
     """
 
@@ -35,6 +36,7 @@ class Situation:
     wheel: str = "alone"
     apart: bool = False
     replay: Playing | None = None
+    gone: bool = False
 
     @property
     def may_go_on(self) -> bool:

@@ -62,6 +62,17 @@ def _cannot_fork(situation: Situation) -> str | None:
     return None if last_round(situation.state) else "no round is finished yet"
 
 
+def _cannot_try(situation: Situation) -> str | None:
+    if situation.watching:
+        return situation.watching
+    if situation.state.phase == "starting":
+        return "the run is starting: no base is in memory yet"
+    if situation.gone:
+        run = situation.state.started.run if situation.state.started else "RUN"
+        return f"the run's process is gone, and its base with it: fedlora-tui resume {run}"
+    return None
+
+
 ON_THE_RUN: tuple[Action, ...] = (
     Action(
         id="pause",
@@ -133,5 +144,16 @@ ON_THE_RUN: tuple[Action, ...] = (
         when="a round is finished",
         unless="no round is finished yet · a replay cannot fork",
         refusal=_cannot_fork,
+    ),
+    Action(
+        id="try",
+        keys=keys_of("t"),
+        shown="t",
+        label="try",
+        does="try a text on three models",
+        group="the run",
+        when="a base is in memory",
+        unless="starting · a replay has no model: fedlora-tui resume RUN",
+        refusal=_cannot_try,
     ),
 )

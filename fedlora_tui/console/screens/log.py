@@ -70,14 +70,11 @@ class LogPage(Page):
             "follow": self._follow,
         }
 
-    @property
-    def takes_letters(self) -> bool:
-        """True while a filter is typed."""
-        return self._list.typing
-
-    def press(self, event: events.Key) -> None:
-        """Take a key into the filter."""
+    def press(self, event: events.Key) -> bool:
+        """Take a key into the filter, while it is typed."""
         table = self._list
+        if not table.typing:
+            return False
         if event.key in ("enter", "escape", "down", "up", "tab"):
             table.typing = False
         elif event.key == "backspace":
@@ -86,6 +83,7 @@ class LogPage(Page):
             table.typed = ""
         elif event.is_printable and event.character and len(table.typed) < LONGEST:
             table.typed += event.character
+        return True
 
     def back(self) -> bool:
         """Clear the filter."""

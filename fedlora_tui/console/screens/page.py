@@ -73,14 +73,9 @@ class Page(Screen[None], inherit_bindings=False):
         """Go one layer out within the page; False where there is none, and the page itself is left."""
         return False
 
-    @property
-    def takes_letters(self) -> bool:
-        """True while every letter is written into a field, and none is a key."""
+    def press(self, event: events.Key) -> bool:
+        """Take a key before the registry does, as a page with a text field has to; True where it was taken."""
         return False
-
-    def press(self, event: events.Key) -> None:
-        """Take a key into the field."""
-        raise NotImplementedError
 
     def compose(self) -> ComposeResult:
         """Give the parts from top to bottom."""

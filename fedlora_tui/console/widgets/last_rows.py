@@ -17,7 +17,11 @@ class LastRows(Part):
 
     def draw(self, view: View) -> list[Text]:
         """Give the three lines."""
-        return [_next_round(view), _answer(view), _footer(view)]
+        return [_next_round(view), _answer(view), self.footer(view)]
+
+    def footer(self, view: View) -> Text:
+        """Give the last one: the keys that act here."""
+        return _footer(view)
 
 
 def _next_round(view: View) -> Text:

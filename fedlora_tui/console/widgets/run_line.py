@@ -32,7 +32,7 @@ STATE_STYLES = {
 STATE_COLUMN, ROUND_COLUMN, TAIL_COLUMN = 1, 13, 39
 REPLAY_ROUND_COLUMN = 19
 TAIL_WIDTH = 14
-PAGE_NAMES = {"rounds_table": "rounds"}
+PAGE_NAMES = {"rounds_table": "rounds", "try_it": "try it"}
 """What a page is called where its own name is not plain."""
 
 
