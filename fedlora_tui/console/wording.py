@@ -263,7 +263,7 @@ def _acknowledged(event: ev.CommandAcknowledged, before: RunState, state: RunSta
 
 def _phase_answer(before: RunState, state: RunState, glyphs: Glyphs) -> Said | None:
     t = state.phase_since or state.t
-    good = ("e export",) if finished_rounds(state) else ()
+    good = ("t try", "e export") if finished_rounds(state) else ()
     if state.phase == "paused" and not state.reason:
         return Said(glyphs.answered, "held", t, f"paused at step {state.step}, nothing lost", good)
     if state.phase == "paused":

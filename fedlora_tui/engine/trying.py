@@ -159,7 +159,9 @@ class Trying:
             kind = type(error).__name__
             short = ran_out(error)
         if short:
-            _give_back()
+            # On loan: what is freed while a lane captures a pass breaks that.
+            with self._gate.lent(lambda: True):
+                _give_back()
         logger.warning("a text that was tried was not answered: %s", kind)
         return NO_MEMORY if short else f"not answered: {kind}"
 

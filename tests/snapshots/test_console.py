@@ -13,6 +13,7 @@ from fedlora_tui.console.options import ConsoleOptions
 from fedlora_tui.console.player import Replay
 from tests.flows.opened import UTF8, ScriptedFork, ScriptedRuns, console_on
 from tests.flows.scripted_run import BEGAN_AT, SHOWN_AT, HandClock, ScriptedRace, ScriptedRun
+from tests.flows.scripted_tries import ScriptedTries
 
 SIZES = {"compact": (80, 24), "normal": (120, 40), "wide": (200, 60)}
 SCENES: dict[str, dict[str, Any]] = {
@@ -107,6 +108,27 @@ def test_race(snap_compare: Any, scene: str, size: str) -> None:
             await pilot.pause(0.02)
         await pilot.press(*keys)
         await pilot.pause(0.2)
+        app.paint()
+        await pilot.pause(0.1)
+
+    assert snap_compare(app, terminal_size=SIZES[size], run_before=play)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_try_it(snap_compare: Any, size: str) -> None:
+    clock = HandClock()
+    run, tries = ScriptedRun(clock), ScriptedTries()
+    run.tries = tries
+    app = console_on(run, clock=clock)
+
+    async def play(pilot: Pilot[str]) -> None:
+        while app.session.state.seq == 0:
+            await pilot.pause(0.02)
+        keys = ["space" if letter == " " else letter for letter in "The patient should take"]
+        await pilot.press(*["down"] * 5, "t", *keys, "enter")
+        tries.say(24)
+        while app._asking.answer is None:
+            await pilot.pause(0.02)
         app.paint()
         await pilot.pause(0.1)
 

@@ -23,6 +23,7 @@ EDGES = 3
 """Columns of a pane that hold no words."""
 
 MODELS = 3
+WIDTH_OF_NOTE = 112
 
 
 class Answers(TryPart):
@@ -98,9 +99,8 @@ def prompt_lines(part: TryPart, view: View) -> list[Text]:
     lines = []
     for place, text in enumerate(asking.ready):
         row = Row(view.layout.width, glyphs).at(1, (str(place + 1), "yours_bold")).at(4, text)
-        if place == asking.own:
-            words = "none of these comes from an organization's text"
-            row.at(max(60, row.end + 2), (words, "quiet")) if view.layout.width >= 112 else row
+        if place == asking.own and view.layout.width >= WIDTH_OF_NOTE:
+            row.at(max(60, row.end + 2), ("none of these comes from an organization's text", "quiet"))
         lines.append(row.text())
     return lines
 
