@@ -62,14 +62,18 @@ class _Progress:
     seconds: float = 0.0
     took: dict[int, float] = field(default_factory=dict)
 
+    @property
+    def over(self) -> bool:
+        """True once every model has come to its end, or nobody wants to hear more."""
+        return self.generation.over or self.asked.stopped
+
     def step(self) -> None:
         """Let every model say one token more."""
+        going = [model for model, ended in enumerate(self.generation.ended) if not ended]
         began = time.monotonic()
         self.generation.step()
         self.seconds += time.monotonic() - began
-        for model, ended in enumerate(self.generation.ended):
-            if not ended or model not in self.took:
-                self.took[model] = self.seconds
+        self.took |= dict.fromkeys(going, self.seconds)
 
     def answer(self) -> Answer:
         """Give the answer as it stands."""
@@ -80,8 +84,7 @@ class _Progress:
             for one in self.candidates
         ]
         pieces = tuple(self._words([token]) for token in self.text)
-        over = self.generation.over or self.asked.stopped
-        return Answer(self.asked.question.number, pieces, tuple(voices), round(self.waited(), 3), over)
+        return Answer(self.asked.question.number, pieces, tuple(voices), round(self.waited(), 3), self.over)
 
     def _voice(self, candidate: Candidate, model: int, before: str) -> Voice:
         tokens, ended = self.generation.tokens[model], self.generation.ended[model]
@@ -167,28 +170,33 @@ class Trying:
 
     def _answer(self, asked: _Asked) -> None:
         before = self._gate.aside_seconds
+
+        def waited() -> float:
+            return self._gate.aside_seconds - before
+
         candidates = asked.voices.candidates(asked.question)
         text = self._tokens(asked.question)
         progress: _Progress | None = None
-        told = 0.0
-        while progress is None or not (progress.generation.over or asked.stopped):
+        while progress is None or not progress.over:
             with self._gate.lent(lambda: not asked.stopped) as lent:
                 if not lent:
                     break
                 if progress is None:
                     generation = self._begin(candidates, text, asked.question)
-                    waited = lambda: self._gate.aside_seconds - before  # noqa: E731
                     progress = _Progress(asked, candidates, text, self._tokenizer, generation, waited)
                     asked.tell(progress.answer())
-                until, pressed = time.monotonic() + SLICE_SECONDS, self._gate.pressed
-                while not (progress.generation.over or asked.stopped) and self._gate.pressed == pressed:
-                    progress.step()
-                    if time.monotonic() - told >= TELL_SECONDS:
-                        told = time.monotonic()
-                        asked.tell(progress.answer())
-                    if time.monotonic() > until:
-                        break
+                self._slice(progress)
         asked.tell(Answer(asked.question.number, over=True) if progress is None else progress.answer())
+
+    def _slice(self, progress: _Progress) -> None:
+        """Go on with an answer, until training is to take a step or anything is asked of a run."""
+        until, pressed = time.monotonic() + SLICE_SECONDS, self._gate.pressed
+        told = 0.0
+        while not progress.over and self._gate.pressed == pressed and (now := time.monotonic()) < until:
+            progress.step()
+            if now - told >= TELL_SECONDS:
+                told = now
+                progress.asked.tell(progress.answer())
 
     def _tokens(self, question: Question) -> list[int]:
         """Tokenize a text. Raises UserError where there is nothing to go on with, or no room behind it."""
