@@ -204,6 +204,16 @@ def _doctor_parser() -> _Parser:
     return parser
 
 
+def _init_parser() -> _Parser:
+    parser = _Parser(
+        f"{PROGRAM} init", description="Put a run together on a screen, and write a commented config.toml."
+    )
+    parser.add_argument("--out", default="config.toml", metavar="FILE", help="the file to write (config.toml)")
+    parser.add_argument("--defaults", action="store_true", help="ask nothing, write the defaults; needs no terminal")
+    _with_ascii(parser)
+    return parser
+
+
 def _bench_parser() -> _Parser:
     parser = _Parser(f"{PROGRAM} bench", description="Measure a claim about fedlora-tui on this machine.")
     parser.add_argument(
@@ -485,6 +495,12 @@ def _doctor(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _init(arguments: argparse.Namespace) -> int:
+    from fedlora_tui.init_command import init
+
+    return init(arguments.out, arguments.defaults, arguments.ascii)
+
+
 def _bench(arguments: argparse.Namespace) -> int:
     from fedlora_tui.benchmarks.command import Asked, run_bench
 
@@ -515,6 +531,7 @@ Command = tuple[Callable[[], _Parser], Callable[[argparse.Namespace], int], str]
 
 COMMANDS: dict[str, Command] = {
     CONSOLE: (_console_parser, _console, "console and run, starting at once"),
+    "init": (_init_parser, _init, "put a run together on a screen, written as a commented config.toml"),
     "run": (_run_parser, _run, "the same run with no terminal; --json puts every event on stdout"),
     "resume": (_resume_parser, _resume, "go on with a run that was stopped, failed or killed, to the same result"),
     "runs": (_runs_parser, _runs, "the list of runs: state, round, losses; --json: an object a line"),

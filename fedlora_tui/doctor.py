@@ -408,6 +408,7 @@ def _base(base: str) -> Iterator[Line]:
     """Say whether the model that a run would take can be had, without reading its weights."""
     from fedlora_tui.errors import UserError
     from fedlora_tui.lora.base_model import where_is
+    from fedlora_tui.lora.bases_here import weights
 
     if base == EMBEDDED:
         return
@@ -420,7 +421,7 @@ def _base(base: str) -> Iterator[Line]:
         yield Line(BASES, "model.base", f"{base}: a hub id that is not here; downloaded when it is first used", ASIDE)
         return
     kind = ".gguf file" if where.gguf else "in the hub cache" if where.from_hub else "folder"
-    files = [where.folder / where.gguf] if where.gguf else _weights(where.folder)
+    files = [where.folder / where.gguf] if where.gguf else weights(where.folder)
     size = sum(file.stat().st_size for file in files)
     if not files:
         yield Line(BASES, "model.base", f"{base}: {kind} without weights", LOOK, "name one that transformers saved")
@@ -431,25 +432,15 @@ def _base(base: str) -> Iterator[Line]:
         yield Line(BASES, "model.base", f"{base}: {kind}, {_size(size)} of weights")
 
 
-def _weights(folder: Path) -> list[Path]:
-    """The files of weights in a folder, in the first format there is that transformers takes."""
-    return sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
-
-
 def _hub() -> Iterator[Line]:
-    from huggingface_hub import scan_cache_dir
-    from huggingface_hub.errors import CacheNotFound
+    from fedlora_tui.lora.bases_here import cached_bases
 
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         yield Line(BASES, "HF_HUB_OFFLINE", "set: only what is in the cache can be a base", ASIDE)
-    try:
-        repositories = [repo for repo in scan_cache_dir().repos if repo.repo_type == "model"]
-    except CacheNotFound:
-        repositories = []
-    bases = sorted((repo for repo in repositories if repo.size_on_disk), key=lambda repo: repo.repo_id)
+    bases = cached_bases()
     if not bases:
         yield Line(BASES, "hub cache", "empty; a hub id is downloaded when it is first used", ASIDE)
         return
-    named = [f"{repo.repo_id} ({_size(repo.size_on_disk)})" for repo in bases[:LISTED_BASES]]
+    named = [f"{base.name} ({_size(base.bytes)})" for base in bases[:LISTED_BASES]]
     more = f" and {len(bases) - LISTED_BASES} more" if len(bases) > LISTED_BASES else ""
     yield Line(BASES, "hub cache", ", ".join(named) + more)

@@ -143,7 +143,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
         if self.look.colours <= FEW_COLOURS:
             self.theme = "ansi-dark"
         else:
-            self.register_theme(_theme(self.look))
+            self.register_theme(theme_of(self.look))
             self.theme = THEME
         self.call_after_refresh(lambda: self.set_timer(FIRST_FRAME_SECONDS, self._begin))
 
@@ -507,7 +507,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
         return self.overview
 
 
-def _theme(look: Look) -> Theme:
+def theme_of(look: Look) -> Theme:
     """Give Textual the true colours of the look."""
     background = DARK_BACKGROUND if look.dark else LIGHT_BACKGROUND
     return Theme(

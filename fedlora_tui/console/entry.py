@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from fedlora_tui.console.look import colours_of
 from fedlora_tui.console.options import ConsoleOptions
+from fedlora_tui.console.setup.offer import Adviser, Offer
 from fedlora_tui.console.terminal import kept_terminal
 from fedlora_tui.protocol.handle import Fork, ListRuns, RunHandle, Wheel
 from fedlora_tui.protocol.state import RunState
@@ -51,12 +53,7 @@ def run_console(
     `wheel` the runs go on where the console is left alone, breaks down, or loses its terminal. `place` is that of the
     run in front, `fork` starts further ones, `others` lists those that are there.
     """
-    if colours_of(os.environ) == ANSI_COLOURS:
-        os.environ.setdefault("TEXTUAL_COLOR_SYSTEM", "standard")
-    # Where these are exported they are believed before the terminal, and no change of its size would be seen.
-    for name in ("COLUMNS", "LINES"):
-        os.environ.pop(name, None)
-    with kept_terminal(log_file):
+    with terminal_for_textual(log_file):
         # Textual reads its settings when it is imported, and draws on the descriptors that it finds then.
         from fedlora_tui.console.app import ConsoleApp
 
@@ -72,3 +69,25 @@ def run_console(
     app.runs.poll()
     failure = None if app._exception is None else f"the console failed ({app._exception!r})"
     return ConsoleResult(app.runs.states, left, app.runs.refusal, failure, app.goes_to)
+
+
+def run_setup(offer: Offer, adviser: Adviser, options: ConsoleOptions, log_file: Path) -> tuple[str, str | None]:
+    """Show the setup screen until it is left; how it was (written, left, interrupted), and why it broke down if so."""
+    with terminal_for_textual(log_file):
+        from fedlora_tui.console.setup.app import INTERRUPTED, SetupApp
+
+        app = SetupApp(offer, adviser, options)
+        left = app.run() or INTERRUPTED
+    return left, None if app._exception is None else f"the setup screen failed ({app._exception!r})"
+
+
+@contextmanager
+def terminal_for_textual(log_file: Path) -> Iterator[None]:
+    """Keep the terminal for Textual, and let it see that terminal's own colours and size."""
+    if colours_of(os.environ) == ANSI_COLOURS:
+        os.environ.setdefault("TEXTUAL_COLOR_SYSTEM", "standard")
+    # Where these are exported they are believed before the terminal, and no change of its size would be seen.
+    for name in ("COLUMNS", "LINES"):
+        os.environ.pop(name, None)
+    with kept_terminal(log_file):
+        yield

@@ -22,6 +22,14 @@ def cut_end(text: str, width: int, glyphs: Glyphs = UNICODE) -> str:
     return _fitting(_start(text, width - cell_len(mark)), mark, "", width)
 
 
+def cut_start(text: str, width: int, glyphs: Glyphs = UNICODE) -> str:
+    """The text, or as much of its end as `width` cells hold behind an ellipsis: a field that is written in."""
+    if cells(text) <= width:
+        return text
+    mark = _start(glyphs.ellipsis, width)
+    return _fitting(mark, "", _end(text, width - cell_len(mark)), width)
+
+
 def cut_middle(name: str, width: int, glyphs: Glyphs = UNICODE) -> str:
     """The name, or its start and its telling end with an ellipsis between, as `telecom-su…rt-2`, in `width` cells."""
     if width <= 0:

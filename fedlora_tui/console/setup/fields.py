@@ -1,0 +1,170 @@
+"""The fields of the setup screen: where the cursor is, what was chosen and typed so far, what keys make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fedlora_tui.console.setup.offer import (
+    AUTO,
+    BASE,
+    DATA,
+    DEVICE,
+    EMBEDDED,
+    FIELDS,
+    METHOD,
+    ORGANIZATIONS,
+    PATH,
+    RANK,
+    ROUNDS,
+    SOURCES,
+    Choice,
+    Chosen,
+    Found,
+    Offer,
+)
+
+RANKS = (1, 2, 4, 8, 16, 32, 64)
+"""The ranks that one key goes through."""
+
+ROUNDS_STEP = 10
+MOST_DIGITS = 9
+NUMBERS = (ORGANIZATIONS, RANK, ROUNDS)
+OWN = "another"
+"""The choice of a base that is typed."""
+
+
+class Fields:
+    """What stands in the fields.
+
+    A number that was not typed is the usual one, and follows what it depends on.
+    """
+
+    def __init__(self, offer: Offer) -> None:
+        self._offer = offer
+        self.cursor = BASE
+        self.bases: tuple[Choice, ...] = (Choice(EMBEDDED, "comes along"),)
+        self.devices: tuple[Choice, ...] = (Choice(AUTO), Choice("cpu"))
+        self._base = EMBEDDED
+        self._own_base = False
+        self._source = SOURCES[0]
+        self._device = AUTO
+        self.typed: dict[str, str] = {BASE: "", PATH: "", **dict.fromkeys(NUMBERS, "")}
+
+    @property
+    def chosen(self) -> Chosen:
+        """What the fields say now; a number that is not finished is 0."""
+        return Chosen(
+            base=self.typed[BASE].strip() if self._own_base else self._base,
+            source=self._source,
+            path="" if self._source == "synthetic" else self.typed[PATH].strip(),
+            organizations=self._organizations(),
+            rank=int(self.typed[RANK] or self._offer.rank),
+            rounds=int(self.typed[ROUNDS] or self.usual_rounds),
+            device=self._device,
+        )
+
+    @property
+    def usual_rounds(self) -> int:
+        """The rounds of a run with this base, where nobody says how many."""
+        return self._offer.rounds(self.typed[BASE].strip() if self._own_base else self._base)
+
+    @property
+    def writes(self) -> bool:
+        """True where a letter under the cursor is a letter, and no key."""
+        return self.cursor in (BASE, PATH)
+
+    @property
+    def base_choices(self) -> tuple[Choice, ...]:
+        """The bases from left to right; the last one is typed."""
+        return (*self.bases, Choice(OWN))
+
+    @property
+    def base_place(self) -> int:
+        """The place of the chosen one among them."""
+        names = [choice.name for choice in self.bases]
+        return len(names) if self._own_base else names.index(self._base)
+
+    def found(self, found: Found) -> None:
+        """Take in what is here; what was chosen stays so, and new choices stand behind the others."""
+        if found.bases is not None:
+            self.bases = (self.bases[0], *(base for base in found.bases if base.name != EMBEDDED))
+        if found.devices is not None:
+            self.devices = tuple(found.devices)
+
+    def move(self, step: int) -> None:
+        """Go to the field before or after; fields where nothing can be chosen are passed over."""
+        shut = {METHOD} | ({PATH} if self._source == "synthetic" else set())
+        open_fields = [name for name in FIELDS if name not in shut]
+        self.cursor = open_fields[(open_fields.index(self.cursor) + step) % len(open_fields)]
+
+    def turn(self, step: int) -> str:
+        """Go to the choice before or after, a number down or up; why there is none, empty where there is."""
+        if self.cursor == BASE:
+            self._turn_base(step)
+        elif self.cursor == DATA:
+            self._source = SOURCES[(SOURCES.index(self._source) + step) % len(SOURCES)]
+        elif self.cursor == DEVICE:
+            names = [choice.name for choice in self.devices]
+            self._device = names[(names.index(self._device) + step) % len(names)]
+        elif self.cursor in NUMBERS:
+            return self._turn_number(step)
+        else:
+            return "a path is typed"
+        return ""
+
+    def type(self, text: str) -> str:
+        """Take what was typed or pasted; why it is not taken, empty where it is."""
+        if self.cursor in NUMBERS:
+            if not (text.isascii() and text.isdigit()):
+                return "a number belongs here: digits, or left and right"
+            self.typed[self.cursor] = (self.typed[self.cursor] + text).lstrip("0")[:MOST_DIGITS] or "0"
+        elif self.cursor == BASE:
+            # A letter at a base that is here begins another one.
+            self._own_base = True
+            self.typed[BASE] += text
+        elif self.cursor == PATH:
+            self.typed[PATH] += text
+        else:
+            return "left and right choose here"
+        return ""
+
+    def erase(self, *, all_of_it: bool = False) -> None:
+        """Take the last character back, or all; a number without digits is the usual one again."""
+        if self.cursor in self.typed and (self.cursor != BASE or self._own_base):
+            self.typed[self.cursor] = "" if all_of_it else self.typed[self.cursor][:-1]
+
+    def _organizations(self) -> int | None:
+        if self.typed[ORGANIZATIONS]:
+            return int(self.typed[ORGANIZATIONS])
+        return self._offer.organizations if self._source == "synthetic" else None
+
+    def _turn_base(self, step: int) -> None:
+        place = (self.base_place + step) % len(self.base_choices)
+        self._own_base = place == len(self.bases)
+        if not self._own_base:
+            self._base = self.bases[place].name
+
+    def _turn_number(self, step: int) -> str:
+        chosen = self.chosen
+        if self.cursor == RANK:
+            number = _next(RANKS, chosen.rank, step)
+            if number == chosen.rank:
+                return f"{number} is the {'most' if step > 0 else 'least'} by this key: type another"
+        elif self.cursor == ROUNDS:
+            number = max(1, _stepped(chosen.rounds, step * ROUNDS_STEP))
+        else:
+            number = max(1, (chosen.organizations or 0) + step)
+        self.typed[self.cursor] = str(number)[:MOST_DIGITS]
+        return ""
+
+
+def _next(ladder: Sequence[int], number: int, step: int) -> int:
+    """Give the rung above or below a number; the number itself where there is none."""
+    if step > 0:
+        return next((rung for rung in ladder if rung > number), number)
+    return next((rung for rung in reversed(ladder) if rung < number), number)
+
+
+def _stepped(number: int, step: int) -> int:
+    """Give a number a step on, on the whole steps."""
+    return (number + step) // abs(step) * abs(step) if step > 0 else -(-(number + step) // abs(step)) * abs(step)
