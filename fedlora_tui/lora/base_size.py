@@ -55,12 +55,11 @@ class BaseSize:
         return layers + 2 * self.adapter_parameters(rank) + 2 * self._head + 2 * self._attended(length)
 
     def kept(self) -> int:
-        """Estimate the numbers that a token leaves in memory for the way back.
+        """Estimate the numbers that a token leaves in memory for the way back: what each layer takes in and gives.
 
-        That is what comes out of every layer, and what goes into the two norms of a block: weights are frozen, so what
-        goes into a layer is not kept for them.
+        Frozen layers need nothing of it for their weights; norms, attention and activations between them do.
         """
-        return sum(out for _, out in self.layers) + 2 * self.width * self.blocks
+        return sum(into + out for into, out in self.layers)
 
     @property
     def _head(self) -> int:

@@ -155,9 +155,8 @@ class SetupApp(App[str], inherit_bindings=False):
     def _enter(self) -> None:
         """Write, or say what is in the way; where that is not known yet, write when it is."""
         setup = self.setup
-        if complaint := next((setup.complaint(name) for name in FIELDS if setup.complaint(name)), ""):
-            name = next(name for name in FIELDS if setup.complaint(name))
-            self._refuse(f"{name}: {complaint}")
+        if wrong := next((name for name in FIELDS if setup.complaint(name)), ""):
+            self._refuse(f"{self.fields.label(wrong)}: {setup.complaint(wrong)}")
         elif self._known(setup):
             self._write(over=False)
         else:

@@ -134,7 +134,7 @@ def _here(setup: Setup) -> Words:
 
 def _field(setup: Setup, name: str, width: int, glyphs: Glyphs) -> Text:
     fields, here = setup.fields, setup.fields.cursor == name
-    label = "dataset" if name == PATH and setup.chosen.source == "hub" else "folder" if name == PATH else name
+    label = fields.label(name)
     row = Row(width, glyphs).at(0, (glyphs.cursor if here else " ", "yours_bold"))
     row.at(LABEL_COLUMN, (label, "yours_bold" if here else "quiet"), until=VALUE_COLUMN)
     end = REMARK_COLUMN - 2 if width >= NORMAL_WIDTH else width - 1
@@ -221,7 +221,7 @@ def _about(setup: Setup, width: int, glyphs: Glyphs) -> tuple[Text, Text]:
     second = Row(width, glyphs)
     shown = next((each for each in (name, *FIELDS) if setup.complaint(each)), "")
     if shown:
-        of = "" if shown == name else f"{shown}: "
+        of = "" if shown == name else f"{setup.fields.label(shown)}: "
         second.at(LABEL_COLUMN, (f"{glyphs.refused} {of}{setup.complaint(shown)}", "care"), until=width - 1)
     else:
         second.at(LABEL_COLUMN, setup.remark(name), until=width - 1)

@@ -69,11 +69,6 @@ class Fields:
         return self._offer.rounds(self.typed[BASE].strip() if self._own_base else self._base)
 
     @property
-    def writes(self) -> bool:
-        """True where a letter under the cursor is a letter, and no key."""
-        return self.cursor in (BASE, PATH)
-
-    @property
     def base_choices(self) -> tuple[Choice, ...]:
         """The bases from left to right; the last one is typed."""
         return (*self.bases, Choice(OWN))
@@ -83,6 +78,12 @@ class Fields:
         """The place of the chosen one among them."""
         names = [choice.name for choice in self.bases]
         return len(names) if self._own_base else names.index(self._base)
+
+    def label(self, name: str) -> str:
+        """Give what a field is called: the path is that of a folder, or a dataset's name."""
+        if name != PATH:
+            return name
+        return "dataset" if self._source == "hub" else "folder"
 
     def found(self, found: Found) -> None:
         """Take in what is here; what was chosen stays so, and new choices stand behind the others."""
@@ -114,6 +115,9 @@ class Fields:
 
     def type(self, text: str) -> str:
         """Take what was typed or pasted; why it is not taken, empty where it is."""
+        if self.cursor == DATA and self._source != "synthetic":
+            # A letter at the kind of data that has a path begins the path.
+            self.cursor = PATH
         if self.cursor in NUMBERS:
             if not (text.isascii() and text.isdigit()):
                 return "a number belongs here: digits, or left and right"

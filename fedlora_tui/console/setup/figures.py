@@ -12,7 +12,8 @@ from fedlora_tui.console.setup.offer import Figures
 
 LABEL_COLUMN, FIGURE_COLUMN, MADE_OF_COLUMN = 2, 12, 24
 PARTS = ("libraries", "base", "adapters", "passes")
-GIGA = 1e9
+UNITS = "GTPE"
+"""Of operations: 10^9, and a thousand times as much for each further one."""
 
 
 def draw_figures(figures: Figures | None, rounds: int, why_unknown: str, width: int, glyphs: Glyphs) -> list[Text]:
@@ -27,7 +28,7 @@ def draw_figures(figures: Figures | None, rounds: int, why_unknown: str, width: 
     else:
         rows = [
             ("memory", numbers.bytes_text(figures.memory, glyphs), _memory(figures, width, glyphs)),
-            ("a round", f"{numbers.rate(figures.operations / GIGA, glyphs)} G", _round(figures, glyphs)),
+            ("a round", _operations(figures.operations, glyphs), _round(figures, glyphs)),
             ("speed", _per_second(figures.speed, glyphs), _speed(figures, why_unknown, glyphs)),
             ("time", numbers.duration(figures.seconds, glyphs), _time(figures, rounds, glyphs)),
         ]
@@ -60,7 +61,15 @@ def _round(figures: Figures, glyphs: Glyphs) -> str:
 
 
 def _per_second(speed: float | None, glyphs: Glyphs) -> str:
-    return glyphs.dash if speed is None else f"{numbers.rate(speed / GIGA, glyphs)} G/s"
+    return glyphs.dash if speed is None else f"{_operations(speed, glyphs)}/s"
+
+
+def _operations(count: float, glyphs: Glyphs) -> str:
+    """Write a number of operations as `82.5 G` or `1.2 T`: a decimal under 100, none above."""
+    size, unit = count / 1e9, 0
+    while size >= 999.5 and unit < len(UNITS) - 1:
+        size, unit = size / 1000, unit + 1
+    return f"{numbers.seconds(size, glyphs)} {UNITS[unit]}"
 
 
 def _speed(figures: Figures, why_unknown: str, glyphs: Glyphs) -> str:
