@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,11 +20,11 @@ USUAL = Chosen("embedded", "synthetic", "", 8, 4, 60, "cpu")
 
 
 @pytest.fixture
-def judge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Judge]:
+def judge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Judge:
     monkeypatch.setattr(advising, "_measured", lambda config: 2e9)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.chdir(tmp_path)
-    yield Judge()
+    return Judge()
 
 
 def told(judge: Judge, chosen: Chosen) -> Judged:

@@ -24,6 +24,7 @@ from fedlora_tui.console.setup.offer import (
     ORGANIZATIONS,
     PATH,
     RANK,
+    ROUNDS,
     SOURCES,
     Chosen,
     Figures,
@@ -241,6 +242,8 @@ def _known(setup: Setup, name: str) -> str:
         }[chosen.source]
     if name == ORGANIZATIONS and chosen.source != "synthetic":
         return "all that there are" if chosen.organizations is None else "the first ones by name"
+    if name == ROUNDS:
+        return "" if fields.typed[ROUNDS] else "as usual with this base"
     if name == METHOD:
         return "docs/methods.md has the others"
     if name == DEVICE:

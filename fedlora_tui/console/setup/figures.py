@@ -10,7 +10,7 @@ from fedlora_tui.console.layout import NORMAL_WIDTH
 from fedlora_tui.console.row import Row, rule
 from fedlora_tui.console.setup.offer import Figures
 
-LABEL_COLUMN, FIGURE_COLUMN, MADE_OF_COLUMN = 2, 12, 24
+LABEL_COLUMN, FIGURE_COLUMN, MADE_OF_COLUMN = 2, 12, 22
 PARTS = ("libraries", "base", "adapters", "passes")
 UNITS = "GTPE"
 """Of operations: 10^9, and a thousand times as much for each further one."""
@@ -18,8 +18,8 @@ UNITS = "GTPE"
 
 def draw_figures(figures: Figures | None, rounds: int, why_unknown: str, width: int, glyphs: Glyphs) -> list[Text]:
     """Draw a rule and four lines, memory first and time last; what is not known is a dash and the reason."""
-    where = glyphs.dash if figures is None else f"on {figures.device}"
-    head = rule(width, glyphs, "2 what it would take", (f"an estimate, {where}", "quiet"))
+    where = "" if figures is None else f", on {figures.device}"
+    head = rule(width, glyphs, "2 what it would take", (f"an estimate{where}", "quiet"))
     if figures is None:
         rows = [
             ("memory", glyphs.dash, why_unknown),
@@ -44,7 +44,7 @@ def _line(name: str, figure: str, made_of: str, style: str, width: int, glyphs: 
 
 def _memory(figures: Figures, width: int, glyphs: Glyphs) -> str:
     free = numbers.bytes_text(figures.free, glyphs)
-    parts = " + ".join(f"{name} {_short(getattr(figures, name), glyphs)}" for name in PARTS)
+    parts = ", ".join(f"{name} {_short(getattr(figures, name), glyphs)}" for name in PARTS)
     if figures.memory > figures.free:
         return f"more than the {free} that are free: {parts}"
     return f"{parts}; {free} free" if width >= NORMAL_WIDTH else parts
