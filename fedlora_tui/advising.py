@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 END_SECONDS = 1.0
 LISTED_BASES = 20
+STILL_SECONDS = 0.25
+"""For how long nothing changes before a choice is looked at: half of a path that is typed may be a large folder."""
 
 
 class AdvisingProcess:
@@ -99,7 +101,7 @@ def _advise(line: Connection, other_end: Connection) -> None:
         judge = Judge()
         while True:
             chosen = line.recv()
-            while line.poll():
+            while line.poll(STILL_SECONDS):
                 chosen = line.recv()
             for judged in judge.judge(chosen):
                 line.send(judged)

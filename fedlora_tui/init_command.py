@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -84,6 +85,8 @@ def write(out: str, chosen: Chosen | None, over: bool) -> None:
     try:
         aside.write_text(text_of(chosen), encoding="utf-8")
         if over:
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copymode(path, aside)
             os.replace(aside, path)
         else:
             _put_in_place(aside, path)

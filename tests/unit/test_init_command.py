@@ -57,11 +57,13 @@ def test_without_a_terminal_one_line_says_what_to_do(
 
 def test_a_file_that_is_there_is_overwritten_only_where_that_is_wanted() -> None:
     Path("config.toml").write_text("# mine\n")
+    Path("config.toml").chmod(0o640)
     with pytest.raises(FileExistsError):
         write("config.toml", CHOSEN, False)
     assert Path("config.toml").read_text() == "# mine\n"
     write("config.toml", CHOSEN, True)
     assert load(Path("config.toml")).federation.rounds == 5
+    assert Path("config.toml").stat().st_mode & 0o777 == 0o640
     assert os.listdir() == ["config.toml"]
 
 
