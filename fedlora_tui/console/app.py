@@ -41,6 +41,7 @@ from fedlora_tui.console.screens.page import Page
 from fedlora_tui.console.screens.rounds_table import RoundsTable
 from fedlora_tui.console.screens.runs_list import RunsList
 from fedlora_tui.console.screens.try_it import TryIt
+from fedlora_tui.console.screens.tune import TuneDialog
 from fedlora_tui.console.session import Session
 from fedlora_tui.console.standing import title
 from fedlora_tui.console.trying import Asking
@@ -66,6 +67,7 @@ DIALOGS: Mapping[str, Callable[[View], Dialog[Any]]] = {
     "export": ExportDialog,
     "faults": FaultsDialog,
     "drift": DriftDialog,
+    "tune": TuneDialog,
 }
 """The dialogs by the action that opens them; what they send goes to the run in front."""
 
@@ -335,7 +337,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
     def _send(self, asked: Sends | None) -> None:
         """Send what a dialog asks the run for."""
         if asked is not None:
-            self.session.command(asked.command, asked.words)
+            self.session.ask((asked.command, *asked.further), asked.words)
             self._await_answer()
         self.paint()
 
@@ -346,6 +348,10 @@ class ConsoleApp(App[str], inherit_bindings=False):
             self._say_which()
         else:
             self._turn_to(OneOrganization)
+
+    def on_dialog_asks(self, message: Dialog.Asks) -> None:
+        """Send what a dialog asks the run for while it stays open."""
+        self._send(message.asked)
 
     def _flip(self, direction: str) -> None:
         self.runs.show(self.runs.place + (1 if direction == "next" else -1))

@@ -34,7 +34,6 @@ An id without an action keeps its place blank: nothing moves when it comes.
 """
 
 RESERVED: Mapping[str, int] = {
-    "tune": 6,
     "sort": 6,
     "x_axis": 6,
     "command": 9,

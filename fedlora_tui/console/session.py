@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from fedlora_tui.console.actions.action import Action, Situation
 from fedlora_tui.console.drawing.glyphs import Glyphs
+from fedlora_tui.console.several import Several
 from fedlora_tui.console.view import Said
 from fedlora_tui.console.wording import answer
 from fedlora_tui.protocol.commands import YOU, Command, Finish, Stop
@@ -39,6 +40,7 @@ class Session:
         self._asked_at: float | None = None
         self._sorted_for: tuple[int, frozenset[str]] = (0, frozenset())
         self._silent = False
+        self._several: Several | None = None
 
     @property
     def situation(self) -> Situation:
@@ -74,6 +76,9 @@ class Session:
         if self.state.answer is not before.answer:
             self._asked_at = None
         said = answer(before, self.state, self._glyphs)
+        if self._several is not None and self.state.answer is not None and self.state.answer is not before.answer:
+            said = self._several.heard(self.state.answer)
+            self._several = None if self._several.complete else self._several
         self.said = said or self.said
         return said is not None
 
@@ -95,6 +100,12 @@ class Session:
         self._asked_at = self._clock()
         self.say(self._glyphs.none, "quiet", words + self._glyphs.ellipsis)
         self.handle.send(command)
+
+    def ask(self, commands: Sequence[Command], words: str) -> None:
+        """Send commands, and say `words` until the run has answered all of them."""
+        self._several = Several(len(commands), self._glyphs) if len(commands) > 1 else None
+        for command in commands:
+            self.command(command, words)
 
     def leave_by(self, command: Finish | Stop) -> None:
         """End the run, now or after its round; the console leaves when it is over."""

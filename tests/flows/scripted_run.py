@@ -273,7 +273,10 @@ class ScriptedRun:
             aggregation="fedit",
             orgs=tuple(self._organizations),
             device="cuda:0" if self._gpu else "cpu",
-            config={"federation": {"min_organizations": 2}, "model": {"max_length": 256}},
+            config={
+                "federation": {"min_organizations": 2, "local_steps": self._steps, "fraction": 1.0},
+                "model": {"max_length": 256},
+            },
             rounds=self._rounds,
             learning_rate=1e-3,
             folder=f"runs/{self._run}",

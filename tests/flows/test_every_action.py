@@ -57,6 +57,12 @@ async def more_rounds(console: Opened) -> None:
     assert "rounds 21" in console.text("last-rows")
 
 
+async def tune(console: Opened) -> None:
+    await console.press("comma", "right", "enter")
+    assert console.run.sent == [cmd.Rank(8)]
+    assert console.said == "rank 8, waits for round 8"
+
+
 async def export(console: Opened) -> None:
     await console.press("e")
     assert isinstance(console.app.screen, ExportDialog)
@@ -253,6 +259,7 @@ async def leave(console: Opened) -> None:
 
 ALLOWED: dict[str, Callable[[Opened], Awaitable[None]]] = {
     "pause": pause,
+    "tune": tune,
     "undo": undo,
     "rank": rank,
     "more_rounds": more_rounds,
@@ -282,6 +289,7 @@ ALLOWED: dict[str, Callable[[Opened], Awaitable[None]]] = {
 }
 REFUSED = {
     "pause": ("space", "the run is starting: nothing trains yet"),
+    "tune": ("comma", "the run is starting: its settings are not known yet"),
     "undo": ("u", "nothing waits for the next round"),
     "rank": ("right_square_bracket", "the run is starting: its organizations are not known yet"),
     "more_rounds": ("plus", "the run is starting: its rounds are not counted yet"),

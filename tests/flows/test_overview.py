@@ -40,7 +40,7 @@ async def test_running_shows_the_drawn_rows() -> None:
         assert shown[3].startswith(" gpu 0 ████▓░░░░░░░ 31.4/80.0 GiB   97%  61 °C   182k tok/s   text sent 0 B")
         assert shown[5].startswith("  organization    state         step  loss trend       hold-out   gain ↑↓ MiB")
         assert shown[6].startswith("› bank-disputes   ▸ training   40/64 2.665 ")
-        assert shown[23] == " space pause  a add  d drop          t try  e export  / filter  ? help  q quit  "
+        assert shown[23] == " space pause  a add  d drop  , tune  t try  e export  / filter  ? help  q quit  "
 
 
 async def test_rows_are_sorted_anew_only_at_a_rounds_end_and_the_cursor_stays() -> None:

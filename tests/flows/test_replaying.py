@@ -123,6 +123,7 @@ async def test_times_on_the_screen_are_those_of_the_recording() -> None:
         ("d", "a replay cannot be changed"),
         ("u", "a replay cannot be changed"),
         ("right_curly_bracket", "a replay cannot be changed"),
+        ("comma", "a replay cannot be tuned"),
         ("e", "a replay has no adapter: fedlora-tui export RUN"),
         ("w", "nobody steers a replay"),
         ("c", "one run is replayed, with none beside it"),

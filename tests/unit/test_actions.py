@@ -123,7 +123,7 @@ def test_every_action_explains_itself(action: object) -> None:
     assert action.group  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("name", ["pause", "rank", "more_rounds", "add", "drop", "own_rank"])
+@pytest.mark.parametrize("name", ["pause", "tune", "rank", "more_rounds", "add", "drop", "own_rank"])
 @pytest.mark.parametrize(
     ("phase", "stopping", "reason"),
     [

@@ -46,6 +46,10 @@ def _turn_rounds(situation: Situation) -> Command:
     return Rounds(_coming_rounds(situation.state) + (1 if situation.direction == "up" else -1))
 
 
+def _cannot_tune(situation: Situation) -> str | None:
+    return takes_nothing(situation, "its settings are not known yet")
+
+
 def _cannot_undo(situation: Situation) -> str | None:
     return None if situation.state.waiting else "nothing waits for the next round"
 
@@ -86,6 +90,17 @@ ON_THE_RUN: tuple[Action, ...] = (
         unless="starting · pausing already · finishing · the run is done · no checkpoint yet",
         refusal=_cannot_pause,
         command=_pause_or_resume,
+    ),
+    Action(
+        id="tune",
+        keys=keys_of("comma"),
+        shown=",",
+        label="tune",
+        does="tuning panel",
+        group="the run",
+        when="running, paused",
+        unless="starting · finishing · the run is done · a replay cannot be tuned",
+        refusal=_cannot_tune,
     ),
     Action(
         id="undo",

@@ -17,7 +17,7 @@ RANKS = (1, 2, 4, 8, 16, 32, 64)
 def cannot_turn_rank(situation: Situation) -> str | None:
     """Say why the rank of all cannot turn that way, None where it can."""
     reason = cannot_change(situation) or _method_keeps_rank(situation.state)
-    return reason or _at_the_end(situation, _coming_ranks(situation.state).default)
+    return reason or _at_the_end(situation, coming_ranks(situation.state).default)
 
 
 def cannot_turn_own_rank(situation: Situation) -> str | None:
@@ -27,7 +27,7 @@ def cannot_turn_own_rank(situation: Situation) -> str | None:
         return reason
     if not state.unequal_ranks and not _method_waits(state):
         return f"{state.aggregation} needs equal ranks: [ ] turns that of all"
-    return _at_the_end(situation, _coming_ranks(state).of(situation.selected or ""))
+    return _at_the_end(situation, coming_ranks(state).of(situation.selected or ""))
 
 
 def _method_keeps_rank(state: RunState) -> str | None:
@@ -48,7 +48,7 @@ def _at_the_end(situation: Situation, stands: int) -> str | None:
     return None
 
 
-def _coming_ranks(state: RunState) -> Ranks:
+def coming_ranks(state: RunState) -> Ranks:
     """Give the ranks of the next round: those of now, and what waits."""
     ranks = state.ranks
     for change in state.waiting:
@@ -63,13 +63,13 @@ def _coming_ranks(state: RunState) -> Ranks:
 
 def turn_rank(situation: Situation) -> Command:
     """Turn the rank of all a step that way."""
-    return Rank(_next_rank(situation, _coming_ranks(situation.state).default))
+    return Rank(_next_rank(situation, coming_ranks(situation.state).default))
 
 
 def turn_own_rank(situation: Situation) -> Command:
     """Turn the selected organization's own rank a step that way."""
     name = situation.selected or ""
-    return Rank(_next_rank(situation, _coming_ranks(situation.state).of(name)), name)
+    return Rank(_next_rank(situation, coming_ranks(situation.state).of(name)), name)
 
 
 def _next_rank(situation: Situation, stands: int) -> int:

@@ -9,6 +9,7 @@ from typing import ClassVar, TypeVar
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.message import Message
 from textual.screen import ModalScreen
 
 from fedlora_tui.console.box import box
@@ -26,10 +27,14 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Sends:
-    """What a dialog sends to the run when it closes, and the words on the answer row until the run answers."""
+    """What a dialog sends to the run, and the words on the answer row until the run answers.
+
+    `further` are commands that go with the first one; the answer row then waits for the answers to all of them.
+    """
 
     command: Command
     words: str
+    further: tuple[Command, ...] = ()
 
 
 class Dialog(ModalScreen[Result], inherit_bindings=False):
@@ -40,6 +45,13 @@ class Dialog(ModalScreen[Result], inherit_bindings=False):
     RIGHT_WORDS: ClassVar[str] = ""
     CLOSED_BY: ClassVar[tuple[str, ...]] = ()
     """Keys that close this dialog though they do something else on the screen below."""
+
+    class Asks(Message):
+        """It sends something to the run and stays open."""
+
+        def __init__(self, asked: Sends) -> None:
+            super().__init__()
+            self.asked = asked
 
     def __init__(self, view: View) -> None:
         super().__init__()
@@ -58,7 +70,7 @@ class Dialog(ModalScreen[Result], inherit_bindings=False):
         self._view = view
         width = self.box_width(view)
         content = self.in_sight(self.content(view), max(1, view.layout.height - 2))
-        lines = box(width, view.look.glyphs, self.title_words(), content, right=self.RIGHT_WORDS)
+        lines = box(width, view.look.glyphs, self.title_words(), content, right=self.right_words(view))
         for dialog in self.query("#dialog").results(Lines):
             dialog.styles.width, dialog.styles.height = width, len(lines)
             dialog.show(lines)
@@ -71,6 +83,10 @@ class Dialog(ModalScreen[Result], inherit_bindings=False):
     def title_words(self) -> str:
         """Give the words on the upper edge."""
         return self.TITLE_WORDS
+
+    def right_words(self, view: View) -> str:
+        """Give the words at the right end of the upper edge."""
+        return self.RIGHT_WORDS
 
     def box_width(self, view: View) -> int:
         """Give the columns of the box with its edges."""
