@@ -15,6 +15,8 @@ from textual.screen import Screen
 from textual.theme import Theme
 
 from fedlora_tui.console.actions.registry import ACTIONS, keys_on
+from fedlora_tui.console.command_line import Act, Ask, Read
+from fedlora_tui.console.command_line import Look as LookCommand
 from fedlora_tui.console.drawing.roles import DARK_BACKGROUND, LIGHT_BACKGROUND
 from fedlora_tui.console.forking import Forking
 from fedlora_tui.console.listing import Listing
@@ -25,6 +27,7 @@ from fedlora_tui.console.player import Replay
 from fedlora_tui.console.replay_session import ReplaySession
 from fedlora_tui.console.replaying import Playing
 from fedlora_tui.console.runs import Runs
+from fedlora_tui.console.screens.command import CommandDialog
 from fedlora_tui.console.screens.compare import Compare
 from fedlora_tui.console.screens.dialog import Dialog, Sends
 from fedlora_tui.console.screens.drift import DriftDialog
@@ -127,6 +130,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
         self._asking = Asking(self._options.prompts)
         self._asking_painted = -1e9
         self._interrupted_at = -1e9
+        self._typed: list[str] = []
         self._title_shown = ""
         self._rung_for: frozenset[str] = frozenset()
 
@@ -305,6 +309,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
                 "flip": self._flip,
                 "fork": self._fork,
                 "try": self._try,
+                "command": self._open_commands,
                 "wheel": self._ask_for_the_wheel,
                 "back": self._back,
                 "leave": self._leave,
@@ -398,6 +403,41 @@ class ConsoleApp(App[str], inherit_bindings=False):
             models = asking.ask(session.handle.tries)  # type: ignore[attr-defined]
             session.say(self.look.glyphs.answered, "held", f"answering with {models} models; esc stops")
 
+    def _open_commands(self, argument: str) -> None:
+        dialog = CommandDialog(self.view(), self._typed)
+        self.push_screen(dialog, lambda asked: self._command_given(dialog.typed, asked))
+
+    def _command_given(self, typed: str, asked: Read | None) -> None:
+        """Do what was typed into the box of commands."""
+        if asked is not None and typed not in self._typed[-1:]:
+            self._typed.append(typed)
+        if isinstance(asked, Ask):
+            self.session.ask(asked.commands, asked.words)
+            self._await_answer()
+        elif isinstance(asked, LookCommand):
+            self._look_otherwise(asked)
+        elif isinstance(asked, Act) and asked.action == "leave" and self._leaves_at_once:
+            self.session.refuse("q leaves: a command never does")
+        elif isinstance(asked, Act):
+            self.action_act(asked.action, asked.direction)
+        self.paint()
+
+    def _look_otherwise(self, asked: LookCommand) -> None:
+        """Change the colours, or how often steps and states are painted."""
+        if asked.setting == "hz":
+            self._options = replace(self._options, refresh_hz=asked.hz or None)
+            self._pace.seconds = self._options.seconds_between_paints()
+            self.session.say(self.look.glyphs.answered, "held", f"painted {1 / self._pace.seconds:g} times a second")
+            return
+        self._options = replace(self._options, theme=asked.theme)
+        self.look = self.look.in_theme(asked.theme)
+        if self.look.colours > FEW_COLOURS:
+            self.register_theme(theme_of(self.look, name := f"{THEME}-{asked.theme}"))
+            self.theme = name
+        for page in self._pages:
+            page.wear(self.look)
+        self.session.say(self.look.glyphs.answered, "held", f"{asked.theme} colours")
+
     def _ask_for_the_wheel(self, argument: str) -> None:
         """Ask who steers for the wheel; who steers and is asked keeps it by the same key."""
         if self._wheel is not None and self._steering is not None:
@@ -405,6 +445,12 @@ class ConsoleApp(App[str], inherit_bindings=False):
             self._wheel.wheel("keep" if keeps else "ask")
             words = "you keep the wheel" if keeps else f"asked {self._steering.holder} for the wheel"
             self.session.say(self.look.glyphs.answered, "held", words)
+
+    @property
+    def _leaves_at_once(self) -> bool:
+        """True where nothing is asked before the console is left."""
+        watches = self._steering is not None and not self._steering.ours
+        return self.runs.ended or self._replay is not None or watches
 
     def _leave(self, argument: str) -> None:
         """Leave at once when nothing runs; ask when something does; a second ctrl+c stops, one more pair gives up."""
@@ -513,11 +559,11 @@ class ConsoleApp(App[str], inherit_bindings=False):
         return self.overview
 
 
-def theme_of(look: Look) -> Theme:
+def theme_of(look: Look, name: str = THEME) -> Theme:
     """Give Textual the true colours of the look."""
     background = DARK_BACKGROUND if look.dark else LIGHT_BACKGROUND
     return Theme(
-        name=THEME,
+        name=name,
         primary=look.roles["yours"],
         foreground=look.roles["ink"],
         background=background,

@@ -36,7 +36,6 @@ An id without an action keeps its place blank: nothing moves when it comes.
 RESERVED: Mapping[str, int] = {
     "sort": 6,
     "x_axis": 6,
-    "command": 9,
     "mark": 13,
     "copy": 6,
 }

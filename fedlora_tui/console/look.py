@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.theme import Theme
 
@@ -33,6 +33,11 @@ class Look:
         styles = {name: style or "none" for name, style in self.roles.items()}
         styles |= {f"{name}_bold": f"bold {style}".strip() for name, style in self.roles.items()}
         return Theme(styles, inherit=False)
+
+    def in_theme(self, theme: str) -> Look:
+        """Give the same signs on as many colours, for a dark or a light background."""
+        dark = theme != "light"
+        return replace(self, roles=roles_for(self.colours, dark), dark=dark)
 
 
 def look_for(options: ConsoleOptions, environment: Mapping[str, str] = os.environ, encoding: str | None = None) -> Look:

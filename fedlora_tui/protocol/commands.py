@@ -42,14 +42,23 @@ class Resume(Command):
 
 @dataclass(frozen=True)
 class AddOrganization(Command):
-    """Let one more organization join at the next round; the source names it unless `org` does."""
+    """Let one more organization join at the next round; the source names it unless `org` does.
+
+    `like` is how the name begins: the first free one. The text of one may lie elsewhere: in a `folder` or a file, of
+    which one file or sub-folder alone is meant with `each`, or in a `hub` dataset. `rank` is its own, 0 for that of all.
+    """
 
     name: ClassVar[str] = "add"
     org: str | None = None
+    like: str = ""
+    folder: str = ""
+    hub: str = ""
+    each: bool = False
+    rank: int = 0
 
     @property
     def value(self) -> Any:
-        return self.org
+        return self.org or self.like or self.folder or self.hub or None
 
 
 @dataclass(frozen=True)

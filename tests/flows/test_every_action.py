@@ -227,6 +227,12 @@ async def panes(console: Opened) -> None:
     assert console.text("table").startswith("━ 2 organizations")
 
 
+async def command(console: Opened) -> None:
+    await console.press("colon", *"rank", "space", *"16", "enter")
+    assert console.run.sent == [cmd.Rank(16)]
+    assert console.said == "rank 16, waits for round 8"
+
+
 async def wheel(console: Opened) -> None:
     theirs = console.app._wheel
     assert isinstance(theirs, ScriptedWheel)
@@ -281,6 +287,7 @@ ALLOWED: dict[str, Callable[[Opened], Awaitable[None]]] = {
     "compare": compare,
     "open": open_,
     "flip": flip,
+    "command": command,
     "wheel": wheel,
     "panes": panes,
     "help": help_,
@@ -311,7 +318,7 @@ REFUSED = {
 }
 OF_A_RACE = ("compare", "flip")
 RACE = {"rank 2": 0.7, "rank 4": 1.0}
-NEVER_REFUSED = ("rounds_table", "log", "runs", "panes", "help")
+NEVER_REFUSED = ("rounds_table", "log", "runs", "command", "panes", "help")
 REFUSED_ELSEWHERE = ("follow", "resume_listed", "leave")
 
 

@@ -211,3 +211,19 @@ async def test_leaving_asks_nothing(key: str) -> None:
         await console.press(key)
         await console.until(lambda: not console.app.is_running)
         assert console.app.return_value == "over"
+
+
+async def test_the_box_of_commands_refuses_what_would_change_the_run_and_looks_otherwise() -> None:
+    records = journal_until(SHOWN_AT)
+    async with replayed(records, rounds_end(records, 4)) as console:
+        for line, reason in (
+            ("rank 8", "a replay cannot be tuned"),
+            ("steps 8", "a replay cannot be tuned"),
+            ("add", "a replay cannot be changed"),
+            ("export best", "a replay has no adapter: fedlora-tui export RUN"),
+        ):
+            await console.press("colon", *[{" ": "space"}.get(letter, letter) for letter in line], "enter")
+            assert reason in console.text("dialog")
+            await console.press("escape")
+        await console.press("colon", *"theme", "space", *"light", "enter")
+        assert console.said == "light colours"

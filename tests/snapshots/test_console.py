@@ -28,6 +28,8 @@ SCENES: dict[str, dict[str, Any]] = {
     "fork": {"keys": ["f", "tab", *"lora.rank=8 federation.learning_rate=5e-4"], "fork": ScriptedFork()},
     "drift": {"keys": ["b", "left"]},
     "tune": {"keys": ["comma", "right", "down", "plus", "1", "0", "down", "down", "left", "down"]},
+    "command": {"keys": ["colon", "r", "o"]},
+    "command-values": {"keys": ["colon", *"fault", "space", *"port", "tab"]},
     "tune-why": {"keys": ["comma", "question_mark"]},
     "troubled": {"troubled": True, "keys": ["G", "k", "k", "k", "k"]},
     "faults": {"troubled": True, "keys": ["G", "k", "k", "k", "k", "x"]},

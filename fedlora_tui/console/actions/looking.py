@@ -181,6 +181,17 @@ HERE: tuple[Action, ...] = (
         refusal=_cannot_compare,
     ),
     Action(
+        id="command",
+        keys=keys_of("colon", "ctrl+p"),
+        shown=": ctrl+p",
+        footer_key=":",
+        label="command",
+        does="any action by name",
+        group="here",
+        when="always",
+        unless="",
+    ),
+    Action(
         id="wheel",
         keys=keys_of("w"),
         shown="w",

@@ -86,6 +86,12 @@ class Page(Screen[None], inherit_bindings=False):
         yield from self.parts()
         yield LastRows(palette, id="last-rows")
 
+    def wear(self, look: Look) -> None:
+        """Take on another look, with the parts that are there and those to come."""
+        self._look = look
+        for part in self.query(Part):
+            part.wear(look.palette)
+
     def paint(self, view: View) -> None:
         """Draw the parts that are shown; when their places changed, all of them. Before it is composed, nothing."""
         parts = list(self.query(Part))

@@ -32,6 +32,12 @@ class Lines(Widget):
         self._lines: list[Text] = []
         self._strips: list[Strip] = []
 
+    def wear(self, palette: Theme) -> None:
+        """Show the same lines in other styles."""
+        self._drawing_console = Console(theme=palette, color_system="truecolor", force_terminal=True, width=1000)
+        self._strips = [self._strip(line) for line in self._lines]
+        self.refresh()
+
     def show(self, lines: Sequence[Text]) -> None:
         """Replace what is shown; lines beyond the widget's height are kept and not seen."""
         blank = Strip.blank(0)
