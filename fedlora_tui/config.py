@@ -203,6 +203,13 @@ class DataConfig:
     readers: str | int = key(
         "auto", "processes that read many texts ahead; auto: beside a console", int, words=("auto",), least=0, most=64
     )
+    joined: Mapping[str, str] = key(
+        {},
+        'organizations that may join though their text lies elsewhere: { clinic = "folder:/data/clinic" }',
+        str,
+        table=True,
+        pattern=r"(folder|hub):\S.*",
+    )
     partition: str = key(
         "natural",
         "natural: each keeps its own text; the others deal all text out anew",
@@ -378,7 +385,8 @@ def _from_settings(settings: Sequence[Setting]) -> Iterable[tuple[str, Any, str]
         except (ValueError, RecursionError):
             value = setting.text
         rule = RULES.get(setting.name)
-        as_typed = rule is not None and rule.kind is str and not rule.is_list and not isinstance(value, str)
+        plain = rule is not None and rule.kind is str and not (rule.is_list or rule.table)
+        as_typed = plain and not isinstance(value, str)
         if as_typed or (setting.name.startswith(f"{SECTION}.") and not isinstance(value, str | dict)):
             value = setting.text
         yield setting.name, value, setting.flag
@@ -537,7 +545,11 @@ def resolved(config: Config, organizations: int) -> Config:
     return replace(
         config,
         model=replace(config.model, base=_whole_path(config.model.base)),
-        data=replace(config.data, path=_whole_path(config.data.path)),
+        data=replace(
+            config.data,
+            path=_whole_path(config.data.path),
+            joined={name: _whole_place(place) for name, place in config.data.joined.items()},
+        ),
         runs=replace(config.runs, dir=str(Path(config.runs.dir).absolute())),
         console=replace(config.console, prompts=()),
         federation=replace(config.federation, organizations=organizations),
@@ -549,3 +561,8 @@ def _whole_path(text: str) -> str:
     """Make a path that is here whole; a hub id, "embedded" and nothing stay as they are."""
     path = Path(text).expanduser()
     return str(path.absolute()) if text not in ("", "embedded") and path.exists() else text
+
+
+def _whole_place(place: str) -> str:
+    kind, _, path = place.partition(":")
+    return f"{kind}:{Path(path).expanduser().absolute()}" if kind == "folder" else place

@@ -27,6 +27,7 @@ from fedlora_tui.console.player import Replay
 from fedlora_tui.console.replay_session import ReplaySession
 from fedlora_tui.console.replaying import Playing
 from fedlora_tui.console.runs import Runs
+from fedlora_tui.console.screens.add_by import AddByDialog
 from fedlora_tui.console.screens.command import CommandDialog
 from fedlora_tui.console.screens.compare import Compare
 from fedlora_tui.console.screens.dialog import Dialog, Sends
@@ -71,6 +72,7 @@ DIALOGS: Mapping[str, Callable[[View], Dialog[Any]]] = {
     "faults": FaultsDialog,
     "drift": DriftDialog,
     "tune": TuneDialog,
+    "add_by": AddByDialog,
 }
 """The dialogs by the action that opens them; what they send goes to the run in front."""
 

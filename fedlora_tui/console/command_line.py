@@ -111,7 +111,7 @@ def read(text: str, known: Known) -> Read:
     try:
         return _read(name.lower(), values, known)
     except (_Refused, Unallowed) as error:
-        return Wrong(" ".join(str(error).split()))
+        return Wrong(_printable(" ".join(str(error).split())))
 
 
 def _read(name: str, values: Sequence[str], known: Known) -> Read:
@@ -192,8 +192,12 @@ def _quoted(value: str) -> str:
     return shlex.quote(value) if " " in value and not any(fault == value for fault in FAULTS) else value
 
 
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def _shown(text: str) -> str:
-    plain = "".join(letter if letter.isprintable() else "?" for letter in text)
+    plain = _printable(text)
     return plain if len(plain) <= MOST_SHOWN else plain[:MOST_SHOWN] + "..."
 
 

@@ -105,14 +105,34 @@ def _memory(state: RunState, wanted: Mapping[str, Any]) -> float | None:
     return KEPT_BYTES * trainable * min(training, state.cohort * state.lanes)
 
 
+def joining(state: RunState, many: int) -> tuple[float | None, float | None, float | None]:
+    """Estimate what so many organizations more take in a round: bytes sent and brought, bytes kept here, seconds."""
+    row, training = _last_round(state), taking_part(state, float(stands(state, "fraction")))
+    if row is None or not training:
+        return None, None, None
+    seconds = _training_seconds(state)
+    beside = state.cohort * state.lanes if state.cohort is not None else None
+    more = None if beside is None else max(0, min(beside, training + many) - training)
+    return (
+        (row.bytes_up + row.bytes_down) / training * many,
+        None if more is None else KEPT_BYTES * state.trainable * more,
+        None if seconds is None else seconds / training * many,
+    )
+
+
+def _training_seconds(state: RunState) -> float | None:
+    """Give how long a usual round trains."""
+    now, row = _usual_seconds(state), _last_round(state)
+    if now is None or row is None or not state.speed:
+        return now
+    return min(row.tokens / state.speed, now)
+
+
 def _seconds(state: RunState, wanted: Mapping[str, Any]) -> float | None:
     """Scale the training's part of a round by steps, organizations and the work of a token; the rest stays."""
-    now, share = _usual_seconds(state), _share(state, wanted)
-    if now is None or share is None:
+    now, training, share = _usual_seconds(state), _training_seconds(state), _share(state, wanted)
+    if now is None or training is None or share is None:
         return None
-    row = _last_round(state)
-    training = row.tokens / state.speed if row is not None and state.speed else now
-    training = min(training, now)
     steps = stands(state, "steps")
     more_steps = wanted.get("steps", steps) / steps if steps else 1.0
     return training * more_steps * share * _work_ratio(state, wanted) + now - training

@@ -54,6 +54,7 @@ REFUSED: Mapping[str, str] = {
     "export": "a replay has no adapter: fedlora-tui export RUN",
     "fork": "a replay cannot fork",
     "faults": CHANGES_NOTHING,
+    "add_by": CHANGES_NOTHING,
     "wheel": "nobody steers a replay",
     "compare": ALONE,
     "flip": ALONE,

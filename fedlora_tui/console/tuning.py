@@ -98,7 +98,7 @@ def read_number(state: RunState, setting: str, text: str) -> int | float:
             raise ValueError
     except ValueError:
         more = ", or like +10" if setting == "rounds" else ""
-        raise Unallowed(f"{name} {text}: allowed is {allowed.words}{more}") from None
+        raise Unallowed(f"{name} {_cut(text)}: allowed is {allowed.words}{more}") from None
     if relative or setting != "rate":
         return value
     return float(value)
@@ -107,8 +107,12 @@ def read_number(state: RunState, setting: str, text: str) -> int | float:
 def read_method(text: str) -> str:
     """Read the name of a method. Raises Unallowed."""
     if text not in METHODS:
-        raise Unallowed(f"method {text}: allowed is {', '.join(METHODS)}")
+        raise Unallowed(f"method {_cut(text)}: allowed is {', '.join(METHODS)}")
     return text
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 2 * MOST_TYPED else text[: 2 * MOST_TYPED] + "..."
 
 
 def method_refused(state: RunState, name: str) -> str | None:

@@ -13,6 +13,7 @@ from fedlora_tui.console.view import Said
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.commands import KNOBS, YOU
 from fedlora_tui.protocol.events import Record, Waiting
+from fedlora_tui.protocol.joining import joiner
 from fedlora_tui.protocol.state import RoundSummary, RunState
 
 KNOB_NAMES = {"rate": "lr", "aggregation": "method"}
@@ -187,7 +188,7 @@ def command_words(command: str, value: object, glyphs: Glyphs, before: object = 
     if command in KNOBS:
         return _knob(command, before, value, glyphs)
     if command == "add":
-        return f"{glyphs.organization_state('joining')} {value or 'one more'}"
+        return f"{glyphs.organization_state('joining')} {joiner(value) or 'one more'}"
     if command == "drop":
         return f"{glyphs.organization_state('leaving')} {value}"
     if command == "release":
@@ -243,7 +244,7 @@ def _with_asker(by: str, words: str) -> str:
 def _acknowledged(event: ev.CommandAcknowledged, before: RunState, state: RunState, glyphs: Glyphs) -> str:
     turn = event.takes_effect_round
     if event.command == "add" and turn is not None:
-        return f"{event.value} joins at round {turn} with the adapter of round {turn - 1}"
+        return f"{joiner(event.value)} joins at round {turn} with the adapter of round {turn - 1}"
     if event.command == "drop" and turn is not None:
         return f"{event.value} leaves at round {turn}"
     if event.command == "release" and turn is not None:

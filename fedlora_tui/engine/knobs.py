@@ -26,7 +26,8 @@ KEYS: Mapping[str, str] = {
 class Change:
     """A change that waits for the next round: `add`, `drop` or `release` an organization, or turn a knob to a value.
 
-    `org` is the organization that it is about, empty where it is about the run. A change that waited when its run ended
+    `org` is the organization that it is about, empty where it is about the run. Of one that joins, `to` is where its
+    text lies, None where the others' does. A change that waited when its run ended
     waits for the same `round` where the run goes on; 0 is the next one.
     """
 
@@ -39,7 +40,7 @@ class Change:
     def value(self) -> Any:
         """What the command that asked for it had as its value."""
         if self.command not in KEYS:
-            return self.org
+            return {"org": self.org, "place": self.to} if self.to is not None else self.org
         return {"org": self.org, self.command: self.to} if self.org else self.to
 
 
@@ -47,6 +48,8 @@ def change_of(waiting: Waiting) -> Change:
     """Give the change that an acknowledged command asked for."""
     command, value = waiting.command, waiting.value
     if command not in KEYS:
+        if isinstance(value, Mapping):
+            return Change(command, value["org"], value["place"], waiting.round)
         return Change(command, value, round=waiting.round)
     own = value if isinstance(value, Mapping) else {"org": "", command: value}
     return Change(command, own["org"], own[command], waiting.round)
@@ -68,11 +71,13 @@ def value_of(config: Config, name: str) -> Any:
 
 
 def turned(config: Config, change: Change) -> Config:
-    """Give the configuration after a change; those of organizations leave it as it is.
+    """Give the configuration after a change; those of organizations leave it as it is, but for where a text lies.
 
     Alpha moves with the rank of all, so that every scale stays. An organization that is turned to the rank of all has
     none of its own any more. ValueError where the value is not allowed.
     """
+    if change.command == "add" and change.to is not None:
+        return replace(config, data=replace(config.data, joined={**config.data.joined, change.org: change.to}))
     if change.command not in KEYS:
         return config
     if change.command == "fault":

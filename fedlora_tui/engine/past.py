@@ -220,7 +220,16 @@ def as_turned(config: Config, state: Mapping[str, Any]) -> Config:
             if f"{section}.{name}" in RULES
         }
         config = replace(config, **{section: replace(getattr(config, section), **values)})
-    return replace(config, faults=dict(state["config"].get("faults", {}))) if state else config
+    if not state:
+        return config
+    return with_joined(replace(config, faults=dict(state["config"].get("faults", {}))), state)
+
+
+def with_joined(config: Config, state: Mapping[str, Any]) -> Config:
+    """Give a run's configuration with where the texts lie of those that joined from elsewhere up to a checkpoint."""
+    if not state:
+        return config
+    return replace(config, data=replace(config.data, joined=dict(state["config"]["data"].get("joined", {}))))
 
 
 def _in_words(broken: Iterable[str], instead: str) -> tuple[str, ...]:

@@ -26,11 +26,11 @@ from fedlora_tui.lora.base_model import BaseModel
 from fedlora_tui.lora.lanes import lanes_on
 from fedlora_tui.lora.resize import started
 from fedlora_tui.lora.rows import RowArray, Rows, Shape, check_enough, tokenize
-from fedlora_tui.organizations import skew
+from fedlora_tui.organizations import elsewhere, skew
 from fedlora_tui.organizations.ahead import ReadAhead, can_be_read_apart
 from fedlora_tui.organizations.roster import Roster
 from fedlora_tui.organizations.source import Source
-from fedlora_tui.organizations.text import in_words, notice, split
+from fedlora_tui.organizations.text import Documents, in_words, notice, split
 from fedlora_tui.protocol.events import Preparing, TextCounts, Warned
 
 Say = Callable[[Preparing], None]
@@ -71,12 +71,17 @@ class Texts:
         self._unigrams: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
         self._pooled: Counter[int] = Counter()
         self._ahead = _reading_ahead(source, config)
+        self._places = dict(config.data.joined)
+
+    def lie_at(self, organization: str, place: str | None) -> None:
+        """Remember where the text of an organization lies, None for one of the source's or one that is known."""
+        if place is not None:
+            self._places[organization] = place
 
     def read(self, organization: str) -> Counts:
         """Read, split and tokenize one organization's text. Raises UserError where it is too little for one batch."""
         data, federation = self._config.data, self._config.federation
-        ahead = self._ahead.documents(organization) if self._ahead is not None else None
-        documents = self.source.documents(organization) if ahead is None else ahead
+        documents = self._documents(organization)
         text = split(organization, documents, data.holdout, federation.seed)
         length, packed = self._config.model.max_length, data.packing and self._base.isolates
         shape = Shape(length, data.holdout_tokens, packed, federation.batch_size)
@@ -89,6 +94,12 @@ class Texts:
         more = _more(rows, text.dropped, length)
         self._counts[organization] = Counts(text.documents, rows.train_tokens, rows.holdout_tokens, more, told)
         return self._counts[organization]
+
+    def _documents(self, organization: str) -> Documents:
+        if (place := self._places.get(organization)) is not None:
+            return elsewhere.documents(place, self._config.data)
+        ahead = self._ahead.documents(organization) if self._ahead is not None else None
+        return self.source.documents(organization) if ahead is None else ahead
 
     def take_over(self, other: Texts) -> None:
         """Take what another run of the same text, read in the same way, has read so far; rows are held once."""

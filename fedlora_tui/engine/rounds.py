@@ -232,9 +232,11 @@ class RoundLoop:
             if change.org in self.conduct.quarantined:
                 self._tell(ev.OrgReleased(change.org, round))
             return
+        self.prepared.texts.lie_at(change.org, change.to)
         counts = self._read(change.org, round)
         if counts is None:
             return
+        self.config = turned(self.config, change)
         self.organizations.append(change.org)
         self._welcome(change.org, round)
         if counts.notice:

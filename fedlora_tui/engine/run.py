@@ -8,7 +8,7 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,14 +20,17 @@ from fedlora_tui.engine.course import Course, Entrant, run_id
 from fedlora_tui.engine.exporting import Exporting, in_words
 from fedlora_tui.engine.knobs import Change
 from fedlora_tui.engine.lock import Lock
-from fedlora_tui.engine.past import Fork, Past, as_turned, look_back, parent_of, run_continued, stood_by
+from fedlora_tui.engine.past import Fork, Past, as_turned, look_back, parent_of, run_continued, stood_by, with_joined
 from fedlora_tui.engine.steering import Steering, Stopped, Terms
 from fedlora_tui.engine.stream import Inbox, Reader, Stream
 from fedlora_tui.engine.trying import Tell
 from fedlora_tui.errors import UserError
+from fedlora_tui.organizations import elsewhere
 from fedlora_tui.organizations.roster import Roster, call_roster
+from fedlora_tui.organizations.source import Source
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.commands import YOU, Command, Export
+from fedlora_tui.protocol.commands import AddOrganization, Command, Export
 from fedlora_tui.protocol.events import Record
 from fedlora_tui.protocol.state import RunState
 from fedlora_tui.protocol.trying import Question
@@ -232,7 +235,8 @@ class Run:
         if self._from.continues is not None:
             self._past = look_back(self._from.continues)
             roster = replace(roster, names=self._past.organizations)
-            return self._course.prepare(self.config, roster, self._say, stood_by(self._past.state))
+            config = with_joined(self.config, self._past.state)
+            return self._course.prepare(config, roster, self._say, stood_by(self._past.state))
         if self._from.fork is None:
             return self._course.prepare(self.config, roster, self._say)
         roster = replace(roster, names=tuple(parent_of(self._from.fork).state["organizations"]))
@@ -379,6 +383,7 @@ class Run:
             min_organizations=prepared.config.federation.min_organizations,
             another=source.another,
             no_more=source.names_left_reason,
+            elsewhere=partial(_elsewhere, source),
             cannot_export=self._cannot_export,
             export=lambda command, by: self._exporting.begin(command, by, lambda asked: self._export(asked, prepared)),
             config=lambda: self._now(),
@@ -510,3 +515,16 @@ def _run_started(prepared: Prepared, folder: Path, fork: Fork | None) -> ev.RunS
         parent_round=fork.round if fork is not None else None,
         vocabulary=len(base.tokenizer),
     )
+
+
+def _elsewhere(
+    source: Source, command: AddOrganization, places: Collection[str], taken: Collection[str]
+) -> tuple[str, str]:
+    """Give name and place of one that is to join; the place is empty where the source has its text."""
+    if command.like:
+        return elsewhere.alike(source, command.like, taken), ""
+    if command.hub:
+        name, place = elsewhere.in_hub(command.hub)
+    else:
+        name, place = elsewhere.in_folder(command.folder, command.each, places, taken)
+    return elsewhere.shown_name(command.org) if command.org else name, place

@@ -15,6 +15,7 @@ from fedlora_tui.config import Config
 from fedlora_tui.engine.gate import Gate
 from fedlora_tui.engine.knobs import KEYS, Change, change_of, refused, setting, settled, turned
 from fedlora_tui.engine.stream import Stream
+from fedlora_tui.errors import UserError
 from fedlora_tui.protocol import commands as ask
 from fedlora_tui.protocol import events as ev
 
@@ -36,6 +37,9 @@ class Terms:
     """What steering has to know of a run to answer: what a round needs, who could join, what can be exported.
 
     `cannot_export` says why an export is impossible, None where it is not; `export` begins it for who asks.
+    `cannot_export` says why an export is impossible, None where it is not; `export` begins it without waiting for it.
+    `elsewhere` gives name and place of one whose text lies elsewhere, or the first free name that begins as asked,
+    from what is asked for, the places that are known and the names that are taken; it raises UserError.
     `config` tells how the run is set now; `come_to_round` waits for the other runs of a race before each round, `alone`
     is True where there are none. A run that is not `patient` fails where it would pause by itself.
     """
@@ -47,6 +51,10 @@ class Terms:
     export: Callable[[ask.Export, str], None]
     config: Callable[[], Config]
     come_to_round: Callable[[], None] = lambda: None
+    elsewhere: Callable[[ask.AddOrganization, Collection[str], Collection[str]], tuple[str, str]] = lambda *asked: (
+        "",
+        "",
+    )
     patient: bool = True
     alone: bool = True
 
@@ -327,20 +335,48 @@ class Steering:
         terms = self._goes_on()
         round = self._next_round()
         taken = {*self._present, *(change.org for change in self._wishes.waiting if change.command == "add")}
+        name, place = self._named(command, terms, taken)
+        if name in taken:
+            raise Refusal(f"{name} takes part already" + (": give it another name" if place else ""))
+        change, config = Change("add", name, place or None), self._coming_config()
+        rank = Change("rank", name, command.rank) if command.rank else None
+        if rank is not None and command.rank != config.lora.default_rank:
+            reason = refused(turned(config, change), rank, self._coming() | {name}, self._round)
+            if reason is not None:
+                raise Refusal(reason)
+        self._wishes.waiting.append(change)
+        self._answer(ev.CommandAcknowledged(command.name, change.value, round))
+        self._tell_coming(change, round)
+        if rank is not None and command.rank != config.lora.default_rank:
+            self._turn(ask.Rank(command.rank, name))
+
+    def _named(self, command: ask.AddOrganization, terms: Terms, taken: Collection[str]) -> tuple[str, str]:
+        """Give the name of who is to join, and where its text lies where that is elsewhere."""
+        known = self._coming_config().data.joined
+        if command.like in known and command.like not in taken:
+            return command.like, ""
+        if command.like or command.folder or command.hub:
+            try:
+                return terms.elsewhere(command, {*known.values()}, taken)
+            except UserError as error:
+                raise Refusal(str(error)) from None
         name = command.org or terms.another(taken)
         if name is None:
             raise Refusal(terms.no_more())
-        if name in taken:
-            raise Refusal(f"{name} takes part already")
-        self._wishes.waiting.append(Change("add", name))
-        self._acknowledge(ask.AddOrganization(name), round)
-        self._tell_coming(Change("add", name), round)
+        return name, ""
+
+    def _coming_config(self) -> Config:
+        """Give the configuration of the next round, with what waits."""
+        config = self._prepared().config()
+        for waiting in self._wishes.waiting:
+            config = turned(config, waiting)
+        return config
 
     def _drop(self, command: ask.DropOrganization) -> None:
         need = self._goes_on().min_organizations
         round = self._next_round()
         if command.org not in self._present:
-            joining = Change("add", command.org) in self._wishes.waiting
+            joining = any((change.command, change.org) == ("add", command.org) for change in self._wishes.waiting)
             raise Refusal(f"{command.org} has not joined yet: u takes it back" if joining else "no such organization")
         if Change("drop", command.org) in self._wishes.waiting:
             raise Refusal(f"{command.org} leaves already")
@@ -351,7 +387,7 @@ class Steering:
         self._tell_coming(Change("drop", command.org), round)
 
     def _turn(self, command: ask.Command) -> None:
-        terms = self._goes_on()
+        self._goes_on()
         # The number of rounds may change in the last one, too; nothing else has a round to wait for then.
         round = self._round + 1 if isinstance(command, ask.Rounds) else self._next_round()
         if self._wishes.finish:
@@ -360,10 +396,8 @@ class Steering:
         if not isinstance(org, str):
             raise Refusal("an organization has a name")
         change = settled(Change(command.name, org, command.to), round)  # type: ignore[attr-defined]
-        config, coming = terms.config(), self._coming()
-        for waiting in self._wishes.waiting:
-            config = turned(config, waiting)
-        reason = refused(config, change, coming, self._round)
+        config = self._coming_config()
+        reason = refused(config, change, self._coming(), self._round)
         if reason is not None:
             raise Refusal(reason)
         self._wishes.waiting.append(change)
@@ -388,7 +422,7 @@ class Steering:
             raise Refusal("nothing waits for the next round")
         change = self._wishes.waiting.pop()
         taken_back = {"command": change.command, "org": change.org}
-        if change.command in KEYS:
+        if change.command in KEYS or change.to is not None:
             taken_back["value"] = change.to
         self._stream.emit(ev.CommandAcknowledged(command.name, taken_back, None, self._asker))
         if change.command in KEYS or change.command == "release":

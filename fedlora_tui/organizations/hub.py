@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,15 @@ def open_hub(path: str, subset: str, split: str, fields: Fields, most: int) -> T
             "set data.organization_field, data.text_field, data.prompt_field, data.response_field to the columns' names"
         )
     return TableSource(f"{path!r}", lambda: _passages(dataset, fields), fields.organization, most)
+
+
+def open_whole(path: str, subset: str, split: str, fields: Fields) -> Iterator[Passage]:
+    """Read all rows of a dataset, whoever's they are."""
+    dataset = load(path, subset, split)
+    whole = replace(fields, organization="")
+    columns = list(dataset.features or ())
+    found = settled(whole, islice(dataset, ROWS_LOOKED_AT)) if columns and whole.text not in columns else whole
+    yield from _passages(dataset, found)
 
 
 def _wanted(fields: Fields) -> list[str]:

@@ -39,10 +39,10 @@ class Source(Protocol):
 
 SOURCES: dict[str, Callable[[DataConfig, int], Source]] = {
     "synthetic": lambda data, seed: SyntheticSource(seed),
-    "folder": lambda data, seed: FolderSource.open(data.path, _fields(data), _most(data)),
-    "table": lambda data, seed: TableSource.open(data.path, _fields(data, data.organization_field), _most(data)),
+    "folder": lambda data, seed: FolderSource.open(data.path, fields_of(data), most_of(data)),
+    "table": lambda data, seed: TableSource.open(data.path, fields_of(data, data.organization_field), most_of(data)),
     "hub": lambda data, seed: open_hub(
-        data.path, data.subset, data.split, _fields(data, data.organization_field), _most(data)
+        data.path, data.subset, data.split, fields_of(data, data.organization_field), most_of(data)
     ),
 }
 
@@ -55,9 +55,11 @@ def open_source(data: DataConfig, seed: int) -> Source:
     return SOURCES[data.source](data, seed)
 
 
-def _fields(data: DataConfig, organization: str = "") -> Fields:
+def fields_of(data: DataConfig, organization: str = "") -> Fields:
+    """Give where a row has its text, as the configuration says."""
     return Fields(data.text_field, data.prompt_field, data.response_field, organization, data.label_field)
 
 
-def _most(data: DataConfig) -> int:
+def most_of(data: DataConfig) -> int:
+    """Give the bytes of text that an organization keeps."""
     return data.max_megabytes << 20

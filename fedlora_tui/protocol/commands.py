@@ -44,8 +44,8 @@ class Resume(Command):
 class AddOrganization(Command):
     """Let one more organization join at the next round; the source names it unless `org` does.
 
-    `like` is how the name begins: the first free one. The text of one may lie elsewhere: in a `folder` or a file, of
-    which one file or sub-folder alone is meant with `each`, or in a `hub` dataset. `rank` is its own, 0 for that of all.
+    `like` is how the name begins: the first free one. The text of one may lie elsewhere: in a `folder` or a file, with
+    `each` in the first free file or sub-folder there, or in a `hub` dataset. `rank` is its own, 0 for that of all.
     """
 
     name: ClassVar[str] = "add"

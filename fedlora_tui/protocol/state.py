@@ -16,6 +16,7 @@ from fedlora_tui.protocol.conduct import CONDUCT, OUT, faults_in
 from fedlora_tui.protocol.continuing import continued, remembered, settings
 from fedlora_tui.protocol.curve import added, condensed, means
 from fedlora_tui.protocol.events import Record
+from fedlora_tui.protocol.joining import whose
 from fedlora_tui.protocol.organization import OrganizationState
 from fedlora_tui.protocol.ranks import Ranks, ranks_in
 from fedlora_tui.protocol.taking_part import known
@@ -428,7 +429,7 @@ def _no_longer_waiting(state: RunState, event: Any) -> RunState:
     """Forget what waited for an organization: it came, it went, could not come, or was released."""
     if not isinstance(event, ev.OrgJoined | ev.OrgLeft | ev.OrgReleased):
         return state
-    return replace(state, waiting=tuple(change for change in state.waiting if change.value != event.org))
+    return replace(state, waiting=tuple(change for change in state.waiting if whose(change) != event.org))
 
 
 def _org_joined(state: RunState, event: ev.OrgJoined, t: float) -> RunState:

@@ -102,6 +102,12 @@ async def add(console: Opened) -> None:
     assert console.app.session.state.organizations["clinic-9"].state == "joining"
 
 
+async def add_by(console: Opened) -> None:
+    await console.press("A", "tab", *"law", "tab", "tab", "right", "enter")
+    assert console.run.sent == [cmd.AddOrganization(like="law")] * 2
+    assert "next round   + clinic-9   + clinic-10" in console.text("last-rows")
+
+
 async def drop(console: Opened) -> None:
     await console.press("j", "d")
     assert console.run.sent == [cmd.DropOrganization("city-permits")]
@@ -273,6 +279,7 @@ ALLOWED: dict[str, Callable[[Opened], Awaitable[None]]] = {
     "fork": fork,
     "try": try_,
     "add": add,
+    "add_by": add_by,
     "drop": drop,
     "own_rank": own_rank,
     "faults": faults,
@@ -304,6 +311,7 @@ REFUSED = {
     "fork": ("f", "no round is finished yet"),
     "try": ("t", "the run is starting: no base is in memory yet"),
     "add": ("a", "the run is starting: its organizations are not known yet"),
+    "add_by": ("A", "the run is starting: its organizations are not known yet"),
     "drop": ("d", "the run is starting: its organizations are not known yet"),
     "own_rank": ("right_curly_bracket", "the run is starting: its organizations are not known yet"),
     "faults": ("x", "the run is starting: its organizations are not known yet"),

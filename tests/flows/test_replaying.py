@@ -120,6 +120,7 @@ async def test_times_on_the_screen_are_those_of_the_recording() -> None:
     ("key", "reason"),
     [
         ("a", "a replay cannot be changed"),
+        ("A", "a replay cannot be changed"),
         ("d", "a replay cannot be changed"),
         ("u", "a replay cannot be changed"),
         ("right_curly_bracket", "a replay cannot be changed"),

@@ -28,6 +28,7 @@ SCENES: dict[str, dict[str, Any]] = {
     "fork": {"keys": ["f", "tab", *"lora.rank=8 federation.learning_rate=5e-4"], "fork": ScriptedFork()},
     "drift": {"keys": ["b", "left"]},
     "tune": {"keys": ["comma", "right", "down", "plus", "1", "0", "down", "down", "left", "down"]},
+    "add-by": {"keys": ["A", "right", "tab", *"~/texts/notes", "tab", *"clinic"]},
     "command": {"keys": ["colon", "r", "o"]},
     "command-values": {"keys": ["colon", *"fault", "space", *"port", "tab"]},
     "tune-why": {"keys": ["comma", "question_mark"]},

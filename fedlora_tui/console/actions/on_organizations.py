@@ -35,6 +35,17 @@ ON_ORGANIZATIONS: tuple[Action, ...] = (
         command=lambda situation: AddOrganization(),
     ),
     Action(
+        id="add_by",
+        keys=keys_of("A", "upper_a"),
+        shown="A",
+        label="add by",
+        does="add by trade, folder, hub",
+        group="organizations",
+        when="running, paused",
+        unless="starting · the last round is running · the run is done",
+        refusal=cannot_change,
+    ),
+    Action(
         id="drop",
         keys=keys_of("d"),
         shown="d",
