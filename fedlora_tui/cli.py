@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fedlora_tui import __version__
-from fedlora_tui.config import RULES, Config, Setting, load
+from fedlora_tui.config import RULES, Config, Setting, load, place_of_key
 from fedlora_tui.errors import UserError
 from fedlora_tui.place import look
 
@@ -344,7 +344,17 @@ def _methods(text: str) -> tuple[str, ...]:
 
 
 def _configuration(arguments: argparse.Namespace) -> Config:
-    return load(_config_file(arguments.config), arguments.settings)
+    return _loaded(_config_file(arguments.config), arguments.settings)
+
+
+def _loaded(path: Path | None, settings: Sequence[Setting]) -> Config:
+    """Read the configuration, the console's keys with it. Raises UserError."""
+    config = load(path, settings)
+    if config.console.keys:
+        from fedlora_tui.console.actions.remapping import keymap_of
+
+        keymap_of(config.console.keys, lambda action: place_of_key(path, settings, action))
+    return config
 
 
 def _entries(arguments: argparse.Namespace) -> list[Entry]:
@@ -352,7 +362,7 @@ def _entries(arguments: argparse.Namespace) -> list[Entry]:
     from fedlora_tui.engine.race import entries
 
     path = _config_file(arguments.config)
-    return entries(arguments.race, lambda settings: load(path, [*arguments.settings, *settings]))
+    return entries(arguments.race, lambda settings: _loaded(path, [*arguments.settings, *settings]))
 
 
 def _config_file(named: str | None) -> Path | None:

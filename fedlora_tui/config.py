@@ -244,6 +244,12 @@ class ConsoleConfig:
     theme: str = key("dark", "colours", words=("dark", "light"))
     bell: bool = key(True, "ring at done, failed and paused by itself")
     prompts: tuple[str, ...] = key((), "texts ready to be tried, before those that come along", str, texts=True)
+    keys: Mapping[str, str] = key(
+        {},
+        "other keys for actions, by the names that the box of commands (:) lists",
+        str,
+        table=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -325,6 +331,9 @@ STARTS_ANEW = ("flora", "flexlora", "fedsvd")
 
 `aggregation` says it of each, too; here it stands because a configuration is read before torch is loaded.
 """
+
+KEYS_SECTION = "console.keys"
+"""A key that is a table of its own in a file."""
 
 LEFT_OUT = ("federation.organizations", *EMBEDDED)
 """Keys that the file in the repository leaves out: what they stand at depends on others."""
@@ -515,14 +524,29 @@ def to_toml(config: Config, unset: Sequence[str] = ()) -> str:
         lines += [f"# {(kind.__doc__ or '').strip()}", f"[{section}]"]
         for item in fields(kind):
             name = f"{section}.{item.name}"
+            if name == KEYS_SECTION:
+                continue
             value = getattr(getattr(config, section), item.name)
             mark = "# " if name in unset else ""
             entry = f"{mark}{item.name} = {to_literal(value)}"
             lines.append(f"{entry:<32}  # {item.metadata['rule'].comment}{_embedded(name) if mark else ''}")
         lines.append("")
+        if section == "console":
+            lines += [*_keys_lines(config.console.keys), ""]
         if section == "privacy":
             lines += [*faults_lines({to_literal(name): to_literal(own) for name, own in config.faults.items()}), ""]
     return "\n".join(lines)
+
+
+def _keys_lines(keys: Mapping[str, str]) -> list[str]:
+    """Write the console's own table of keys, with an example where nothing is set."""
+    return [
+        f"# {RULES[KEYS_SECTION].comment.capitalize()}. Keys are space, p, [, ctrl+x or f2;",
+        "# where an action has directions, one for each. Two actions on one key are an error.",
+        f"[{KEYS_SECTION}]",
+        *(f"{to_literal(name)} = {to_literal(text)}" for name, text in keys.items()),
+        *([] if keys else ['# pause = "space p"', '# rank = "[ ]"                    # down, up']),
+    ]
 
 
 def _embedded(name: str) -> str:
@@ -566,3 +590,11 @@ def _whole_path(text: str) -> str:
 def _whole_place(place: str) -> str:
     kind, _, path = place.partition(":")
     return f"{kind}:{Path(path).expanduser().absolute()}" if kind == "folder" else place
+
+
+def place_of_key(path: Path | None, settings: Sequence[Setting], action: str) -> str:
+    """Say where an action's keys are set: by a flag, in a line of a file, or by a default."""
+    flags = [setting.flag for setting in settings if setting.name == KEYS_SECTION]
+    if flags:
+        return flags[-1]
+    return "defaults" if path is None else f"{path}:{_line_of(_read(path), 'console', f'keys.{action}')}"

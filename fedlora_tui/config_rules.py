@@ -44,6 +44,8 @@ class Rule:
             parts.append('a list of names, like ["q_proj", "v_proj"]')
         elif self.texts:
             parts.append('a list of texts, like ["Dear Sir, the charge"]')
+        elif self.table and self.kind is str and not self.pattern:
+            parts.append('a table of keys by action, like { pause = "space p" }')
         elif self.table and self.kind is str:
             parts.append('a table of places, each "folder:PATH" or "hub:ID", like { clinic = "folder:/data/clinic" }')
         elif self.table:

@@ -190,4 +190,5 @@ def _options(config: Config, ascii_only: bool) -> ConsoleOptions:
         bell=console.bell,
         ascii=ascii_only,
         prompts=console.prompts,
+        keys=console.keys,
     )

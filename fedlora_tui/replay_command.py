@@ -83,4 +83,5 @@ def _options(records: list[Record], folder: Path, ascii_only: bool) -> ConsoleOp
         theme="light" if console.get("theme") == "light" else "dark",
         bell=False,
         ascii=ascii_only,
+        keys={str(name): str(keys) for name, keys in dict(console.get("keys", {})).items()},
     )

@@ -15,6 +15,7 @@ from textual.screen import Screen
 from textual.theme import Theme
 
 from fedlora_tui.console.actions.registry import ACTIONS, keys_on
+from fedlora_tui.console.actions.remapping import keymap_of
 from fedlora_tui.console.command_line import Act, Ask, Read
 from fedlora_tui.console.command_line import Look as LookCommand
 from fedlora_tui.console.drawing.roles import DARK_BACKGROUND, LIGHT_BACKGROUND
@@ -128,6 +129,8 @@ class ConsoleApp(App[str], inherit_bindings=False):
         self._pace = Pace(self._options.seconds_between_paints(), at_once=self._replay is None)
         self._clock = clock if self._replay is None else self._replay.time
         self.overview = Overview(self.look, self.runs)
+        self._remapped = keymap_of(self._options.keys)
+        self.overview.hold(self._remapped)
         self._pages: list[Page] = [self.overview]
         self._asking = Asking(self._options.prompts)
         self._asking_painted = -1e9
@@ -284,6 +287,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
             page=self.page.NAME,
             wheel=self._steering,
             replay=None if self._replay is None else self._replay.playing,
+            keymap=self._remapped,
         )
 
     def action_act(self, name: str, argument: str = "") -> None:
@@ -327,6 +331,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
                 self._leave_page()
         else:
             self._pages.append(kind(self.look, self.runs))
+            self.page.hold(self._remapped)
             self.push_screen(self.page)
 
     def _leave_page(self) -> None:
@@ -391,6 +396,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
             self.session.refuse("there is no model behind this console")
         else:
             self._pages.append(TryIt(self.look, self.runs, self._asking, self._ask))
+            self.page.hold(self._remapped)
             self.push_screen(self.page)
 
     def _ask(self) -> None:
@@ -419,7 +425,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
         elif isinstance(asked, LookCommand):
             self._look_otherwise(asked)
         elif isinstance(asked, Act) and asked.action == "leave" and self._leaves_at_once:
-            self.session.refuse("q leaves: a command never does")
+            self.session.refuse(f"{ACTIONS[asked.action].key_in_footer(self._remapped)} leaves: a command never does")
         elif isinstance(asked, Act):
             self.action_act(asked.action, asked.direction)
         self.paint()
@@ -512,9 +518,10 @@ class ConsoleApp(App[str], inherit_bindings=False):
         elif self.page.press(event):
             event.prevent_default()
             self.paint()
-        elif event.key not in keys_on(self.page.NAME):
+        elif event.key not in keys_on(self.page.NAME, self._remapped):
             name = event.character if event.is_printable and event.character else event.key
-            self.session.refuse(f"{name} does nothing here: ? lists the keys")
+            helps = ACTIONS["help"].key_in_footer(self._remapped)
+            self.session.refuse(f"{name} does nothing here: {helps} lists the keys")
             self.paint()
 
     def on_organization_table_pointed(self, message: OrganizationTable.Pointed) -> None:

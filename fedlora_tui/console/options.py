@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 LOCAL_HZ = 4.0
 REMOTE_HZ = 2.0
@@ -17,7 +17,8 @@ class ConsoleOptions:
     `run` and `model` are shown until the run itself has told its own, `configuration` (the name of its file) while it
     starts. `runs_folder` is where the folders of runs stand, empty where nobody knows. `refresh_hz` is how often steps
     and states are painted, None for 4 a second here and 2 over SSH. `theme` is `dark` or `light`. `prompts` are texts
-    of the operator's own that are ready to be tried.
+    of the operator's own that are ready to be tried. `keys` are of actions that have others than the registry's, as
+    `[console.keys]` writes them.
     """
 
     run: str = ""
@@ -29,6 +30,7 @@ class ConsoleOptions:
     bell: bool = True
     ascii: bool = False
     prompts: tuple[str, ...] = ()
+    keys: Mapping[str, str] = field(default_factory=dict)
 
     def seconds_between_paints(self, environment: Mapping[str, str] = os.environ) -> float:
         """Give the pace of steps and states in seconds."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fedlora_tui.console.actions.action import Situation
+from fedlora_tui.console.actions.keymap import USUAL, Keymap
 from fedlora_tui.console.layout import Layout
 from fedlora_tui.console.look import Look
 from fedlora_tui.console.replaying import Playing
@@ -96,6 +97,7 @@ class View:
     page: str = "overview"
     wheel: Steering | None = None
     replay: Playing | None = None
+    keymap: Keymap = USUAL
 
     @property
     def situation(self) -> Situation:
@@ -112,6 +114,7 @@ class View:
             apart=self.wheel is not None,
             replay=self.replay,
             gone=self.wheel is not None and not self.wheel.lives,
+            keymap=self.keymap,
         )
 
     @property

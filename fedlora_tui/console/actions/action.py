@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fedlora_tui.console import replaying
+from fedlora_tui.console.actions.keymap import USUAL, Keymap
 from fedlora_tui.console.replaying import OTHERWISE, REFUSED, Playing
 from fedlora_tui.protocol.commands import Command
 from fedlora_tui.protocol.state import RunState
@@ -22,8 +23,7 @@ class Situation:
     race, `page` is the name of the screen that is shown. `watching` says who steers where that is not this
     console, `wheel` how the wheel stands: `alone`, `ours`, `asked`, `theirs` or `readonly`. `apart` is True where the
     runs are in another process, and so one that has ended can go on in a new one; `gone` where that process is not
-    there any more. `replay` is how a replay stands, None
-    where the run itself is shown.
+    there any more. `replay` is how a replay stands, None where the run itself is shown. `keymap` has the keys that the configuration gives otherwise.
     """
 
     state: RunState
@@ -37,6 +37,7 @@ class Situation:
     apart: bool = False
     replay: Playing | None = None
     gone: bool = False
+    keymap: Keymap = USUAL
 
     @property
     def may_go_on(self) -> bool:
@@ -77,12 +78,19 @@ class Action:
         label = "resume" if self.id == "pause" and resumes else self.label
         if situation.replay is not None:
             label = replaying.label(self.id, situation.replay) or self.label
-        return f"{self.key_in_footer} {label}"
+        return f"{self.key_in_footer(situation.keymap)} {label}"
 
-    @property
-    def key_in_footer(self) -> str:
-        """Its key, or the first of them, as the footer names it."""
-        return self.footer_key or self.shown
+    def key_in_footer(self, keymap: Keymap) -> str:
+        """Give its key, or the first of them, as the footer names it."""
+        return keymap.own[self.id].first if self.id in keymap.own else self.footer_key or self.shown
+
+    def shown_in(self, keymap: Keymap) -> str:
+        """Give all its keys as help and the documents name them."""
+        return keymap.own[self.id].shown if self.id in keymap.own else self.shown
+
+    def keys_in(self, keymap: Keymap) -> Mapping[str, str]:
+        """Give all its keys by Textual's names, with their directions."""
+        return keymap.own[self.id].keys if self.id in keymap.own else self.keys
 
     @property
     def serves_replay(self) -> bool:
@@ -92,7 +100,7 @@ class Action:
     def reason(self, situation: Situation) -> str | None:
         """Say why it cannot act now, None when it can: in a replay as in one, else as its `refusal` says."""
         if self.page and situation.page != self.page:
-            return f"{self.shown} does this in the {self.page} alone"
+            return f"{self.shown_in(situation.keymap)} does this in the {self.page} alone"
         if situation.replay is not None and (self.command is not None or self.id in REFUSED):
             return replaying.reason(self.id, situation.direction, situation.replay)
         return self.refusal(situation)

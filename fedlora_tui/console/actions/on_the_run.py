@@ -128,7 +128,7 @@ ON_THE_RUN: tuple[Action, ...] = (
     ),
     Action(
         id="more_rounds",
-        keys={"minus": "down", "plus": "up"},
+        keys={"minus": "down", "plus": "up", "equals_sign": "up"},
         shown="- +",
         label="rounds",
         does="a round less, more",

@@ -12,6 +12,7 @@ from textual.binding import BindingType
 from textual.message import Message
 from textual.screen import ModalScreen
 
+from fedlora_tui.console.actions.registry import REGISTRY
 from fedlora_tui.console.box import box
 from fedlora_tui.console.row import Part as Words
 from fedlora_tui.console.view import View
@@ -86,7 +87,8 @@ class Dialog(ModalScreen[Result], inherit_bindings=False):
 
     def right_words(self, view: View) -> str:
         """Give the words at the right end of the upper edge."""
-        return self.RIGHT_WORDS
+        action = next((own for own in REGISTRY if own.shown == self.RIGHT_WORDS), None)
+        return self.RIGHT_WORDS if action is None else action.shown_in(view.keymap)
 
     def box_width(self, view: View) -> int:
         """Give the columns of the box with its edges."""

@@ -7,11 +7,12 @@ from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import Binding, BindingsMap, BindingType
 from textual.message import Message
 from textual.screen import Screen
 from textual.widget import Widget
 
+from fedlora_tui.console.actions.keymap import USUAL, Keymap
 from fedlora_tui.console.actions.registry import keys_on
 from fedlora_tui.console.layout import LAST_ROWS, Layout
 from fedlora_tui.console.look import Look
@@ -25,11 +26,11 @@ from fedlora_tui.console.widgets.run_line import RunLine
 from fedlora_tui.protocol.state import RunState
 
 
-def bindings(page: str = "") -> list[BindingType]:
+def bindings(page: str = "", keymap: Keymap = USUAL) -> list[BindingType]:
     """Make Textual's bindings of a page from the registry; none of them is ever switched off."""
     return [
         Binding(key, f"app.act({action.id!r}, {argument!r})", action.does, show=False)
-        for key, (action, argument) in keys_on(page).items()
+        for key, (action, argument) in keys_on(page, keymap).items()
     ]
 
 
@@ -52,6 +53,10 @@ class Page(Screen[None], inherit_bindings=False):
         self._look = look
         self._runs = runs
         self._arranged: tuple[Layout, bool] | None = None
+
+    def hold(self, keymap: Keymap) -> None:
+        """Take other keys."""
+        self._bindings = BindingsMap(bindings(self.NAME, keymap))
 
     def parts(self) -> Iterable[Widget]:
         """Give its own parts from top to bottom."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from fedlora_tui.console.actions.keymap import Keymap
+from fedlora_tui.console.actions.registry import keys_on
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.footer import FooterPlace, footer_places
 from fedlora_tui.console.row import Row
@@ -31,7 +33,7 @@ def _next_round(view: View) -> Text:
         for change in view.state.waiting:
             row.at(row.end + 3, (waiting_words(change, view.look.glyphs), "yours"), until=view.layout.width - 16)
         if view.replay is None:
-            row.to(view.layout.width - 1, ("u", "yours_bold"), " takes back")
+            row.to(view.layout.width - 1, (_key_now("u", view.keymap), "yours_bold"), " takes back")
     return row.text()
 
 
@@ -43,7 +45,7 @@ def _answer(view: View) -> Text:
         for place, hint in enumerate(said.hints):
             key, _, word = hint.partition(" ")
             row.at(row.end + 3 if not place else row.end + 2, "now good: " if not place else "")
-            row.at(row.end, (key, "yours_bold"), f" {word}")
+            row.at(row.end, (_key_now(key, view.keymap), "yours_bold"), f" {word}")
     return row.text()
 
 
@@ -51,19 +53,25 @@ def _footer(view: View) -> Text:
     row = Row(view.layout.width, view.look.glyphs)
     column = 1
     for place in footer_places(view.situation, view.layout.columns, view.layout.width):
-        _put_place(row, column, place, bare=not view.look.roles["held"])
+        _put_place(row, column, place, view.keymap, bare=not view.look.roles["held"])
         column += place.width + 2
     return row.text()
 
 
-def _put_place(row: Row, column: int, place: FooterPlace, bare: bool) -> None:
+def _put_place(row: Row, column: int, place: FooterPlace, keymap: Keymap, bare: bool) -> None:
     """Put one key and its word: dimmed when it cannot act, in brackets where there are no colours to dim."""
     if place.action is None:
         return
-    key = place.action.key_in_footer
+    key = place.action.key_in_footer(keymap)
     if place.able:
         row.at(column, (key, "yours_bold"), place.text.removeprefix(key))
     elif bare:
         row.at(column - 1, f"({place.text.rstrip()})")
     else:
         row.at(column, (place.text, "quiet"))
+
+
+def _key_now(key: str, keymap: Keymap) -> str:
+    """Give the key that does now what the registry's own does."""
+    action, _ = keys_on("").get(key, (None, ""))
+    return action.key_in_footer(keymap) if action is not None and action.id in keymap.own else key
