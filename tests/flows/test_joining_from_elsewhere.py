@@ -9,6 +9,7 @@ import pytest
 from fedlora_tui.errors import UserError
 from fedlora_tui.protocol import commands as ask
 from fedlora_tui.protocol import events as ev
+from fedlora_tui.resume_command import forked
 from tests.flows.test_going_on import GoneOn, at, ended_at
 from tests.tiny_models import write_texts
 from tests.tiny_runs import WatchedRun, configured, small_settings
@@ -174,3 +175,9 @@ def test_one_whose_place_the_configuration_names_joins_by_its_name(settings, els
 def test_a_place_that_is_none_is_refused_before_the_run(settings, value):
     with pytest.raises(UserError, match=r'data\.joined = .*: allowed is a table of places, each "folder:PATH" or'):
         configured(settings | {"data.joined": value})
+
+
+def test_a_fork_finds_its_text_there_too(settings, elsewhere, tmp_path):
+    watched = asked_in_round_1(settings, ask.AddOrganization(folder=str(elsewhere)))
+    (entry,) = forked(tmp_path / "runs", watched.run.folder.name, 2, [])
+    assert entry.config.data.joined == {"elsewhere": f"folder:{elsewhere}"}
