@@ -76,8 +76,9 @@ class Session:
         if self.state.answer is not before.answer:
             self._asked_at = None
         said = answer(before, self.state, self._glyphs)
-        if self._several is not None and self.state.answer is not None and self.state.answer is not before.answer:
-            said = self._several.heard(self.state.answer)
+        told = self.state.answer if self.state.answer is not before.answer else None
+        if self._several is not None and told is not None and told.event.by == YOU:
+            said = self._several.heard(told)
             self._several = None if self._several.complete else self._several
         self.said = said or self.said
         return said is not None

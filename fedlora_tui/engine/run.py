@@ -29,8 +29,7 @@ from fedlora_tui.organizations import elsewhere
 from fedlora_tui.organizations.roster import Roster, call_roster
 from fedlora_tui.organizations.source import Source
 from fedlora_tui.protocol import events as ev
-from fedlora_tui.protocol.commands import YOU, Command, Export
-from fedlora_tui.protocol.commands import AddOrganization, Command, Export
+from fedlora_tui.protocol.commands import YOU, AddOrganization, Command, Export
 from fedlora_tui.protocol.events import Record
 from fedlora_tui.protocol.state import RunState
 from fedlora_tui.protocol.trying import Question

@@ -37,7 +37,6 @@ class Terms:
     """What steering has to know of a run to answer: what a round needs, who could join, what can be exported.
 
     `cannot_export` says why an export is impossible, None where it is not; `export` begins it for who asks.
-    `cannot_export` says why an export is impossible, None where it is not; `export` begins it without waiting for it.
     `elsewhere` gives name and place of one whose text lies elsewhere, or the first free name that begins as asked,
     from what is asked for, the places that are known and the names that are taken; it raises UserError.
     `config` tells how the run is set now; `come_to_round` waits for the other runs of a race before each round, `alone`
@@ -345,7 +344,7 @@ class Steering:
             if reason is not None:
                 raise Refusal(reason)
         self._wishes.waiting.append(change)
-        self._answer(ev.CommandAcknowledged(command.name, change.value, round))
+        self._answer(ev.CommandAcknowledged(command.name, change.value, round, self._asker))
         self._tell_coming(change, round)
         if rank is not None and command.rank != config.lora.default_rank:
             self._turn(ask.Rank(command.rank, name))
