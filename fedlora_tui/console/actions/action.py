@@ -23,7 +23,8 @@ class Situation:
     race, `page` is the name of the screen that is shown. `watching` says who steers where that is not this
     console, `wheel` how the wheel stands: `alone`, `ours`, `asked`, `theirs` or `readonly`. `apart` is True where the
     runs are in another process, and so one that has ended can go on in a new one; `gone` where that process is not
-    there any more. `replay` is how a replay stands, None where the run itself is shown. `keymap` has the keys that the configuration gives otherwise.
+    there any more. `replay` is how a replay stands, None where the run itself is shown. `keymap` has the keys that the
+    configuration gives otherwise.
     """
 
     state: RunState
