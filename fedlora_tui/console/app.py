@@ -14,6 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.theme import Theme
 
+from fedlora_tui.console.actions.action import Each
 from fedlora_tui.console.actions.registry import ACTIONS, keys_on
 from fedlora_tui.console.actions.remapping import keymap_of
 from fedlora_tui.console.command_line import Act, Ask, Read
@@ -272,7 +273,10 @@ class ConsoleApp(App[str], inherit_bindings=False):
             now=self._clock(),
             look=self.look,
             layout=self.page.layout_for(session.state),
-            order=session.order,
+            order=session.shown,
+            arrangement=session.arrangement,
+            run_order=self.runs.order,
+            open_field=self.page.field,
             selected=session.selected,
             said=session.said,
             focused=self.page.focused_pane,
@@ -346,9 +350,12 @@ class ConsoleApp(App[str], inherit_bindings=False):
         else:
             self.session.refuse("nothing to leave here: q leaves the console")
 
-    def _send(self, asked: Sends | None) -> None:
+    def _send(self, asked: Sends | Each | None) -> None:
         """Send what a dialog asks the run for."""
-        if asked is not None:
+        if isinstance(asked, Each):
+            self.session.ask_each(asked)
+            self._await_answer()
+        elif asked is not None:
             self.session.ask((asked.command, *asked.further), asked.words)
             self._await_answer()
         self.paint()
@@ -546,7 +553,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
         if message.index is None:
             self.runs.move(message.direction, 1)
         elif message.index < len(self.runs.sessions):
-            self.runs.show(message.index)
+            self.runs.point(message.index)
         self.paint()
 
     def _show_title(self, view: View) -> None:

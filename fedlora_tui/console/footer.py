@@ -26,7 +26,7 @@ PLACES: Mapping[str, tuple[str, ...]] = {
     "log": ("pause", "move", "open", "filter", "follow", "panes", "copy", "help", "back"),
     "runs": ("open", "resume_listed", "move", "copy", "help", "back"),
     "rounds_table": ("pause", "move", "open", "drift", "export", "fork", "copy", "help", "back"),
-    "replay": ("pause", "rank", "more_rounds", "move", "drift", "help", "leave"),
+    "replay": ("pause", "rank", "more_rounds", "move", "drift", "filter", "help", "leave"),
 }
 """The order of the footer by width, and where runs are compared, or one is replayed, at any width.
 
@@ -34,9 +34,7 @@ An id without an action keeps its place blank: nothing moves when it comes.
 """
 
 RESERVED: Mapping[str, int] = {
-    "sort": 6,
     "x_axis": 6,
-    "mark": 13,
     "copy": 6,
 }
 """The width of such a blank place."""

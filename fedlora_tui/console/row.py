@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.text import Span, Text
 
 from fedlora_tui.console.drawing.glyphs import Glyphs
@@ -67,12 +69,21 @@ def width_of(*parts: Part) -> int:
 
 
 def rule(
-    width: int, glyphs: Glyphs, title: str, *right: Part, focused: bool = False, right_end: int | None = None
+    width: int,
+    glyphs: Glyphs,
+    title: str,
+    *right: Part,
+    focused: bool = False,
+    right_end: int | None = None,
+    beside: Sequence[Part] = (),
 ) -> Text:
-    """Draw a pane's rule with its number and name, heavy when focused, and what stands at its right end."""
+    """Draw a pane's rule with its number and name, heavy when focused, and what stands at its right end.
+
+    What stands `beside` the name goes before what stands right.
+    """
     line = glyphs.rule_focused if focused else glyphs.rule
     style = "yours" if focused else "quiet"
-    row = Row(width, glyphs).at(0, (line, style), " ", (title, "yours_bold" if focused else "ink"), " ")
+    row = Row(width, glyphs).at(0, (line, style), " ", (title, "yours_bold" if focused else "ink"), *beside, " ")
     end = width if right_end is None else right_end
     tail: tuple[Part, ...] = (" ", *right, " ", (line, style)) if right else ()
     fill = end - row.end - width_of(*tail)

@@ -9,6 +9,7 @@ from fedlora_tui.console.drawing.glyphs import Glyphs
 from fedlora_tui.console.listing import Listing
 from fedlora_tui.console.player import Replay
 from fedlora_tui.console.replay_session import ReplaySession
+from fedlora_tui.console.run_order import RunOrder, places_of
 from fedlora_tui.console.session import Session
 from fedlora_tui.console.view import OneRun
 from fedlora_tui.protocol.commands import Finish, Stop
@@ -30,6 +31,7 @@ class Runs:
         self.place = 0
         self.leaving = ""
         self.listing: Listing | None = None
+        self.order = RunOrder(tuple(range(len(self.sessions))))
 
     @property
     def front(self) -> Session:
@@ -73,24 +75,39 @@ class Runs:
 
     def poll(self) -> bool:
         """Take in what all of them said since the last call; True when the answer row changed."""
+        rounds = [len(state.history) for state in self.states]
         answered = [self._listen(session) for session in self.sessions if session is not self.front]
         # The run in front has the last word.
-        return self.front.poll() or any(answered)
+        answered.append(self.front.poll())
+        if self.order.by and rounds != [len(state.history) for state in self.states]:
+            self.sort(self.order.by, turned=self.order.turned)
+        return any(answered)
 
     def show(self, place: int) -> None:
-        """Put another run in front: the same organization stays selected, the same words on the answer row."""
+        """Put another run in front: the same rows in the same order, the same one selected, the same words said."""
         before = self.front
         self.place = place % len(self.sessions)
         if self.front is not before:
-            self.front.said = before.said
-            if before.selected in self.front.order:
-                self.front.select(self.front.order.index(before.selected))
+            self.front.take_over(before)
 
     def move(self, direction: str, page: int) -> None:
         """Put another run in front, one up or down, a page, or the first or last of all."""
         last = len(self.sessions) - 1
         steps = {"up": -1, "down": 1, "page_up": -page, "page_down": page, "first": -last, "last": last}
-        self.show(max(0, min(last, self.place + steps[direction])))
+        self.point(self.order.places.index(self.place) + steps[direction])
+
+    def point(self, row: int) -> None:
+        """Put the run of a row in front, the nearest one where there is no such row."""
+        self.show(self.order.places[max(0, min(len(self.sessions) - 1, row))])
+
+    def sort(self, by: str, *, turned: bool) -> None:
+        """Sort the runs anew, now and at the end of each round of any of them."""
+        self.order = replace(self.order, by=by, turned=turned, places=places_of(self.states, by, turned=turned))
+
+    def chart(self, place: int) -> bool:
+        """Take a run out of the chart or into it; True where it is in it now."""
+        self.order = replace(self.order, hidden=self.order.hidden ^ {place})
+        return place not in self.order.hidden
 
     def leave_by(self, command: Finish | Stop) -> None:
         """End them all, now or after their rounds; the console leaves when they are over."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from fedlora_tui.console.actions.action import Action, Situation
+from fedlora_tui.console.actions.action import Action, Each, Situation
+from fedlora_tui.console.arrangement import Arrangement, in_order, natural, passes
 from fedlora_tui.console.drawing.glyphs import Glyphs
 from fedlora_tui.console.several import Several
+from fedlora_tui.console.together import Together
 from fedlora_tui.console.view import Said
 from fedlora_tui.console.wording import answer
 from fedlora_tui.protocol.commands import YOU, Command, Finish, Stop
@@ -16,15 +17,16 @@ from fedlora_tui.protocol.events import CommandAcknowledged, CommandRefused, Rec
 from fedlora_tui.protocol.handle import RunHandle
 from fedlora_tui.protocol.state import RunState, apply
 
-VERY_MANY = 256
-"""With more organizations, those that something is wrong with stand first."""
-
 ANSWER_SECONDS = 3.0
 """How long an answer is waited for at the quick pace."""
 
 
 class Session:
-    """A run, the selected organization, the order of rows, and the words of the answer row."""
+    """A run, the selected organization, the order of rows, and the words of the answer row.
+
+    `order` has all organizations, `shown` those that pass the filter, and the selected one, which never goes from under
+    the cursor by itself.
+    """
 
     def __init__(self, handle: RunHandle, glyphs: Glyphs, clock: Callable[[], float]) -> None:
         self.handle = handle
@@ -35,6 +37,8 @@ class Session:
         self.order: tuple[str, ...] = ()
         self.selected: str | None = None
         self.leaving = ""
+        self.arrangement = Arrangement()
+        self._together: Together | None = None
         self._glyphs = glyphs
         self._clock = clock
         self._asked_at: float | None = None
@@ -45,7 +49,21 @@ class Session:
     @property
     def situation(self) -> Situation:
         """What the registry of actions judges by."""
-        return Situation(self.state, self.selected, self.leaving == "stop")
+        return Situation(self.state, self.selected, self.leaving == "stop", marked=self.marked)
+
+    @property
+    def marked(self) -> tuple[str, ...]:
+        """The organizations that are marked, in the order of their rows, those with them that the filter hides."""
+        return tuple(name for name in self.order if name in self.arrangement.marked)
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The organizations whose rows are shown, in their order."""
+        wanted = self.arrangement.filter
+        if wanted.empty:
+            return self.order
+        known = self.state.organizations
+        return tuple(name for name in self.order if name == self.selected or passes(wanted, known[name], self.state))
 
     @property
     def asking(self) -> bool:
@@ -73,6 +91,11 @@ class Session:
         """Fold one record; True when it changed the answer row."""
         record = yours(record, self._name)
         before, self.state = self.state, apply(self.state, record)
+        if self.arrangement.by and len(self.state.history) != len(before.history):
+            # What comes behind a round's end, in the same look, begins the next one.
+            self._sort()
+        if self._together is not None and self._together.take(record.event):
+            return self._note_together(record.t)
         if self.state.answer is not before.answer:
             self._asked_at = None
         said = answer(before, self.state, self._glyphs)
@@ -82,6 +105,16 @@ class Session:
             self._several = None if self._several.complete else self._several
         self.said = said or self.said
         return said is not None
+
+    def _note_together(self, t: float) -> bool:
+        """Say what became of commands that were sent as one, once all of them are answered."""
+        if self._together is None or not self._together.complete:
+            return False
+        self._asked_at = None
+        taken, words = self._together.taken, self._together.words
+        sign, style = (self._glyphs.answered, "held") if taken else ("!", "care_bold")
+        self.said, self._together = Said(sign, style, t, words), None
+        return True
 
     def _note_silence(self) -> bool:
         """Say once that the run ended without a word about it."""
@@ -94,6 +127,9 @@ class Session:
     def send(self, action: Action, direction: str = "") -> None:
         """Send an action's command, and say so until the run answers."""
         assert action.command is not None
+        if action.each is not None and self.marked:
+            self.ask_each(action.each(self.situation))
+            return
         self.command(action.command(replace(self.situation, direction=direction)), f"asked: {action.does}")
 
     def command(self, command: Command, words: str) -> None:
@@ -108,6 +144,15 @@ class Session:
         for command in commands:
             self.command(command, words)
 
+    def ask_each(self, asked: Each) -> None:
+        """Send a command for each of several organizations; what became of them is said as one."""
+        self._together = Together(asked)
+        for command in asked.commands.values():
+            self.command(command, f"asked: {command.name} {len(asked.commands)}")
+        if self._together.complete:
+            self.refuse(self._together.words)
+            self._together = None
+
     def leave_by(self, command: Finish | Stop) -> None:
         """End the run, now or after its round; the console leaves when it is over."""
         self.leaving = command.name
@@ -117,6 +162,10 @@ class Session:
         """Put words on the answer row."""
         self.said = Said(sign, style, self._clock(), words)
 
+    def answer(self, words: str) -> None:
+        """Put words on the answer row that say what a key did."""
+        self.say(self._glyphs.answered, "held", words)
+
     def refuse(self, reason: str) -> None:
         """Put the reason on the answer row why a key did nothing."""
         self.say("!", "care_bold", reason)
@@ -124,32 +173,73 @@ class Session:
     def move(self, direction: str, page: int) -> None:
         """Move the selection along the rows: up, down, page_up, page_down, first, last."""
         steps = {"up": -1, "down": 1, "page_up": -page, "page_down": page, "first": -(10**9), "last": 10**9}
-        here = self.order.index(self.selected) if self.selected in self.order else 0
-        self.select(here + steps[direction])
+        rows = self.shown
+        here = rows.index(self.selected) if self.selected in rows else -1
+        self._select(rows, here + steps[direction])
 
     def select(self, index: int) -> None:
         """Select the organization in the row `index`, the nearest one where there is no such row."""
-        if self.order:
-            self.selected = self.order[max(0, min(len(self.order) - 1, index))]
+        self._select(self.shown, index)
+
+    def _select(self, rows: tuple[str, ...], index: int) -> None:
+        if rows:
+            self.selected = rows[max(0, min(len(rows) - 1, index))]
+
+    def filter(self, typed: str) -> None:
+        """Show the organizations that pass what was typed; the cursor stays on its own where that passes."""
+        self.arrangement = replace(self.arrangement, typed=typed)
+        wanted, known = self.arrangement.filter, self.state.organizations
+        if self.selected is not None and self.selected in known and passes(wanted, known[self.selected], self.state):
+            return
+        self._select_nearest(self.order)
+
+    def sort(self, by: str, *, turned: bool) -> None:
+        """Sort the rows anew, now and at the end of each round; the cursor stays on its organization."""
+        self.arrangement = replace(self.arrangement, by=by, turned=turned)
+        self._sort()
+
+    def take_over(self, other: Session) -> None:
+        """Stand as another run's session does: the same arrangement, the same words, and the same one selected."""
+        self.said, self.arrangement = other.said, other.arrangement
+        self._sort()
+        if other.selected in self.state.organizations:
+            self.selected = other.selected
+
+    def mark(self, names: frozenset[str]) -> None:
+        """Mark these organizations, and no others."""
+        self.arrangement = replace(self.arrangement, marked=names)
+
+    def _sort(self) -> None:
+        self._sorted_for = self._boundary
+        self.order = in_order(self.arrangement, self.state)
+
+    @property
+    def _boundary(self) -> tuple[int, frozenset[str]]:
+        """How many rounds are over, and who takes part: rows are sorted anew where that changes."""
+        taking_part = (name for name, org in self.state.organizations.items() if org.state != "joining")
+        return len(self.state.history), frozenset(taking_part)
 
     def _arrange(self) -> None:
         """Take in who came and went; sort anew only between two rounds."""
         organizations = self.state.organizations
         before = self.order
-        members = frozenset(name for name, org in organizations.items() if org.state != "joining")
-        if (len(self.state.history), members) != self._sorted_for:
-            self._sorted_for = len(self.state.history), members
-            good = {name: not org.faults for name, org in organizations.items()} if faults_first(self.state) else {}
-            rank = {name: (name not in members, good.get(name, False)) for name in organizations}
-            self.order = tuple(sorted(organizations, key=lambda name: (*rank[name], natural(name))))
+        if self._boundary != self._sorted_for:
+            self._sort()
         elif len(before) != len(organizations) or set(before) != organizations.keys():
             staying = [name for name in before if name in organizations]
             known = set(staying)
             self.order = (*staying, *sorted((n for n in organizations if n not in known), key=natural))
         if self.selected not in organizations:
-            index = before.index(self.selected) if self.selected in before else 0
-            self.selected = None
-            self.select(index)
+            self._select_nearest(before)
+
+    def _select_nearest(self, order: tuple[str, ...]) -> None:
+        """Select what is shown and stood nearest behind the selected one in an order, else before it, else nothing."""
+        here = order.index(self.selected) if self.selected in order else 0
+        self.selected = None
+        rows = self.shown
+        known = {*rows}
+        near = (name for name in (*order[here:], *order[:here][::-1], *rows) if name in known)
+        self.selected = next(near, None)
 
 
 def yours(record: Record, name: str) -> Record:
@@ -158,13 +248,3 @@ def yours(record: Record, name: str) -> Record:
     if not isinstance(event, CommandAcknowledged | CommandRefused) or event.by != name:
         return record
     return replace(record, event=replace(event, by=YOU))
-
-
-def faults_first(state: RunState) -> bool:
-    """Tell whether organizations with faults stand before the others."""
-    return len(state.organizations) > VERY_MANY
-
-
-def natural(name: str) -> list[tuple[int, int, str]]:
-    """Give the key under which names sort with their numbers in order: port-2 before port-10."""
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part.lower()) for part in re.split(r"(\d+)", name) if part]

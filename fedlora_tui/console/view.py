@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fedlora_tui.console.actions.action import Situation
 from fedlora_tui.console.actions.keymap import USUAL, Keymap
+from fedlora_tui.console.arrangement import Arrangement
 from fedlora_tui.console.layout import Layout
 from fedlora_tui.console.look import Look
 from fedlora_tui.console.replaying import Playing
+from fedlora_tui.console.run_order import RunOrder
 from fedlora_tui.protocol.state import RunState
 
 STALE_SECONDS = 10.0
@@ -25,6 +27,16 @@ class Said:
     t: float
     words: str
     hints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field that is open on the answer row: its sign, what was typed, and what there is to say of that."""
+
+    sign: str
+    typed: str
+    note: str = ""
+    bad: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,6 +88,8 @@ class View:
     `leaving` is empty, `finish` or `stop`. `runs` are all runs of a race, `place` is that of the run in front, whose
     state is `state`; `runs_folder` is where their folders stand. `page` is the screen that is shown. `wheel` is who
     steers, where several consoles can. `replay` is how a replay stands; `now` is then the time in the recording.
+    `order` are the organizations whose rows are shown, as `arrangement` wants them, and `run_order` is that of the
+    runs. `open_field` stands on the answer row.
     """
 
     state: RunState
@@ -98,6 +112,9 @@ class View:
     wheel: Steering | None = None
     replay: Playing | None = None
     keymap: Keymap = USUAL
+    arrangement: Arrangement = field(default_factory=Arrangement)
+    run_order: RunOrder = field(default_factory=RunOrder)
+    open_field: Field | None = None
 
     @property
     def situation(self) -> Situation:
@@ -115,7 +132,15 @@ class View:
             replay=self.replay,
             gone=self.wheel is not None and not self.wheel.lives,
             keymap=self.keymap,
+            marked=self.marked,
         )
+
+    @property
+    def marked(self) -> tuple[str, ...]:
+        """The organizations that an action for several takes here."""
+        if self.page != "overview":
+            return ()
+        return tuple(name for name in self.state.organizations if name in self.arrangement.marked)
 
     @property
     def silent_for(self) -> float | None:

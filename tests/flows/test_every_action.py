@@ -140,6 +140,27 @@ async def faults(console: Opened) -> None:
     assert console.said == "taken back: city-permits fault nan"
 
 
+async def mark(console: Opened) -> None:
+    await console.press("m", "j", "m")
+    assert console.said == "city-permits marked; 2 are: drop and faults take them all"
+    await console.press("m")
+    assert console.app.session.marked == ("bank-disputes",)
+
+
+async def filter_(console: Opened) -> None:
+    await console.press("slash", *"pharm", "enter")
+    assert console.said == "2 of 12 organizations; esc shows all again"
+    assert console.app.session.shown == ("pharmacy-1", "pharmacy-2")
+    await console.press("l", "slash", *"checkpoint", "enter")
+    assert "/ checkpoint   6 of " in console.text("log-list")
+
+
+async def sort(console: Opened) -> None:
+    await console.press("s", "s", "S")
+    assert console.said == "sorted by loss, least first"
+    assert console.app.session.order[-1] == "port-authority"
+
+
 async def drift(console: Opened) -> None:
     await console.press("b")
     assert isinstance(console.app.screen, DriftDialog)
@@ -168,11 +189,6 @@ async def follow(console: Opened) -> None:
     await console.press("f")
     assert console.said == "it stands here; f follows the end again"
     assert console.run.sent == []
-
-
-async def filter_(console: Opened) -> None:
-    await console.press("l", "slash", *"checkpoint", "enter")
-    assert "/ checkpoint   6 of " in console.text("log-list")
 
 
 async def runs(console: Opened) -> None:
@@ -283,11 +299,13 @@ ALLOWED: dict[str, Callable[[Opened], Awaitable[None]]] = {
     "drop": drop,
     "own_rank": own_rank,
     "faults": faults,
+    "mark": mark,
+    "filter": filter_,
+    "sort": sort,
     "drift": drift,
     "rounds_table": rounds_table,
     "log": log,
     "follow": follow,
-    "filter": filter_,
     "runs": runs,
     "resume_listed": resume_listed,
     "move": move,
@@ -315,8 +333,10 @@ REFUSED = {
     "drop": ("d", "the run is starting: its organizations are not known yet"),
     "own_rank": ("right_curly_bracket", "the run is starting: its organizations are not known yet"),
     "faults": ("x", "the run is starting: its organizations are not known yet"),
+    "mark": ("m", "there are no organizations yet"),
+    "filter": ("slash", "there are no organizations yet"),
+    "sort": ("s", "there are no organizations yet"),
     "drift": ("b", "no round is aggregated yet"),
-    "filter": ("slash", "nothing here can be filtered"),
     "move": ("j", "there are no organizations yet"),
     "compare": ("c", "this is the only run"),
     "open": ("enter", "nothing is selected"),

@@ -24,7 +24,7 @@ class Situation:
     console, `wheel` how the wheel stands: `alone`, `ours`, `asked`, `theirs` or `readonly`. `apart` is True where the
     runs are in another process, and so one that has ended can go on in a new one; `gone` where that process is not
     there any more. `replay` is how a replay stands, None where the run itself is shown. `keymap` has the keys that the
-    configuration gives otherwise.
+    configuration gives otherwise. `marked` are the organizations that an action for several takes.
     """
 
     state: RunState
@@ -39,11 +39,20 @@ class Situation:
     replay: Playing | None = None
     gone: bool = False
     keymap: Keymap = USUAL
+    marked: tuple[str, ...] = ()
 
     @property
     def may_go_on(self) -> bool:
         """True where the run has ended early, and the key that pauses goes on with it in a new process."""
         return self.apart and self.replay is None and self.state.phase in ("failed", "stopped")
+
+
+@dataclass(frozen=True)
+class Each:
+    """A command for each of several organizations, by their names, and why there is none for others."""
+
+    commands: Mapping[str, Command]
+    refused: Mapping[str, str]
 
 
 def _always(situation: Situation) -> str | None:
@@ -56,8 +65,8 @@ class Action:
 
     `keys` maps Textual's names of keys to an argument (a direction, else empty). `refusal` gives the reason why it
     cannot act, None when it can. `command` makes what is sent to the run; without one the console acts by itself.
-    `when` and `unless` are for the documents. `page` is the only page on which it is, where its keys come before those
-    of others.
+    `each` makes what is sent where several organizations are marked. `when` and `unless` are for the documents. `page`
+    is the only page on which it is, where its keys come before those of others.
     """
 
     id: str
@@ -72,6 +81,7 @@ class Action:
     page: str = ""
     refusal: Callable[[Situation], str | None] = _always
     command: Callable[[Situation], Command] | None = None
+    each: Callable[[Situation], Each] | None = None
 
     def footer(self, situation: Situation) -> str:
         """Give its key and word for the footer."""

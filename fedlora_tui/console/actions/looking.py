@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from fedlora_tui.console.actions.action import Action, Situation, keys_of
 
-FILTERED = ("log",)
-"""The pages whose rows can be filtered."""
-
 
 def _cannot_show_drift(situation: Situation) -> str | None:
     return None if situation.state.merged else "no round is aggregated yet"
@@ -16,10 +13,6 @@ def _cannot_move(situation: Situation) -> str | None:
     if situation.page in ("overview", "organization") and not situation.state.organizations:
         return "there are no organizations yet"
     return None
-
-
-def _cannot_filter(situation: Situation) -> str | None:
-    return None if situation.page in FILTERED else "nothing here can be filtered"
 
 
 def _cannot_compare(situation: Situation) -> str | None:
@@ -109,17 +102,6 @@ LOOKING: tuple[Action, ...] = (
         when="in the log",
         unless="f does this in the log alone",
         page="log",
-    ),
-    Action(
-        id="filter",
-        keys=keys_of("slash"),
-        shown="/",
-        label="filter",
-        does="filter the lines",
-        group="looking",
-        when="in the log",
-        unless="nothing here can be filtered",
-        refusal=_cannot_filter,
     ),
 )
 HERE: tuple[Action, ...] = (

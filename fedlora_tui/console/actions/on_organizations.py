@@ -2,13 +2,43 @@
 
 from __future__ import annotations
 
-from fedlora_tui.console.actions.action import Action, Situation, keys_of
-from fedlora_tui.console.actions.taking import cannot_change, cannot_change_selected, minimum_organizations
+from dataclasses import replace
+
+from fedlora_tui.console.actions.action import Action, Each, Situation, keys_of
+from fedlora_tui.console.actions.taking import (
+    cannot_change,
+    cannot_change_marked,
+    cannot_change_selected,
+    minimum_organizations,
+)
 from fedlora_tui.console.actions.turning_ranks import cannot_turn_own_rank, turn_own_rank
 from fedlora_tui.protocol.commands import AddOrganization, DropOrganization
 
 
 def _cannot_drop(situation: Situation) -> str | None:
+    if not situation.marked:
+        return _cannot_drop_selected(situation)
+    asked = _drop_each(situation)
+    return None if asked.commands else next(iter(asked.refused.values()))
+
+
+def _drop_each(situation: Situation) -> Each:
+    """Give whom of the marked ones can be dropped, one after another, and why not the others."""
+    commands: dict[str, DropOrganization] = {}
+    refused: dict[str, str] = {}
+    for name in situation.marked:
+        reason = _cannot_drop_selected(replace(situation, selected=name))
+        if reason is not None:
+            refused[name] = reason
+            continue
+        commands[name] = DropOrganization(name)
+        organizations = dict(situation.state.organizations)
+        organizations[name] = replace(organizations[name], state="leaving")
+        situation = replace(situation, state=replace(situation.state, organizations=organizations))
+    return Each(commands, refused)
+
+
+def _cannot_drop_selected(situation: Situation) -> str | None:
     if (reason := cannot_change_selected(situation)) is not None:
         return reason
     organization = situation.state.organizations[situation.selected or ""]
@@ -52,10 +82,11 @@ ON_ORGANIZATIONS: tuple[Action, ...] = (
         label="drop",
         does="drop it at the next round",
         group="organizations",
-        when="one is selected",
+        when="one is selected, or several are marked",
         unless="a round needs 2 (federation.min_organizations) · leaves already",
         refusal=_cannot_drop,
         command=lambda situation: DropOrganization(situation.selected or ""),
+        each=_drop_each,
     ),
     Action(
         id="own_rank",
@@ -76,8 +107,8 @@ ON_ORGANIZATIONS: tuple[Action, ...] = (
         label="faults",
         does="give it a fault, release it",
         group="organizations",
-        when="one is selected; running, paused",
+        when="one is selected, or several are marked; running, paused",
         unless="starting · the last round is running · the run is done · leaves already",
-        refusal=cannot_change_selected,
+        refusal=cannot_change_marked,
     ),
 )

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fedlora_tui.console.actions.action import Action
+from fedlora_tui.console.actions.arranging import ARRANGING
 from fedlora_tui.console.actions.keymap import USUAL, Keymap
 from fedlora_tui.console.actions.looking import HERE, LOOKING
 from fedlora_tui.console.actions.on_organizations import ON_ORGANIZATIONS
 from fedlora_tui.console.actions.on_the_run import ON_THE_RUN
 from fedlora_tui.console.replaying import OTHERWISE
 
-REGISTRY: tuple[Action, ...] = (*ON_THE_RUN, *ON_ORGANIZATIONS, *LOOKING, *HERE)
+REGISTRY: tuple[Action, ...] = (*ON_THE_RUN, *ON_ORGANIZATIONS, *ARRANGING, *LOOKING, *HERE)
 ACTIONS: Mapping[str, Action] = {action.id: action for action in REGISTRY}
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
-from fedlora_tui.console.actions.action import Situation
+from fedlora_tui.console.actions.action import Each, Situation
+from fedlora_tui.protocol.commands import Command
 from fedlora_tui.protocol.state import RunState
 
 DEFAULT_MINIMUM = 2
@@ -46,6 +48,20 @@ def cannot_change_selected(situation: Situation) -> str | None:
     if organization.state == "leaving" or waits(situation.state, "drop", organization.name):
         return f"{organization.name} leaves already"
     return None
+
+
+def cannot_change_marked(situation: Situation) -> str | None:
+    """Say why nothing can be changed about any of the marked organizations, else of the selected one."""
+    names = situation.marked or (situation.selected,)
+    reasons = [cannot_change_selected(replace(situation, selected=name)) for name in names]
+    return None if None in reasons else reasons[0]
+
+
+def for_each(situation: Situation, names: Sequence[str], make: Callable[[str], Command]) -> Each:
+    """Make a command for each of several organizations, and say why there is none for those that take no change."""
+    reasons = {name: cannot_change_selected(replace(situation, selected=name)) for name in names}
+    commands = {name: make(name) for name, reason in reasons.items() if reason is None}
+    return Each(commands, {name: reason for name, reason in reasons.items() if reason is not None})
 
 
 def waits(state: RunState, command: str, value: object) -> bool:

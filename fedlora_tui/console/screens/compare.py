@@ -47,7 +47,7 @@ class Compare(Page):
 
     def verbs(self) -> Mapping[str, Callable[[str], None]]:
         """Give what it does by itself."""
-        return {"move": self._move, "panes": self._next_pane}
+        return {"move": self._move, "panes": self._next_pane, "sort": self._sort, "mark": self._mark}
 
     def back(self) -> bool:
         """Put the run in front again that was there before."""
@@ -56,6 +56,19 @@ class Compare(Page):
 
     def _move(self, direction: str) -> None:
         self._runs.move(direction, max(1, self.layout_for(self._runs.front.state).table))
+
+    def _sort(self, direction: str) -> None:
+        runs, order = self._runs, self._runs.order
+        if direction == "turn":
+            runs.sort(order.by, turned=not order.turned)
+        else:
+            runs.sort(order.next_by, turned=False)
+        runs.front.answer(f"sorted {runs.order.words or 'as in the race'}")
+
+    def _mark(self, argument: str) -> None:
+        runs = self._runs
+        charted = runs.chart(runs.place)
+        runs.front.answer(f"{runs.front.label} is {'in the chart again' if charted else 'out of the chart'}")
 
     def _next_pane(self, direction: str) -> None:
         self._runs.front.refuse("the runs are the only rows here")

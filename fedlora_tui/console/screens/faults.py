@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from textual import events
 
+from fedlora_tui.console.actions.action import Each
+from fedlora_tui.console.actions.taking import for_each
 from fedlora_tui.console.drawing.glyphs import Glyphs
 from fedlora_tui.console.drawing.text import left
 from fedlora_tui.console.row import Part as Words
 from fedlora_tui.console.screens.dialog import Dialog, Sends
 from fedlora_tui.console.view import View
 from fedlora_tui.console.wording import short_reason
-from fedlora_tui.protocol.commands import Fault, Release
+from fedlora_tui.protocol.commands import Command, Fault, Release
 from fedlora_tui.protocol.organization import OrganizationState
 
 CHOICES = (
@@ -27,28 +31,30 @@ CHOICES = (
 LINES = (CHOICES[:3], CHOICES[3:6], CHOICES[6:])
 
 
-class FaultsDialog(Dialog[Sends | None]):
-    """What the organization that was selected does wrong from the next round on."""
+class FaultsDialog(Dialog[Sends | Each | None]):
+    """What the organizations that are marked, or the selected one, do wrong from the next round on."""
 
     RIGHT_WORDS = "x"
 
     def __init__(self, view: View) -> None:
         super().__init__(view)
-        self._organization = view.selected or ""
+        self._names = view.marked or (view.selected or "",)
         self._complaint = ""
 
     def title_words(self) -> str:
         """Name whose faults they are."""
-        return f"faults of {self._organization}, for demonstration"
+        whose = self._names[0] if len(self._names) == 1 else f"{len(self._names)} organizations"
+        return f"faults of {whose}, for demonstration"
 
     def content(self, view: View) -> list[list[Words]]:
         """Give the choices, what stands now, and the keys."""
-        org = view.state.organizations.get(self._organization, OrganizationState(self._organization))
-        held = org.state == "quarantine"
-        why = short_reason(org.note) if held else "it is not in quarantine"
+        first, *others = self._organizations(view)
+        held = self._held(view)
+        stands = first.fault if all(org.fault == first.fault for org in others) else ""
+        why = ", ".join(held) if others and held else short_reason(first.note) if held else "it is not in quarantine"
         return [
-            *([words for choice in line for words in _choice(choice, org.fault, view.look.glyphs)] for line in LINES),
-            [(f"now: {org.fault}", "care")] if org.fault not in ("", "none") else [],
+            *([words for choice in line for words in _choice(choice, stands, view.look.glyphs)] for line in LINES),
+            [(f"now: {stands}", "care")] if stands not in ("", "none") else [],
             [
                 ("r", "yours_bold" if held else "quiet"),
                 (" release from quarantine", "" if held else "quiet"),
@@ -66,18 +72,33 @@ class FaultsDialog(Dialog[Sends | None]):
     def press(self, event: events.Key) -> None:
         """Take a choice by its number, release, or leave."""
         fault = next((fault for key, fault, _, _ in CHOICES if key == event.key), None)
-        org = self._view.state.organizations.get(self._organization)
+        held = self._held(self._view)
         if event.key in ("escape", "x"):
             self.dismiss(None)
         elif fault is not None:
-            self.dismiss(Sends(Fault(fault, self._organization), f"asked: a fault for {self._organization}"))
-        elif event.key == "r" and org is not None and org.state == "quarantine":
-            self.dismiss(Sends(Release(self._organization), f"asked: release {self._organization}"))
+            self.dismiss(self._sends(self._names, lambda name: Fault(fault, name), "a fault for"))
+        elif event.key == "r" and held:
+            self.dismiss(self._sends(held, Release, "release"))
         else:
             name = event.character if event.is_printable and event.character else event.key
-            not_held = f"{self._organization} is not in quarantine"
-            self._complaint = not_held if event.key == "r" else f"{name} does nothing here"
+            self._complaint = self._none_is_held if event.key == "r" else f"{name} does nothing here"
             self.repaint()
+
+    def _sends(self, names: Sequence[str], make: Callable[[str], Command], words: str) -> Sends | Each:
+        if len(names) == 1:
+            return Sends(make(names[0]), f"asked: {words} {names[0]}")
+        return for_each(self._view.situation, names, make)
+
+    def _organizations(self, view: View) -> list[OrganizationState]:
+        return [view.state.organizations.get(name, OrganizationState(name)) for name in self._names]
+
+    def _held(self, view: View) -> list[str]:
+        """Give those of them that are in quarantine."""
+        return [org.name for org in self._organizations(view) if org.state == "quarantine"]
+
+    @property
+    def _none_is_held(self) -> str:
+        return f"{self._names[0]} is not in quarantine" if len(self._names) == 1 else "none of them is in quarantine"
 
 
 def _choice(choice: tuple[str, str, str, int], stands: str, glyphs: Glyphs) -> list[Words]:

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar
 
+from textual import events
 from textual.containers import Horizontal
 from textual.widget import Widget
 
 from fedlora_tui.console.layout import LAST_ROWS, Layout, arrange
+from fedlora_tui.console.look import Look
+from fedlora_tui.console.runs import Runs
+from fedlora_tui.console.screens.filter_field import FilterField
 from fedlora_tui.console.screens.page import Page
+from fedlora_tui.console.view import Field
 from fedlora_tui.console.widgets.big_digits import BigDigits
 from fedlora_tui.console.widgets.failed import BOX_HEIGHT, Failed
 from fedlora_tui.console.widgets.log import Log
@@ -28,6 +33,10 @@ class Overview(Page):
 
     AUTO_FOCUS = "#table"
     NAME: ClassVar[str] = "overview"
+
+    def __init__(self, look: Look, runs: Runs) -> None:
+        super().__init__(look, runs)
+        self._filter = FilterField()
 
     def parts(self) -> Iterable[Widget]:
         """Give its own parts from top to bottom."""
@@ -64,13 +73,38 @@ class Overview(Page):
 
     def verbs(self) -> Mapping[str, Callable[[str], None]]:
         """Give what it does by itself."""
-        return {"move": self._move, "panes": self._next_pane}
+        return {
+            "move": self._move,
+            "panes": self._next_pane,
+            "filter": self._open_filter,
+            "sort": self._sort,
+            "mark": self._mark,
+        }
+
+    @property
+    def field(self) -> Field | None:
+        """The filter, while it is typed."""
+        return self._filter.shown(self._runs.front)
+
+    def press(self, event: events.Key) -> bool:
+        """Take a key into the filter while that is typed."""
+        if self._filter.open:
+            self._filter.press(event, self._runs.front)
+            return True
+        return False
 
     def back(self) -> bool:
-        """Go back to the table from another pane."""
-        if self.focused_pane in ("", "table"):
+        """Show all rows again, go back to the table from another pane, or take the marks away."""
+        session = self._runs.front
+        if self._filter.clear(session):
+            session.answer("all organizations are shown")
+        elif self.focused_pane not in ("", "table"):
+            self.query_one("#table").focus()
+        elif session.arrangement.marked:
+            session.mark(frozenset())
+            session.answer("nothing is marked")
+        else:
             return False
-        self.query_one("#table").focus()
         return True
 
     def arranged(self, layout: Layout) -> None:
@@ -85,6 +119,26 @@ class Overview(Page):
     def _move(self, direction: str) -> None:
         session = self._runs.front
         session.move(direction, max(1, self.layout_for(session.state).table))
+
+    def _open_filter(self, argument: str) -> None:
+        self._filter.open = True
+
+    def _sort(self, direction: str) -> None:
+        session = self._runs.front
+        arrangement, state = session.arrangement, session.state
+        if direction == "turn":
+            session.sort(arrangement.by, turned=not arrangement.turned)
+        else:
+            session.sort(arrangement.next_order(state), turned=False)
+        session.answer(f"sorted {session.arrangement.words(state)}")
+
+    def _mark(self, argument: str) -> None:
+        session = self._runs.front
+        name = session.selected or ""
+        session.mark(session.arrangement.marked ^ {name})
+        marked = len(session.marked)
+        word = "marked" if name in session.arrangement.marked else "not marked any more"
+        session.answer(f"{name} {word}; {marked} are: drop and faults take them all" if marked else f"{name} {word}")
 
     def _next_pane(self, direction: str) -> None:
         if direction == "previous":

@@ -17,7 +17,7 @@ from fedlora_tui.console.actions.registry import keys_on
 from fedlora_tui.console.layout import LAST_ROWS, Layout
 from fedlora_tui.console.look import Look
 from fedlora_tui.console.runs import Runs
-from fedlora_tui.console.view import View
+from fedlora_tui.console.view import Field, View
 from fedlora_tui.console.widgets.last_rows import LastRows
 from fedlora_tui.console.widgets.one_line import OneLine
 from fedlora_tui.console.widgets.part import Part
@@ -77,6 +77,11 @@ class Page(Screen[None], inherit_bindings=False):
     def back(self) -> bool:
         """Go one layer out within the page; False where there is none, and the page itself is left."""
         return False
+
+    @property
+    def field(self) -> Field | None:
+        """The field that is open on its answer row."""
+        return None
 
     def press(self, event: events.Key) -> bool:
         """Take a key before the registry does, as a page with a text field has to; True where it was taken."""

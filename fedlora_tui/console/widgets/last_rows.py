@@ -40,7 +40,10 @@ def _next_round(view: View) -> Text:
 def _answer(view: View) -> Text:
     row = Row(view.layout.width, view.look.glyphs)
     said = view.said
-    if said is not None:
+    if (field := view.open_field) is not None:
+        row.at(1, (field.sign, "yours_bold"), f" {field.typed}", (view.look.glyphs.caret, "yours_bold"))
+        row.at(row.end, (f"   {field.note}", "care" if field.bad else "quiet"))
+    elif said is not None:
         row.at(1, (said.sign, said.style), " ", (numbers.clock(said.t, view.look.glyphs), "quiet"), f" {said.words}")
         for place, hint in enumerate(said.hints):
             key, _, word = hint.partition(" ")

@@ -1,4 +1,4 @@
-"""The table of the runs of a race: one row each in the order of the race, the cursor on the run in front."""
+"""The table of the runs of a race: one row each, the cursor on the run in front."""
 
 from __future__ import annotations
 
@@ -129,16 +129,20 @@ class RunTable(RowTable):
         """Give the rule, the head and the rows that are in sight."""
         rows = view.layout.table
         columns = columns_for(view.layout.columns, view.layout.width, max(len(run.label) for run in view.runs))
-        self.keep_in_sight(view.place, len(view.runs), rows)
+        order = view.run_order.places
+        self.keep_in_sight(order.index(view.place), len(view.runs), rows)
         bar = scroll_bar(len(view.runs), rows, self._top, view)
-        places = range(self._top, min(len(view.runs), self._top + rows))
-        return [_title(view), _head(view, columns), *(_row(view, columns, p, bar[p - self._top]) for p in places)]
+        places = order[self._top : self._top + rows]
+        return [_title(view), _head(view, columns), *(_row(view, columns, p, bar[y]) for y, p in enumerate(places))]
 
 
 def _title(view: View) -> Text:
     counts = Counter(run.state.phase for run in view.runs)
     words = [str(len(view.runs)), *(f"{counts[phase]} {phase}" for phase in PHASES if counts[phase])]
-    return rule(view.layout.width, view.look.glyphs, "2 runs", f" {view.look.glyphs.none} ".join(words), focused=True)
+    right: list[Words] = [f" {view.look.glyphs.none} ".join(words)]
+    if view.run_order.words:
+        right.append((f"   {view.run_order.words}", "yours"))
+    return rule(view.layout.width, view.look.glyphs, "2 runs", *right, focused=True)
 
 
 def _head(view: View, columns: Columns) -> Text:
@@ -160,7 +164,8 @@ def _row(view: View, columns: Columns, place: int, bar: str) -> Text:
     glyphs, run, chosen = view.look.glyphs, view.runs[place], place == view.place
     row = Row(view.layout.width, glyphs)
     row.at(0, (glyphs.cursor if chosen else " ", "yours_bold"))
-    row.at(2, (glyphs.series(place), "held" if chosen else "quiet"))
+    sign = glyphs.dash if place in view.run_order.hidden else glyphs.series(place)
+    row.at(2, (sign, "held" if chosen else "quiet"))
     start = LEAD
     if columns.run:
         name = run.state.started.run if run.state.started else glyphs.dash

@@ -8,20 +8,19 @@ from statistics import median
 
 from rich.text import Text
 
+from fedlora_tui.console.arrangement import STATES
 from fedlora_tui.console.curves import organization_points, rounds_so_far
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.drawing.trend import scale, trend
 from fedlora_tui.console.look import Look
 from fedlora_tui.console.row import Part as Words
-from fedlora_tui.console.row import Row, rule
-from fedlora_tui.console.session import faults_first
+from fedlora_tui.console.row import Row, rule, width_of
 from fedlora_tui.console.view import View
 from fedlora_tui.console.widgets.columns import Placed, placed_columns
 from fedlora_tui.console.widgets.row_table import RowTable
 
-STATES = (*("training", "testing", "waiting", "done", "late", "fault", "quarantine", "leaving", "absent", "stopped"),)
-"""The order in which the head counts them."""
-
+TITLE = "2 organizations"
+NONE_PASSES = "none passes the filter: esc clears it"
 DRAWN_SCALE = 100
 """Up to how many organizations the scale of trends is that of their drawn cells; above, that of their losses."""
 
@@ -54,6 +53,8 @@ class OrganizationTable(RowTable):
         bar = scroll_bar(len(view.order), rows, self._top, view)
         for y, name in enumerate(shown):
             lines.append(self._row(view, columns, name, "" if more_below else bar[y]))
+        if not view.order and view.state.organizations:
+            lines.append(Row(width, view.look.glyphs).at(columns[0].start, (NONE_PASSES, "quiet")).text())
         hidden = len(view.order) - self._top - len(shown)
         if more_below and hidden:
             words = (f"{hidden} more below", "quiet")
@@ -94,6 +95,8 @@ class OrganizationTable(RowTable):
         row = Row(view.layout.width, view.look.glyphs)
         if selected:
             row.at(columns[0].start - 2, (view.look.glyphs.cursor, "yours_bold"))
+        if name in view.arrangement.marked:
+            row.at(columns[0].start - (1 if selected else 2), (view.look.glyphs.marked, "yours_bold"))
         for placed in columns:
             words, style = placed.cell(organization, view)
             if placed.column.head == "trend":
@@ -125,15 +128,32 @@ def _title(view: View) -> Text:
     counts = Counter(org.state for org in organizations)
     present = sum(count for state, count in counts.items() if state != "joining")
     dot = f" {view.look.glyphs.none} "
-    words = [str(present), *(f"{counts[state]} {state}" for state in STATES if counts[state])]
-    right: list[Words] = [dot.join(words)]
-    if view.layout.columns == "wide" and (spread := _spread(view)):
-        right.append(f"      {spread}")
-    if view.layout.columns != "compact":
-        order = "faults first" if faults_first(view.state) else "by name"
-        right.append((f"      {order}" if view.layout.columns == "wide" else f"        {order}", "quiet"))
+    counted = dot.join([str(present), *(f"{counts[state]} {state}" for state in STATES if counts[state])])
+    spread = _spread(view) if view.layout.columns == "wide" else ""
+    usual = view.arrangement.usual(view.state)
+    style, words = "quiet" if usual else "yours", view.arrangement.words(view.state)
+    ordered: Words = ({"wide": 6, "normal": 8, "compact": 3}[view.layout.columns] * " " + words, style)
+    beside = _asked(view)
+    # What is told elsewhere, too, gives way first.
+    choices: list[list[Words]] = [[counted, ordered], [(words, style)], [counted]]
+    if spread:
+        choices.insert(0, [counted, f"      {spread}", ordered])
+    if view.layout.columns == "compact" and usual:
+        choices = [[counted]]
+    free = view.layout.width - width_of(TITLE, *beside) - 8
+    right = next((choice for choice in choices if width_of(*choice) <= free), [])
     focused = view.focused == "table"
-    return rule(view.layout.width, view.look.glyphs, "2 organizations", *right, focused=focused)
+    return rule(view.layout.width, view.look.glyphs, TITLE, *right, focused=focused, beside=beside)
+
+
+def _asked(view: View) -> list[Words]:
+    """Say how many are marked, how many of how many are shown, and the filter."""
+    arrangement, organizations = view.arrangement, view.state.organizations
+    marked = sum(name in organizations for name in arrangement.marked)
+    asked: list[Words] = [(f"   {view.look.glyphs.marked} {marked} marked", "yours")] if marked else []
+    if not arrangement.filter.empty:
+        asked.append((f"   {len(view.order)} of {len(organizations)} / {arrangement.typed.strip()}", "yours"))
+    return asked
 
 
 def _spread(view: View) -> str:
