@@ -277,6 +277,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
             arrangement=session.arrangement,
             run_order=self.runs.order,
             open_field=self.page.field,
+            x_axis=self.page.x_axis,
             selected=session.selected,
             said=session.said,
             focused=self.page.focused_pane,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 LEAST_WIDTH, LEAST_HEIGHT = 40, 10
 NORMAL_WIDTH, WIDE_WIDTH = 100, 180
@@ -23,7 +23,8 @@ class Layout:
 
     `chart`, `table` and `log` count the lines below their rule or head; `columns` is the word for the width. `at_round`
     is there where runs are compared: the line of all losses at one round; under a list, the lines about the chosen row.
-    `boxes` are the width and the height, its rule among them, of panes by their ids, where a page has many.
+    `boxes` are the width and the height, its rule among them, of panes by their ids, where a page has many. `alone` is
+    the pane that has the screen to itself, empty where all have their places.
     """
 
     width: int
@@ -40,41 +41,70 @@ class Layout:
     at_round: int = 0
     boxes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     too_small: bool = False
+    alone: str = ""
 
     @property
     def rounds_width(self) -> int:
         """Columns of the pane of rounds between chart and machine, 0 where there is none."""
+        if self.alone:
+            return self.width if self.alone == "rounds" else 0
         return 67 if self.columns == "wide" and self.chart else 0
 
     @property
     def chart_width(self) -> int:
         """Columns of the loss chart; two stand free between panes."""
+        if self.alone:
+            return self.width if self.alone == "loss" else 0
         beside = [width for width in (self.rounds_width, self.right) if width]
         return self.width - sum(beside) - 2 * len(beside)
 
 
-def arrange(width: int, height: int, *, box: int = 0) -> Layout:
-    """Divide a terminal; `box` is the height of a notice that takes the log's place, 0 for none."""
+def arrange(width: int, height: int, *, box: int = 0, alone: str = "") -> Layout:
+    """Divide a terminal; `box` is the height of a notice that takes the log's place, 0 for none.
+
+    A pane that is to be `alone` gets all that is free, but for the notice.
+    """
     columns = width_word(width)
     if not fits(width, height):
         return Layout(width, height, columns, too_small=True)
+    if alone:
+        free = height - 2 - LAST_ROWS
+        box = box if free - box >= TABLE_LEAST else 0
+        return _all_of(Layout(width, height, columns, box=box, alone=alone), free - box)
     if height >= NORMAL_HEIGHT:
         return _tall(width, height, columns, box)
     return _low(width, height, columns, box)
 
 
-def arrange_comparison(width: int, height: int, runs: int) -> Layout:
-    """Divide a terminal between the chart of so many runs and the table of them; the chart takes what is free."""
+def arrange_comparison(width: int, height: int, runs: int, alone: str = "") -> Layout:
+    """Divide a terminal between the chart of so many runs and the table of them; the chart takes what is free.
+
+    A pane that is to be `alone` gets all of it.
+    """
     if not fits(width, height):
         return Layout(width, height, width_word(width), too_small=True)
     free = height - 2 - 2 - LAST_ROWS
     at_round = int(free > TABLE_LEAST)
     free -= at_round
+    if alone:
+        return _all_of(Layout(width, height, width_word(width), at_round=at_round, alone=alone), free + 2)
     chart = free - 1 - min(runs, max(TABLE_LEAST, free - 1 - CHART_KEPT))
     if chart < CHART_LEAST:
         chart = 0
     table = free - (1 + chart if chart else 0)
     return Layout(width, height, width_word(width), chart=chart, table=table, at_round=at_round)
+
+
+def _all_of(layout: Layout, rows: int) -> Layout:
+    """Give the pane that is alone all of so many rows."""
+    match layout.alone:
+        case "table" | "run-table":
+            return replace(layout, table=rows - 2)
+        case "log":
+            return replace(layout, log=rows - 1)
+        case "machine":
+            return replace(layout, chart=rows - 1, right=layout.width)
+    return replace(layout, chart=rows - 1)
 
 
 def width_word(width: int) -> str:

@@ -89,7 +89,7 @@ class View:
     state is `state`; `runs_folder` is where their folders stand. `page` is the screen that is shown. `wheel` is who
     steers, where several consoles can. `replay` is how a replay stands; `now` is then the time in the recording.
     `order` are the organizations whose rows are shown, as `arrangement` wants them, and `run_order` is that of the
-    runs. `open_field` stands on the answer row.
+    runs. `open_field` stands on the answer row, and `x_axis` is what the page's chart goes by.
     """
 
     state: RunState
@@ -115,6 +115,7 @@ class View:
     arrangement: Arrangement = field(default_factory=Arrangement)
     run_order: RunOrder = field(default_factory=RunOrder)
     open_field: Field | None = None
+    x_axis: str = ""
 
     @property
     def situation(self) -> Situation:

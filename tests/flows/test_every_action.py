@@ -161,6 +161,27 @@ async def sort(console: Opened) -> None:
     assert console.app.session.order[-1] == "port-authority"
 
 
+async def pane(console: Opened) -> None:
+    await console.press("4")
+    assert console.text("log").startswith("━ 4 log")
+    await console.press("4")
+    assert console.said == "pane 4 alone: 0 brings all panes back"
+    assert console.text("log").count("\n") > 6
+
+
+async def layout(console: Opened) -> None:
+    await console.press("1", "0")
+    assert console.said == "all panes are back"
+    assert "bank-disputes" in console.text("table")
+
+
+async def x_axis(console: Opened) -> None:
+    await console.press("z")
+    assert console.said == "the chart has no room here: 1 shows it alone"
+    await console.press("1", "z")
+    assert console.text("loss").startswith("━ 1 loss, so far ━")
+
+
 async def drift(console: Opened) -> None:
     await console.press("b")
     assert isinstance(console.app.screen, DriftDialog)
@@ -302,6 +323,9 @@ ALLOWED: dict[str, Callable[[Opened], Awaitable[None]]] = {
     "mark": mark,
     "filter": filter_,
     "sort": sort,
+    "pane": pane,
+    "layout": layout,
+    "x_axis": x_axis,
     "drift": drift,
     "rounds_table": rounds_table,
     "log": log,
@@ -336,6 +360,9 @@ REFUSED = {
     "mark": ("m", "there are no organizations yet"),
     "filter": ("slash", "there are no organizations yet"),
     "sort": ("s", "there are no organizations yet"),
+    "pane": ("1", "the run is starting: there are no panes yet"),
+    "layout": ("0", "the run is starting: there are no panes yet"),
+    "x_axis": ("z", "the run is starting: there are no panes yet"),
     "drift": ("b", "no round is aggregated yet"),
     "move": ("j", "there are no organizations yet"),
     "compare": ("c", "this is the only run"),
@@ -376,8 +403,8 @@ async def test_action_says_why_not(name: str) -> None:
 
 async def test_a_key_without_an_action_is_answered() -> None:
     async with opened() as console:
-        await console.press("z")
-        assert console.said == "z does nothing here: ? lists the keys"
+        await console.press("v")
+        assert console.said == "v does nothing here: ? lists the keys"
 
 
 @pytest.mark.parametrize(

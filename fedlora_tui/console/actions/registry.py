@@ -10,9 +10,10 @@ from fedlora_tui.console.actions.keymap import USUAL, Keymap
 from fedlora_tui.console.actions.looking import HERE, LOOKING
 from fedlora_tui.console.actions.on_organizations import ON_ORGANIZATIONS
 from fedlora_tui.console.actions.on_the_run import ON_THE_RUN
+from fedlora_tui.console.actions.panes import PANES
 from fedlora_tui.console.replaying import OTHERWISE
 
-REGISTRY: tuple[Action, ...] = (*ON_THE_RUN, *ON_ORGANIZATIONS, *ARRANGING, *LOOKING, *HERE)
+REGISTRY: tuple[Action, ...] = (*ON_THE_RUN, *ON_ORGANIZATIONS, *ARRANGING, *LOOKING, *PANES, *HERE)
 ACTIONS: Mapping[str, Action] = {action.id: action for action in REGISTRY}
 
 

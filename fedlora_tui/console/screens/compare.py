@@ -10,21 +10,25 @@ from textual.widget import Widget
 from fedlora_tui.console.layout import Layout, arrange_comparison
 from fedlora_tui.console.look import Look
 from fedlora_tui.console.runs import Runs
-from fedlora_tui.console.screens.page import Page
-from fedlora_tui.console.widgets.compare_chart import CompareChart
+from fedlora_tui.console.screens.paned import Paned
+from fedlora_tui.console.widgets.compare_chart import X_AXES, CompareChart
 from fedlora_tui.console.widgets.row_table import HEAD_ROWS
 from fedlora_tui.console.widgets.run_table import AtRound, RunTable
 from fedlora_tui.protocol.state import RunState
 
 
-class Compare(Page):
+class Compare(Paned):
     """All runs of a race."""
 
     NAME: ClassVar[str] = "compare"
+    PANES: ClassVar[Mapping[str, str]] = {"1": "compare-chart", "2": "run-table"}
+    CHART: ClassVar[str] = "compare-chart"
+    X_AXES: ClassVar[tuple[str, ...]] = X_AXES
 
     def __init__(self, look: Look, runs: Runs) -> None:
         super().__init__(look, runs)
         self._came_from = runs.place
+        self._pane = "run-table"
 
     def parts(self) -> Iterable[Widget]:
         """Give its own parts from top to bottom."""
@@ -35,22 +39,36 @@ class Compare(Page):
 
     def layout_for(self, state: RunState) -> Layout:
         """Divide the terminal as it is now."""
-        return arrange_comparison(self.app.size.width, self.app.size.height, len(self._runs.sessions))
+        size = self.app.size
+        return arrange_comparison(size.width, size.height, len(self._runs.sessions), self.alone)
 
     def rows(self, layout: Layout, starting: bool) -> Mapping[str, int]:
         """Give the height of each of its parts."""
         return {
             "compare-chart": layout.chart + 1 if layout.chart else 0,
-            "run-table": layout.table + HEAD_ROWS,
+            "run-table": layout.table + HEAD_ROWS if layout.alone in ("", "run-table") else 0,
             "at-round": layout.at_round,
         }
 
     def verbs(self) -> Mapping[str, Callable[[str], None]]:
         """Give what it does by itself."""
-        return {"move": self._move, "panes": self._next_pane, "sort": self._sort, "mark": self._mark}
+        own = {"move": self._move, "panes": self._next_pane, "sort": self._sort, "mark": self._mark}
+        return {**super().verbs(), **own}
+
+    @property
+    def focused_pane(self) -> str:
+        """The pane whose rule is heavy; the cursor is in the table all the same."""
+        return self.alone or self._pane
+
+    def focus_pane(self, name: str) -> None:
+        """Put the focus in a pane."""
+        self._pane = name
 
     def back(self) -> bool:
-        """Put the run in front again that was there before."""
+        """Bring all panes back, else put the run in front again that was there before."""
+        if super().back():
+            self._runs.front.answer("all panes are back")
+            return True
         self._runs.show(self._came_from)
         return False
 

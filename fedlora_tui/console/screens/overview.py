@@ -13,12 +13,12 @@ from fedlora_tui.console.layout import LAST_ROWS, Layout, arrange
 from fedlora_tui.console.look import Look
 from fedlora_tui.console.runs import Runs
 from fedlora_tui.console.screens.filter_field import FilterField
-from fedlora_tui.console.screens.page import Page
+from fedlora_tui.console.screens.paned import Paned
 from fedlora_tui.console.view import Field
 from fedlora_tui.console.widgets.big_digits import BigDigits
 from fedlora_tui.console.widgets.failed import BOX_HEIGHT, Failed
 from fedlora_tui.console.widgets.log import Log
-from fedlora_tui.console.widgets.loss_chart import Loss
+from fedlora_tui.console.widgets.loss_chart import LAST, PLANNED, SO_FAR, Loss
 from fedlora_tui.console.widgets.machine import Machine, MachineLine
 from fedlora_tui.console.widgets.rounds import Rounds
 from fedlora_tui.console.widgets.row_table import HEAD_ROWS
@@ -27,16 +27,23 @@ from fedlora_tui.console.widgets.table import OrganizationTable
 from fedlora_tui.console.widgets.trends import Trends
 from fedlora_tui.protocol.state import RunState
 
+GAP = 2
+"""Columns between panes that stand beside one another."""
 
-class Overview(Page):
+
+class Overview(Paned):
     """The run, its losses, the machine, its organizations, the log."""
 
     AUTO_FOCUS = "#table"
     NAME: ClassVar[str] = "overview"
+    PANES: ClassVar[Mapping[str, str]] = {"1": "loss", "2": "table", "3": "machine", "4": "log", "5": "rounds"}
+    CHART: ClassVar[str] = "loss"
+    X_AXES: ClassVar[tuple[str, ...]] = (PLANNED, SO_FAR, LAST)
 
     def __init__(self, look: Look, runs: Runs) -> None:
         super().__init__(look, runs)
         self._filter = FilterField()
+        self._wanted = "table"
 
     def parts(self) -> Iterable[Widget]:
         """Give its own parts from top to bottom."""
@@ -54,7 +61,8 @@ class Overview(Page):
 
     def layout_for(self, state: RunState) -> Layout:
         """Divide the terminal as it is now."""
-        return arrange(self.size.width, self.size.height, box=BOX_HEIGHT if state.phase == "failed" else 0)
+        box = BOX_HEIGHT if state.phase == "failed" else 0
+        return arrange(self.size.width, self.size.height, box=box, alone=self.alone)
 
     def rows(self, layout: Layout, starting: bool) -> Mapping[str, int]:
         """Give the height of each of its parts."""
@@ -63,7 +71,7 @@ class Overview(Page):
             "trends": layout.trends,
             "machine-line": layout.machine_line,
             "panes": layout.chart + 1 if layout.chart else 0,
-            "table": layout.table + HEAD_ROWS,
+            "table": layout.table + HEAD_ROWS if layout.alone in ("", "table") else 0,
             "log": layout.log + 1 if layout.log else 0,
             "failed": layout.box,
         }
@@ -74,6 +82,7 @@ class Overview(Page):
     def verbs(self) -> Mapping[str, Callable[[str], None]]:
         """Give what it does by itself."""
         return {
+            **super().verbs(),
             "move": self._move,
             "panes": self._next_pane,
             "filter": self._open_filter,
@@ -98,8 +107,10 @@ class Overview(Page):
         session = self._runs.front
         if self._filter.clear(session):
             session.answer("all organizations are shown")
+        elif super().back():
+            session.answer("all panes are back")
         elif self.focused_pane not in ("", "table"):
-            self.query_one("#table").focus()
+            self.focus_pane("table")
         elif session.arrangement.marked:
             session.mark(frozenset())
             session.answer("nothing is marked")
@@ -108,16 +119,32 @@ class Overview(Page):
         return True
 
     def arranged(self, layout: Layout) -> None:
-        """Give the panes beside one another their widths; what has the focus is in sight."""
+        """Give the panes beside one another their widths; the focus is where it was put, once that is in sight."""
         for name, width in (("loss", layout.chart_width), ("rounds", layout.rounds_width), ("machine", layout.right)):
             part = self.query_one(f"#{name}")
             part.display = width > 0
             part.styles.width = width
-        if self.focused is None or not self.focused.display:
-            self.query_one("#table").focus()
+            part.styles.margin = (0, 0, 0, 0 if layout.alone or name == "loss" else GAP)
+        wanted = layout.alone or self._wanted
+        pane = self.query_one(f"#{wanted if self.in_sight(wanted) else 'table'}")
+        if self.focused is not pane:
+            pane.focus()
+
+    def focus_pane(self, name: str) -> None:
+        """Put the focus in a pane."""
+        self._wanted = name
+        self.query_one(f"#{name}").focus()
+
+    def on_descendant_focus(self) -> None:
+        """Note where a click put the focus; where a pane has lost its place, it gets it back with that."""
+        if self.in_sight(self._wanted) and not self.alone:
+            self._wanted = self.focused_pane
 
     def _move(self, direction: str) -> None:
         session = self._runs.front
+        if self.alone not in ("", "table"):
+            session.refuse("there are no rows to move in: 0 brings all panes back")
+            return
         session.move(direction, max(1, self.layout_for(session.state).table))
 
     def _open_filter(self, argument: str) -> None:
@@ -141,7 +168,11 @@ class Overview(Page):
         session.answer(f"{name} {word}; {marked} are: drop and faults take them all" if marked else f"{name} {word}")
 
     def _next_pane(self, direction: str) -> None:
+        if self.alone:
+            self._runs.front.refuse("this pane is alone: 0 brings all back")
+            return
         if direction == "previous":
             self.focus_previous()
         else:
             self.focus_next()
+        self._wanted = self.focused_pane or "table"

@@ -45,6 +45,9 @@ class Page(Screen[None], inherit_bindings=False):
     NAME: ClassVar[str] = ""
     """What the registry, the footer and the first row know it by."""
 
+    x_axis = ""
+    """What its chart goes by, where it has one."""
+
     class NeedsPaint(Message):
         """Something other than the run changed what is to be seen: the size or the focus."""
 

@@ -142,7 +142,7 @@ def _title(view: View) -> Text:
     right: list[Words] = [f" {view.look.glyphs.none} ".join(words)]
     if view.run_order.words:
         right.append((f"   {view.run_order.words}", "yours"))
-    return rule(view.layout.width, view.look.glyphs, "2 runs", *right, focused=True)
+    return rule(view.layout.width, view.look.glyphs, "2 runs", *right, focused=view.focused != "compare-chart")
 
 
 def _head(view: View, columns: Columns) -> Text:
