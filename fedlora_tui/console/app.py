@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -50,6 +51,7 @@ from fedlora_tui.console.screens.try_it import TryIt
 from fedlora_tui.console.screens.tune import TuneDialog
 from fedlora_tui.console.session import Session
 from fedlora_tui.console.standing import title
+from fedlora_tui.console.taking_along import Written, clipboard_sequence, place_for, write
 from fedlora_tui.console.trying import Asking
 from fedlora_tui.console.view import Steering, View
 from fedlora_tui.console.widgets.run_table import RunTable
@@ -321,6 +323,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
                 "fork": self._fork,
                 "try": self._try,
                 "command": self._open_commands,
+                "copy": self._copy,
                 "wheel": self._ask_for_the_wheel,
                 "back": self._back,
                 "leave": self._leave,
@@ -381,6 +384,33 @@ class ConsoleApp(App[str], inherit_bindings=False):
     def _say_which(self) -> None:
         words = f"{self.session.label} is shown, {self.runs.place + 1} of {len(self.runs.sessions)}"
         self.session.say(self.look.glyphs.answered, "held", words)
+
+    def _copy(self, what: str) -> None:
+        """Take along what is selected as text, or the whole screen as a picture."""
+        started = self.session.state.started
+        folder = started.folder if started is not None and self._replay is None else ""
+        place, now = place_for(folder, self._options.runs_folder), time.time()
+        if what == "picture":
+            self._say_written(write(self.export_screenshot(), place, "screen", ".svg", now), "picture", "no picture: ")
+            return
+        text = self.screen.words if isinstance(self.screen, Dialog) else self.page.selection(self.view())
+        if not text:
+            self.session.refuse("nothing is selected: there is nothing to copy")
+            return
+        sequence = clipboard_sequence(text, os.environ)
+        if self._driver is not None:
+            self._driver.write(sequence)
+        written = write(text + "\n", place, "copy", ".txt", now)
+        if sequence:
+            self._say_written(written, "copied, and", "copied, but no file: ")
+        else:
+            self._say_written(written, "too long for a clipboard:", "nothing copied: too long for a clipboard, and ")
+
+    def _say_written(self, written: Written, words: str, without: str) -> None:
+        if written.trouble:
+            self.session.refuse(without + written.trouble)
+        else:
+            self.session.answer(f"{words} {written.path}")
 
     def _fork(self, argument: str) -> None:
         if self._fork_beside is None:
@@ -519,7 +549,11 @@ class ConsoleApp(App[str], inherit_bindings=False):
         if isinstance(self.screen, Dialog):
             event.prevent_default()
             dialog = self.screen
-            if event.key == "q" and not dialog.takes_letters and event.key not in dialog.CLOSED_BY:
+            copied = ACTIONS["copy"].keys.get(event.key)
+            if copied is not None and not dialog.takes_letters:
+                self._copy(copied)
+                self.paint()
+            elif event.key == "q" and not dialog.takes_letters and event.key not in dialog.CLOSED_BY:
                 self.action_act("leave")
             else:
                 dialog.press(event)

@@ -34,7 +34,6 @@ An id without an action keeps its place blank: nothing moves when it comes.
 """
 
 RESERVED: Mapping[str, int] = {
-    "copy": 6,
 }
 """The width of such a blank place."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
@@ -182,6 +184,14 @@ async def x_axis(console: Opened) -> None:
     assert console.text("loss").startswith("━ 1 loss, so far ━")
 
 
+async def copy(console: Opened) -> None:
+    await console.press("y")
+    assert re.fullmatch(r"copied, and copy-\d{8}-\d{6}\.txt", console.said)
+    await console.press("P")
+    assert re.fullmatch(r"picture screen-\d{8}-\d{6}\.svg", console.said)
+    assert sorted(path.suffix for path in Path().iterdir()) == [".svg", ".txt"]
+
+
 async def drift(console: Opened) -> None:
     await console.press("b")
     assert isinstance(console.app.screen, DriftDialog)
@@ -326,6 +336,7 @@ ALLOWED: dict[str, Callable[[Opened], Awaitable[None]]] = {
     "pane": pane,
     "layout": layout,
     "x_axis": x_axis,
+    "copy": copy,
     "drift": drift,
     "rounds_table": rounds_table,
     "log": log,
@@ -373,7 +384,7 @@ REFUSED = {
 }
 OF_A_RACE = ("compare", "flip")
 RACE = {"rank 2": 0.7, "rank 4": 1.0}
-NEVER_REFUSED = ("rounds_table", "log", "runs", "command", "panes", "help")
+NEVER_REFUSED = ("rounds_table", "log", "runs", "command", "copy", "panes", "help")
 REFUSED_ELSEWHERE = ("follow", "resume_listed", "leave")
 
 
@@ -383,7 +394,8 @@ def test_every_action_is_tried() -> None:
 
 
 @pytest.mark.parametrize("name", ALLOWED)
-async def test_action_acts(name: str) -> None:
+async def test_action_acts(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     theirs = ScriptedWheel(may_steer=False, holder="ada@pts/3", alone=False) if name == "wheel" else None
     async with opened(
         race=RACE if name in OF_A_RACE else None, wheel=theirs, fork=ScriptedFork(), others=ScriptedRuns()

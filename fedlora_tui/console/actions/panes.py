@@ -50,4 +50,15 @@ PANES: tuple[Action, ...] = (
         unless="starting · the chart has no room here: 1 shows it alone",
         refusal=_cannot_show_pane,
     ),
+    Action(
+        id="copy",
+        keys={"y": "", "P": "picture", "upper_p": "picture"},
+        shown="y P",
+        footer_key="y",
+        label="copy",
+        does="copy, picture",
+        group="looking",
+        when="always",
+        unless="",
+    ),
 )

@@ -11,9 +11,10 @@ from fedlora_tui.console.layout import Layout, arrange_comparison
 from fedlora_tui.console.look import Look
 from fedlora_tui.console.runs import Runs
 from fedlora_tui.console.screens.paned import Paned
+from fedlora_tui.console.view import View
 from fedlora_tui.console.widgets.compare_chart import X_AXES, CompareChart
 from fedlora_tui.console.widgets.row_table import HEAD_ROWS
-from fedlora_tui.console.widgets.run_table import AtRound, RunTable
+from fedlora_tui.console.widgets.run_table import AtRound, RunTable, run_as_text
 from fedlora_tui.protocol.state import RunState
 
 
@@ -63,6 +64,12 @@ class Compare(Paned):
     def focus_pane(self, name: str) -> None:
         """Put the focus in a pane."""
         self._pane = name
+
+    def selection(self, view: View) -> str:
+        """Give the row of the run in front with its heads, or the chart where that has the focus."""
+        if self.focused_pane == "compare-chart":
+            return self.query_one(CompareChart).text
+        return run_as_text(view)
 
     def back(self) -> bool:
         """Bring all panes back, else put the run in front again that was there before."""

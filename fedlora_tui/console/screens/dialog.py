@@ -81,6 +81,14 @@ class Dialog(ModalScreen[Result], inherit_bindings=False):
         """True while every letter is written into a field, and none is a key."""
         return False
 
+    @property
+    def words(self) -> str:
+        """Its title and what it says, for the clipboard."""
+        said = (
+            "".join(part if isinstance(part, str) else part[0] for part in line) for line in self.content(self._view)
+        )
+        return "\n".join([self.title_words(), *(line.rstrip() for line in said)]).rstrip()
+
     def title_words(self) -> str:
         """Give the words on the upper edge."""
         return self.TITLE_WORDS

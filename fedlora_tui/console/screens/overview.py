@@ -14,12 +14,14 @@ from fedlora_tui.console.look import Look
 from fedlora_tui.console.runs import Runs
 from fedlora_tui.console.screens.filter_field import FilterField
 from fedlora_tui.console.screens.paned import Paned
-from fedlora_tui.console.view import Field
+from fedlora_tui.console.view import Field, View
 from fedlora_tui.console.widgets.big_digits import BigDigits
-from fedlora_tui.console.widgets.failed import BOX_HEIGHT, Failed
+from fedlora_tui.console.widgets.columns import rows_as_text
+from fedlora_tui.console.widgets.failed import BOX_HEIGHT, Failed, failed_words
 from fedlora_tui.console.widgets.log import Log
 from fedlora_tui.console.widgets.loss_chart import LAST, PLANNED, SO_FAR, Loss
 from fedlora_tui.console.widgets.machine import Machine, MachineLine
+from fedlora_tui.console.widgets.part import Part
 from fedlora_tui.console.widgets.rounds import Rounds
 from fedlora_tui.console.widgets.row_table import HEAD_ROWS
 from fedlora_tui.console.widgets.starting import Starting
@@ -101,6 +103,16 @@ class Overview(Paned):
             self._filter.press(event, self._runs.front)
             return True
         return False
+
+    def selection(self, view: View) -> str:
+        """Give the rows that are marked, else the selected one, with their heads; of a failure its box; else a pane."""
+        failed, pane = self.query_one(Failed), self.focused_pane
+        if failed.display and pane in ("", "table"):
+            return failed_words(view)
+        if pane in ("", "table"):
+            names = self._runs.front.marked or ((view.selected,) if view.selected is not None else ())
+            return rows_as_text(names, view)
+        return self.query_one(f"#{pane}", Part).text
 
     def back(self) -> bool:
         """Show all rows again, go back to the table from another pane, or take the marks away."""

@@ -90,6 +90,12 @@ class Page(Screen[None], inherit_bindings=False):
         """Take a key before the registry does, as a page with a text field has to; True where it was taken."""
         return False
 
+    def selection(self, view: View) -> str:
+        """Give what is copied here, as text: all that its own parts show, unless it knows better."""
+        above_and_below = (OneLine, RunLine, RunBar, LastRows)
+        parts = (part for part in self.query(Part) if part.display and not isinstance(part, above_and_below))
+        return "\n".join(part.text for part in parts if part.text)
+
     def compose(self) -> ComposeResult:
         """Give the parts from top to bottom."""
         palette = self._look.palette

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fedlora_tui.console.drawing import numbers
@@ -198,3 +198,13 @@ def placed_columns(size: str, width: int) -> list[Placed]:
 
 def _sum_of_widths(columns: list[Column], size: str, gap: int) -> int:
     return sum(column.width(size) for column in columns) + gap * (len(columns) - 1)
+
+
+def rows_as_text(names: Sequence[str], view: View) -> str:
+    """Write organizations' rows with all that a wide table says of them: a line each below the heads, between tabs."""
+    wide = [column for column in COLUMNS if column.wide and column.cell is not None and column.head != "trend"]
+    lines = [[column.head for column in wide]]
+    for name in names:
+        organization = view.state.organizations[name]
+        lines.append([column.cell(organization, view)[0] for column in wide if column.cell is not None])
+    return "\n".join("\t".join(words) for words in lines) if names else ""

@@ -55,3 +55,13 @@ def _content(view: View) -> list[list[Words]]:
         [("q", "yours_bold"), leave],
         [("l", "yours_bold"), "  the traceback, in engine.log"],
     ]
+
+
+def failed_words(view: View) -> str:
+    """Say what the box says, for the clipboard."""
+    state = view.state
+    where = f"in round {state.round}, step {state.step}" if state.round else "while it started"
+    run = state.started.run if state.started else view.run
+    lines = [f"{run} failed {where}, {numbers.clock(state.phase_since, view.look.glyphs)}"]
+    lines += ["".join(part if isinstance(part, str) else part[0] for part in line) for line in _content(view)]
+    return "\n".join(line for line in lines if line)

@@ -228,3 +228,12 @@ def _against(place: int, loss: float | None, own: float | None, view: View) -> l
         *("   ", (glyphs.series(place), "quiet"), f" {right(numbers.loss(loss, glyphs), 5)}  "),
         (right(numbers.signed(change, glyphs), 6), style),
     ]
+
+
+def run_as_text(view: View) -> str:
+    """Write the row of the run in front below its heads, between tabs."""
+    run = view.runs[view.place]
+    name = run.state.started.run if run.state.started else view.look.glyphs.dash
+    heads = ["run", "differs in", "state", *(column.head for column in NUMBERS)]
+    cells = [name, run.label, run.state.phase, *(column.cell(run, view)[0] for column in NUMBERS)]
+    return "\n".join("\t".join(words) for words in (heads, cells))
