@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -51,7 +50,8 @@ from fedlora_tui.console.screens.try_it import TryIt
 from fedlora_tui.console.screens.tune import TuneDialog
 from fedlora_tui.console.session import Session
 from fedlora_tui.console.standing import title
-from fedlora_tui.console.taking_along import Written, clipboard_sequence, place_for, write
+from fedlora_tui.console.taking_along import copy, keep_picture, place_for
+from fedlora_tui.console.toasts import Toasts, wheel_taken
 from fedlora_tui.console.trying import Asking
 from fedlora_tui.console.view import Steering, View
 from fedlora_tui.console.widgets.run_table import RunTable
@@ -66,6 +66,10 @@ DRAIN_SECONDS = 0.1
 ANSWER_POLL_SECONDS = 0.03
 TWICE_SECONDS = 2.0
 """Within how long a second ctrl+c counts as twice."""
+
+STAYS_IN_FRONT = "q then d leaves it running; ctrl+z would stop the training"
+STAYS_IN_FRONT_REPLAYED = "ctrl+z does nothing here: q leaves the replay"
+"""What is said of the key that would put the console behind the shell."""
 
 PAGES: Mapping[str, type[Page]] = {page.NAME: page for page in (Compare, LogPage, RoundsTable, RunsList)}
 """The screens over the overview, by the action that opens them."""
@@ -137,6 +141,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
         self._pages: list[Page] = [self.overview]
         self._asking = Asking(self._options.prompts)
         self._asking_painted = -1e9
+        self._toasts = Toasts()
         self._interrupted_at = -1e9
         self._typed: list[str] = []
         self._title_shown = ""
@@ -170,6 +175,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
         """Take in what the runs said, and paint what is due."""
         answered = self.runs.poll() | self._look_at_the_wheel() | self._look_at_the_replay() | self._look_at_the_fork()
         answered |= self._look_at_the_answer()
+        answered |= self._toasts.look(self.runs.surprises(), self._clock())
         if self.runs.ended and isinstance(self.screen, LeaveDialog):
             # It speaks of a run that goes on, and offers what no longer can be done.
             self.screen.dismiss(None)
@@ -197,6 +203,8 @@ class ConsoleApp(App[str], inherit_bindings=False):
                 lives=wheel.lives,
             )
             self._say_who_steers(before, self._steering)
+        if before is not None and self._steering is not None and before.ours and self._steering.theirs:
+            self._toasts.add(wheel_taken(self._steering.holder), self._clock())
         return self._steering != before
 
     def _say_who_steers(self, before: Steering | None, now: Steering) -> None:
@@ -280,6 +288,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
             run_order=self.runs.order,
             open_field=self.page.field,
             x_axis=self.page.x_axis,
+            toasts=self._toasts.standing(self._clock()),
             selected=session.selected,
             said=session.said,
             focused=self.page.focused_pane,
@@ -347,7 +356,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
         self.pop_screen()
 
     def _back(self, argument: str) -> None:
-        if self.page.back():
+        if self._toasts.clear() or self.page.back():
             return
         if len(self._pages) > 1:
             self._leave_page()
@@ -389,28 +398,13 @@ class ConsoleApp(App[str], inherit_bindings=False):
         """Take along what is selected as text, or the whole screen as a picture."""
         started = self.session.state.started
         folder = started.folder if started is not None and self._replay is None else ""
-        place, now = place_for(folder, self._options.runs_folder), time.time()
+        place = place_for(folder, self._options.runs_folder)
         if what == "picture":
-            self._say_written(write(self.export_screenshot(), place, "screen", ".svg", now), "picture", "no picture: ")
-            return
-        text = self.screen.words if isinstance(self.screen, Dialog) else self.page.selection(self.view())
-        if not text:
-            self.session.refuse("nothing is selected: there is nothing to copy")
-            return
-        sequence = clipboard_sequence(text, os.environ)
-        if self._driver is not None:
-            self._driver.write(sequence)
-        written = write(text + "\n", place, "copy", ".txt", now)
-        if sequence:
-            self._say_written(written, "copied, and", "copied, but no file: ")
+            outcome = keep_picture(self.export_screenshot(), place)
         else:
-            self._say_written(written, "too long for a clipboard:", "nothing copied: too long for a clipboard, and ")
-
-    def _say_written(self, written: Written, words: str, without: str) -> None:
-        if written.trouble:
-            self.session.refuse(without + written.trouble)
-        else:
-            self.session.answer(f"{words} {written.path}")
+            text = self.screen.words if isinstance(self.screen, Dialog) else self.page.selection(self.view())
+            outcome = copy(text, place, lambda sequence: self._driver.write(sequence) if self._driver else None)
+        (self.session.answer if outcome.done else self.session.refuse)(outcome.words)
 
     def _fork(self, argument: str) -> None:
         if self._fork_beside is None:
@@ -546,7 +540,10 @@ class ConsoleApp(App[str], inherit_bindings=False):
 
         All keys pass here in the order in which they were typed, whichever screen was open when they came.
         """
-        if isinstance(self.screen, Dialog):
+        if event.key == "ctrl+z":
+            self.session.refuse(STAYS_IN_FRONT if self._replay is None else STAYS_IN_FRONT_REPLAYED)
+            self.paint()
+        elif isinstance(self.screen, Dialog):
             event.prevent_default()
             dialog = self.screen
             copied = ACTIONS["copy"].keys.get(event.key)

@@ -43,6 +43,7 @@ class ReplaySession(Session):
 
     def _take(self, record: Record) -> bool:
         answered = super()._take(record)
+        self.unasked.clear()
         if self.said is not None and self.said.hints:
             # What was good then cannot be done now.
             self.said = replace(self.said, hints=())

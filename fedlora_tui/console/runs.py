@@ -11,6 +11,7 @@ from fedlora_tui.console.player import Replay
 from fedlora_tui.console.replay_session import ReplaySession
 from fedlora_tui.console.run_order import RunOrder, places_of
 from fedlora_tui.console.session import Session
+from fedlora_tui.console.toasts import Toast
 from fedlora_tui.console.view import OneRun
 from fedlora_tui.protocol.commands import Finish, Stop
 from fedlora_tui.protocol.handle import RunHandle
@@ -68,6 +69,13 @@ class Runs:
         if all(state.over for state in self.states) and not {*phases.values()} <= {"stopped"}:
             calls.add("over")
         return frozenset(calls)
+
+    def surprises(self) -> list[Toast]:
+        """Give what nobody asked for since the last call, of all runs."""
+        told = [toast for session in self.sessions for toast in session.unasked]
+        for session in self.sessions:
+            session.unasked.clear()
+        return told
 
     def start(self) -> None:
         """Let them begin: a race begins as one."""

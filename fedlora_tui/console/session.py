@@ -9,6 +9,7 @@ from fedlora_tui.console.actions.action import Action, Each, Situation
 from fedlora_tui.console.arrangement import Arrangement, in_order, natural, passes
 from fedlora_tui.console.drawing.glyphs import Glyphs
 from fedlora_tui.console.several import Several
+from fedlora_tui.console.toasts import Toast, unasked
 from fedlora_tui.console.together import Together
 from fedlora_tui.console.view import Said
 from fedlora_tui.console.wording import answer
@@ -39,8 +40,10 @@ class Session:
         self.leaving = ""
         self.arrangement = Arrangement()
         self._together: Together | None = None
+        self.unasked: list[Toast] = []
         self._glyphs = glyphs
         self._clock = clock
+        self._opened_at = clock()
         self._asked_at: float | None = None
         self._sorted_for: tuple[int, frozenset[str]] = (0, frozenset())
         self._silent = False
@@ -94,6 +97,10 @@ class Session:
         if self.arrangement.by and len(self.state.history) != len(before.history):
             # What comes behind a round's end, in the same look, begins the next one.
             self._sort()
+        toast = unasked(record.event, self.label, self._glyphs)
+        if toast is not None and record.t >= self._opened_at:
+            # What happened before anybody looked is told by the log.
+            self.unasked.append(toast)
         if self._together is not None and self._together.take(record.event):
             return self._note_together(record.t)
         if self.state.answer is not before.answer:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,3 +71,32 @@ def place_for(folder: str, runs_folder: str) -> Path:
         if folder and run is not None and run.is_dir():
             return run / FOLDER
     return Path()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of it, in the words of the answer row."""
+
+    done: bool
+    words: str
+
+
+def keep_picture(picture: str, place: Path) -> Outcome:
+    """Write a picture of the screen."""
+    written = write(picture, place, "screen", ".svg", time.time())
+    return Outcome(
+        not written.trouble, f"no picture: {written.trouble}" if written.trouble else f"picture {written.path}"
+    )
+
+
+def copy(text: str, place: Path, send: Callable[[str], None]) -> Outcome:
+    """Put a text on the terminal's clipboard, by what `send` writes to it, and into a file."""
+    if not text:
+        return Outcome(False, "nothing is selected: there is nothing to copy")
+    sequence = clipboard_sequence(text, os.environ)
+    send(sequence)
+    written = write(text + "\n", place, "copy", ".txt", time.time())
+    if written.trouble:
+        said = "copied, but no file" if sequence else "nothing copied: too long for a clipboard, and no file"
+        return Outcome(False, f"{said}: {written.trouble}")
+    return Outcome(True, f"copied, and {written.path}" if sequence else f"too long for a clipboard: {written.path}")

@@ -11,6 +11,7 @@ from fedlora_tui.console.layout import Layout
 from fedlora_tui.console.look import Look
 from fedlora_tui.console.replaying import Playing
 from fedlora_tui.console.run_order import RunOrder
+from fedlora_tui.console.toasts import Toast
 from fedlora_tui.protocol.state import RunState
 
 STALE_SECONDS = 10.0
@@ -72,6 +73,11 @@ class Steering:
         return "" if self.ours else f"{self.holder} steers: w takes the wheel"
 
     @property
+    def theirs(self) -> bool:
+        """True where another steers who is there."""
+        return not self.ours and self.lives and bool(self.holder)
+
+    @property
     def standing(self) -> str:
         """Give how the wheel stands, in the registry's word."""
         if self.readonly:
@@ -116,6 +122,7 @@ class View:
     run_order: RunOrder = field(default_factory=RunOrder)
     open_field: Field | None = None
     x_axis: str = ""
+    toasts: tuple[Toast, ...] = ()
 
     @property
     def situation(self) -> Situation:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 from textual import events
+from textual.binding import Binding
+from textual.dom import DOMNode
 
 from fedlora_tui.console.screens.leave import LeaveDialog
 from fedlora_tui.protocol import commands as cmd
-from tests.flows.opened import opened
+from tests.flows.opened import ScriptedFork, opened
 from tests.flows.scripted_run import BEGAN_AT, SHOWN_AT
+from tests.flows.test_replaying import journal_until, replayed
 
 
 async def test_a_finished_run_is_left_at_once() -> None:
@@ -110,3 +114,43 @@ async def test_keys_typed_ahead_reach_the_dialog() -> None:
 
 def _key(name: str) -> events.Key:
     return events.Key(name, name if len(name) == 1 else None)
+
+
+@pytest.mark.parametrize(
+    "keys", [("e",), ("x",), ("question_mark",), ("b",), ("f",), ("q",), ("slash", "b"), ("4", "4")]
+)
+@pytest.mark.parametrize("key", ["ctrl+q", "ctrl+c"])
+async def test_the_terminals_own_keys_ask_whatever_is_open(keys: tuple[str, ...], key: str) -> None:
+    async with opened(fork=ScriptedFork()) as console:
+        await console.press(*keys, key)
+        assert isinstance(console.app.screen, LeaveDialog)
+        assert console.app.is_running
+        assert console.run.sent == []
+
+
+@pytest.mark.parametrize("keys", [(), ("e",), ("slash", "b"), ("c",)])
+async def test_ctrl_z_says_how_to_leave_a_run_running_and_stops_nothing(keys: tuple[str, ...]) -> None:
+    async with opened() as console:
+        await console.press(*keys, "ctrl+z")
+        assert console.said == "q then d leaves it running; ctrl+z would stop the training"
+        assert console.run.sent == []
+        assert console.app.is_running
+        assert console.app.session.arrangement.typed == ("b" if "b" in keys else "")
+
+
+async def test_ctrl_z_does_nothing_to_a_replay() -> None:
+    async with replayed(journal_until(SHOWN_AT)) as console:
+        await console.press("ctrl+z")
+        assert console.said == "ctrl+z does nothing here: q leaves the replay"
+
+
+async def test_textuals_own_palette_and_its_quit_are_not_there() -> None:
+    async with opened() as console:
+        assert not console.app.ENABLE_COMMAND_PALETTE
+        actions = {binding.action for screen in (console.app, console.app.screen) for binding in _bindings(screen)}
+        assert actions
+        assert all(action.startswith(("act(", "app.act(")) for action in actions)
+
+
+def _bindings(node: DOMNode) -> list[Binding]:
+    return [binding for same_key in node._bindings.key_to_bindings.values() for binding in same_key]

@@ -23,6 +23,7 @@ from fedlora_tui.console.widgets.one_line import OneLine
 from fedlora_tui.console.widgets.part import Part
 from fedlora_tui.console.widgets.run_bar import RunBar
 from fedlora_tui.console.widgets.run_line import RunLine
+from fedlora_tui.console.widgets.toast_lines import ToastLines
 from fedlora_tui.protocol.state import RunState
 
 
@@ -104,6 +105,7 @@ class Page(Screen[None], inherit_bindings=False):
         yield RunBar(palette, id="run-bar")
         yield from self.parts()
         yield LastRows(palette, id="last-rows")
+        yield ToastLines(palette, id="toasts")
 
     def wear(self, look: Look) -> None:
         """Take on another look, with the parts that are there and those to come."""
@@ -121,6 +123,8 @@ class Page(Screen[None], inherit_bindings=False):
         for part in parts:
             if part.display:
                 part.paint(view)
+        for toasts in self.query(ToastLines):
+            toasts.place(view)
 
     def on_resize(self, event: events.Resize) -> None:
         """Ask for a paint in the new size."""
