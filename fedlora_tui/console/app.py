@@ -12,14 +12,12 @@ from textual import events
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
-from textual.theme import Theme
 
 from fedlora_tui.console.actions.action import Each
 from fedlora_tui.console.actions.registry import ACTIONS, keys_on
 from fedlora_tui.console.actions.remapping import keymap_of
 from fedlora_tui.console.command_line import Act, Ask, Read
 from fedlora_tui.console.command_line import Look as LookCommand
-from fedlora_tui.console.drawing.roles import DARK_BACKGROUND, LIGHT_BACKGROUND
 from fedlora_tui.console.forking import Forking
 from fedlora_tui.console.listing import Listing
 from fedlora_tui.console.look import Look, look_for
@@ -51,6 +49,7 @@ from fedlora_tui.console.screens.tune import TuneDialog
 from fedlora_tui.console.session import Session
 from fedlora_tui.console.standing import title
 from fedlora_tui.console.taking_along import copy, keep_picture, place_for
+from fedlora_tui.console.theme import FEW_COLOURS, THEME, theme_of
 from fedlora_tui.console.toasts import Toasts, wheel_taken
 from fedlora_tui.console.trying import Asking
 from fedlora_tui.console.view import Steering, View
@@ -60,8 +59,6 @@ from fedlora_tui.protocol.commands import Finish, Stop
 from fedlora_tui.protocol.handle import Fork, ListRuns, RunHandle, Wheel
 from fedlora_tui.protocol.naming import called
 
-THEME = "fedlora"
-FEW_COLOURS = 16
 DRAIN_SECONDS = 0.1
 ANSWER_POLL_SECONDS = 0.03
 TWICE_SECONDS = 2.0
@@ -605,17 +602,3 @@ class ConsoleApp(App[str], inherit_bindings=False):
     def get_default_screen(self) -> Screen[None]:
         """Give the overview: everything else lies over it."""
         return self.overview
-
-
-def theme_of(look: Look, name: str = THEME) -> Theme:
-    """Give Textual the true colours of the look."""
-    background = DARK_BACKGROUND if look.dark else LIGHT_BACKGROUND
-    return Theme(
-        name=name,
-        primary=look.roles["yours"],
-        foreground=look.roles["ink"],
-        background=background,
-        surface=background,
-        panel=background,
-        dark=look.dark,
-    )

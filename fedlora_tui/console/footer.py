@@ -33,8 +33,7 @@ PLACES: Mapping[str, tuple[str, ...]] = {
 An id without an action keeps its place blank: nothing moves when it comes.
 """
 
-RESERVED: Mapping[str, int] = {
-}
+RESERVED: Mapping[str, int] = {}
 """The width of such a blank place."""
 
 STAYING = ("help", "leave", "back")

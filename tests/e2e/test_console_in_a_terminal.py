@@ -20,26 +20,25 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "tests" / "flows" / "scripted_run.py"
 RGB = re.compile(rb"\x1b\[[0-9;]*[34]8;2;")
-COLOURED = re.compile(rb"\x1b\[[0-9;]*[34]8;[25];")
 
 
 class Terminal:
     """A program on a pseudo-terminal of 120x40, and all it wrote."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: dict[str, str], *flags: str, folder: Path | None = None) -> None:
         self.controller, terminal = pty.openpty()
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
         self.mode = termios.tcgetattr(terminal)
         self.terminal = terminal
         self.written = b""
-        self.colourless = "NO_COLOR" in environment
         kept = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
         self.process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), "--cpu"],
+            [sys.executable, str(SCRIPT), "--cpu", *flags],
             stdin=terminal,
             stdout=terminal,
             stderr=terminal,
             env={**kept, "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT), **environment},
+            cwd=folder,
             start_new_session=True,
         )
 
@@ -63,16 +62,20 @@ class Terminal:
         """Press keys."""
         os.write(self.controller, keys.encode())
 
+    def close(self) -> None:
+        """End the program where it has not ended."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        os.close(self.controller)
+        os.close(self.terminal)
+
 
 @pytest.fixture
 def terminal(request: pytest.FixtureRequest) -> Iterator[Terminal]:
     opened = Terminal(getattr(request, "param", {"TERM": "xterm-256color", "COLORTERM": "truecolor"}))
     yield opened
-    if opened.process.poll() is None:
-        opened.process.kill()
-    opened.process.wait()
-    os.close(opened.controller)
-    os.close(opened.terminal)
+    opened.close()
 
 
 def test_a_run_from_the_first_frame_to_the_ordinary_screen(terminal: Terminal) -> None:
@@ -90,20 +93,3 @@ def test_a_run_from_the_first_frame_to_the_ordinary_screen(terminal: Terminal) -
     assert "left: stop" in terminal.written.decode()
     assert termios.tcgetattr(terminal.terminal) == terminal.mode
     assert b"\x1b[?1049l" in terminal.written, "the ordinary screen is back"
-
-
-@pytest.mark.parametrize(
-    "terminal",
-    [{"TERM": "xterm", "COLORTERM": ""}, {"TERM": "xterm-256color", "NO_COLOR": "1"}],
-    ids=["16-colours", "no-colour"],
-    indirect=True,
-)
-def test_a_plain_terminal_gets_no_true_colours(terminal: Terminal) -> None:
-    terminal.read_until("training")
-    terminal.press("e")
-    terminal.read(0.5)
-    terminal.press("\x03\x03")
-    terminal.read_until("left: stop")
-    assert not RGB.search(terminal.written)
-    if terminal.colourless:
-        assert not COLOURED.search(terminal.written)

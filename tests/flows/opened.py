@@ -89,13 +89,13 @@ def console_on(
     wheel: ScriptedWheel | None = None,
     fork: ScriptedFork | None = None,
     others: ScriptedRuns | None = None,
+    terminal: Mapping[str, str] = UTF8,
     **options: Any,
 ) -> ConsoleApp:
-    """Make a console that looks the same on every machine."""
+    """Make a console that looks the same on every machine, on a terminal that its environment describes."""
     chosen = ConsoleOptions(**{"model": "gpt2", "bell": False, **options})
-    return ConsoleApp(
-        runs, chosen, wheel=wheel, fork=fork, others=others, clock=clock, look=look_for(chosen, UTF8, "utf-8")
-    )
+    look = look_for(chosen, terminal, "utf-8")
+    return ConsoleApp(runs, chosen, wheel=wheel, fork=fork, others=others, clock=clock, look=look)
 
 
 @dataclass

@@ -474,7 +474,9 @@ if __name__ == "__main__":
     settings = {"rank 2": 0.7, "rank 4": 1.0, "rank 8": 1.2, "rank 16": 1.3}
     race = "--race" in sys.argv
     live = ScriptedRace(time.time, settings, **script).racers if race else [ScriptedRun(time.time, **script)]
-    result = run_console(live, ConsoleOptions(model="gpt2"), Path(tempfile.mkdtemp()) / "engine.log")
+    theme = "light" if "--light" in sys.argv else "dark"
+    options = ConsoleOptions(model="gpt2", theme=theme, ascii="--ascii" in sys.argv)
+    result = run_console(live, options, Path(tempfile.mkdtemp()) / "engine.log")
     print(f"left: {result.left}", file=sys.stderr)
     labels = settings if race else [""]
     print(farewells(list(zip(labels, result.states, strict=True))), end="", file=sys.stderr)

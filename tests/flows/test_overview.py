@@ -160,3 +160,10 @@ async def test_ascii_alone() -> None:
     async with opened(size=(120, 40), options={"ascii": True}) as console:
         await console.press("a")
         assert "".join(lines(console)).isascii()
+
+
+async def test_help_in_ascii_alone() -> None:
+    async with opened(size=(120, 40), options={"ascii": True}) as console:
+        await console.press("question_mark")
+        assert "^v j k g G" in console.text("dialog")
+        assert "".join(lines(console)).isascii()

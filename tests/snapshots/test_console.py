@@ -11,6 +11,7 @@ from fedlora_tui.console.app import ConsoleApp
 from fedlora_tui.console.look import look_for
 from fedlora_tui.console.options import ConsoleOptions
 from fedlora_tui.console.player import Replay
+from fedlora_tui.protocol.events import OrgQuarantined, Warned
 from tests.flows.opened import UTF8, ScriptedFork, ScriptedRuns, console_on
 from tests.flows.scripted_run import BEGAN_AT, SHOWN_AT, HandClock, ScriptedRace, ScriptedRun
 from tests.flows.scripted_tries import ScriptedTries
@@ -40,8 +41,10 @@ SCENES: dict[str, dict[str, Any]] = {
     "log": {"troubled": True, "keys": ["l", "k", "slash", *"!checkpoint"]},
     "runs": {"keys": ["o", "j", "j"], "others": ScriptedRuns()},
     "log-failed": {"fail_at": (7, 20), "keys": ["l"]},
+    "filtered": {"keys": ["m", *"ss", "slash", *"gain<0.6 !school"]},
+    "alone": {"keys": ["1", "1", "1", "z"]},
 }
-WIDE = ("running", "drift", "troubled", "organization", "rounds", "log", "runs")
+WIDE = ("running", "drift", "troubled", "organization", "rounds", "log", "runs", "filtered", "alone")
 """Scenes that are drawn on a wide terminal, too."""
 
 
@@ -86,6 +89,51 @@ def test_scene(snap_compare: Any, scene: str, size: str) -> None:
         await pilot.pause(0.1)
 
     assert snap_compare(app, terminal_size=SIZES[size], run_before=play)
+
+
+MODES: dict[str, dict[str, Any]] = {
+    "light": {"theme": "light"},
+    "16-colours": {"terminal": {"LANG": "C.UTF-8", "TERM": "xterm"}},
+    "no-colour": {"terminal": {**UTF8, "NO_COLOR": "1"}},
+    "ascii": {"ascii": True},
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_mode(snap_compare: Any, mode: str) -> None:
+    clock = HandClock()
+    app = console_on(ScriptedRun(clock, troubled=True), clock=clock, **MODES[mode])
+
+    async def play(pilot: Pilot[str]) -> None:
+        while app.session.state.seq == 0:
+            await pilot.pause(0.02)
+        await pilot.press("m", "j", "m", "a")
+        await pilot.pause(0.1)
+        app.session.poll()
+        app.paint()
+        await pilot.pause(0.1)
+
+    assert snap_compare(app, terminal_size=SIZES["normal"], run_before=play)
+
+
+def test_toasts(snap_compare: Any) -> None:
+    clock = HandClock()
+    run = ScriptedRun(clock)
+    app = console_on(run, clock=clock)
+
+    async def play(pilot: Pilot[str]) -> None:
+        while app.session.state.seq == 0:
+            await pilot.pause(0.02)
+        for _ in range(3):
+            run._tell(Warned("the checkpoint of round 7 cannot be written: No space left on device"), clock.now)
+        run._tell(OrgQuarantined("port-authority", 7, "2 replies refused", 2), clock.now)
+        while len(app.view().toasts) < 2:
+            await pilot.pause(0.02)
+        await pilot.pause(0.1)
+        app.paint()
+        await pilot.pause(0.1)
+
+    assert snap_compare(app, terminal_size=SIZES["normal"], run_before=play)
 
 
 def test_no_gpu(snap_compare: Any) -> None:

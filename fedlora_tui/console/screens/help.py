@@ -8,7 +8,6 @@ from rich.text import Text
 from textual import events
 
 from fedlora_tui.console.actions.action import Action
-from fedlora_tui.console.actions.keymap import Keymap
 from fedlora_tui.console.actions.registry import by_group
 from fedlora_tui.console.drawing.glyphs import Glyphs
 from fedlora_tui.console.replaying import OTHERWISE
@@ -49,7 +48,7 @@ class HelpDialog(Dialog[None]):
         glyphs = view.look.glyphs
         return [
             [],
-            *_key_lines(view.replay is not None, view.keymap),
+            *_key_lines(view),
             [],
             _line("what the marks mean", glyphs),
             *(_marks(row, glyphs) for row in MARKS),
@@ -85,9 +84,9 @@ class HelpDialog(Dialog[None]):
         self.repaint()
 
 
-def _key_lines(replay: bool, keymap: Keymap) -> list[list[Words]]:
-    left = _column(LEFT_GROUPS, KEY_WIDTH, replay, keymap)
-    right = _column(RIGHT_GROUPS, RIGHT_KEY_WIDTH, replay, keymap)
+def _key_lines(view: View) -> list[list[Words]]:
+    left = _column(LEFT_GROUPS, KEY_WIDTH, view)
+    right = _column(RIGHT_GROUPS, RIGHT_KEY_WIDTH, view)
     lines = []
     for place in range(max(len(left), len(right))):
         words: list[Words] = list(left[place]) if place < len(left) else []
@@ -98,21 +97,23 @@ def _key_lines(replay: bool, keymap: Keymap) -> list[list[Words]]:
     return lines
 
 
-def _column(groups: tuple[str, ...], key_width: int, replay: bool, keymap: Keymap) -> list[list[Words]]:
+def _column(groups: tuple[str, ...], key_width: int, view: View) -> list[list[Words]]:
     lines: list[list[Words]] = []
     for name in groups:
-        actions = [action for action in by_group()[name] if not replay or action.serves_replay]
+        actions = [action for action in by_group()[name] if view.replay is None or action.serves_replay]
         if not actions:
             continue
         lines += [[]] if lines else []
         lines.append([(name, "quiet")])
-        lines += [_key(action, key_width, replay, keymap) for action in actions]
+        lines += [_key(action, key_width, view) for action in actions]
     return lines
 
 
-def _key(action: Action, width: int, replay: bool, keymap: Keymap) -> list[Words]:
+def _key(action: Action, width: int, view: View) -> list[Words]:
+    replay, glyphs = view.replay is not None, view.look.glyphs
     does = OTHERWISE[action.id].does if replay and action.id in OTHERWISE else action.does
-    return [(f"{action.shown_in(keymap):<{width - 1}} ", "yours_bold"), does]
+    shown = action.shown_in(view.keymap).replace("↑", glyphs.up).replace("↓", glyphs.down)
+    return [(f"{shown:<{width - 1}} ", "yours_bold"), does]
 
 
 def _line(title: str, glyphs: Glyphs) -> list[Words]:

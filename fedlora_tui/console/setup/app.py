@@ -10,7 +10,6 @@ from textual import events
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 
-from fedlora_tui.console.app import FEW_COLOURS, THEME, theme_of
 from fedlora_tui.console.layout import arrange
 from fedlora_tui.console.look import Look, look_for
 from fedlora_tui.console.options import ConsoleOptions
@@ -19,6 +18,7 @@ from fedlora_tui.console.setup.drawing import Setup, draw
 from fedlora_tui.console.setup.fields import Fields
 from fedlora_tui.console.setup.offer import EMBEDDED, FIELDS, Adviser, Chosen, Found, Judged, Offer
 from fedlora_tui.console.setup.overwrite import OverwriteDialog
+from fedlora_tui.console.theme import FEW_COLOURS, THEME, theme_of
 from fedlora_tui.console.view import Said, View
 from fedlora_tui.console.widgets.lines import Lines
 from fedlora_tui.errors import UserError
