@@ -49,6 +49,7 @@ from fedlora_tui.console.screens.tune import TuneDialog
 from fedlora_tui.console.session import Session
 from fedlora_tui.console.standing import title
 from fedlora_tui.console.taking_along import copy, keep_picture, place_for
+from fedlora_tui.console.terminal import STAYS_IN_FRONT, STAYS_IN_FRONT_REPLAYED
 from fedlora_tui.console.theme import FEW_COLOURS, THEME, theme_of
 from fedlora_tui.console.toasts import Toasts, wheel_taken
 from fedlora_tui.console.trying import Asking
@@ -63,10 +64,6 @@ DRAIN_SECONDS = 0.1
 ANSWER_POLL_SECONDS = 0.03
 TWICE_SECONDS = 2.0
 """Within how long a second ctrl+c counts as twice."""
-
-STAYS_IN_FRONT = "q then d leaves it running; ctrl+z would stop the training"
-STAYS_IN_FRONT_REPLAYED = "ctrl+z does nothing here: q leaves the replay"
-"""What is said of the key that would put the console behind the shell."""
 
 PAGES: Mapping[str, type[Page]] = {page.NAME: page for page in (Compare, LogPage, RoundsTable, RunsList)}
 """The screens over the overview, by the action that opens them."""
@@ -209,7 +206,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
         if before is None or before.ours == now.ours:
             return
         if now.ours:
-            self.session.say(self.look.glyphs.answered, "held", "you steer now")
+            self.session.answer("you steer now")
         elif before.asked_by:
             self.session.say("!", "care_bold", f"{now.holder} steers now: w takes the wheel")
 
@@ -231,7 +228,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
             # Its id stands first: on a narrow screen a path is cut.
             which = "it" if called(fork) == answer.run else answer.run
             words = f"forked: {which} goes on beside; fedlora-tui attach {called(fork)}"
-            self.session.say(self.look.glyphs.answered, "held", words)
+            self.session.answer(words)
         else:
             self.session.refuse(f"no fork: {answer.refusal}")
         return True
@@ -245,7 +242,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
         if ended and asking.answer is not None and asking.answer.refusal:
             self.session.refuse(asking.answer.refusal)
         elif ended:
-            self.session.say(self.look.glyphs.answered, "held", asking.outcome)
+            self.session.answer(asking.outcome)
         if not ended and now - self._asking_painted < self._options.seconds_between_paints() - 0.01:
             # What is not painted now is told anew the next time.
             asking.unseen |= told
@@ -388,8 +385,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
             self._say_which()
 
     def _say_which(self) -> None:
-        words = f"{self.session.label} is shown, {self.runs.place + 1} of {len(self.runs.sessions)}"
-        self.session.say(self.look.glyphs.answered, "held", words)
+        self.session.answer(f"{self.session.label} is shown, {self.runs.place + 1} of {len(self.runs.sessions)}")
 
     def _copy(self, what: str) -> None:
         """Take along what is selected as text, or the whole screen as a picture."""
@@ -438,7 +434,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
             session.refuse(reason)
         else:
             models = asking.ask(session.handle.tries)  # type: ignore[attr-defined]
-            session.say(self.look.glyphs.answered, "held", f"answering with {models} models; esc stops")
+            session.answer(f"answering with {models} models; esc stops")
 
     def _open_commands(self, argument: str) -> None:
         dialog = CommandDialog(self.view(), self._typed)
@@ -464,7 +460,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
         if asked.setting == "hz":
             self._options = replace(self._options, refresh_hz=asked.hz or None)
             self._pace.seconds = self._options.seconds_between_paints()
-            self.session.say(self.look.glyphs.answered, "held", f"painted {1 / self._pace.seconds:g} times a second")
+            self.session.answer(f"painted {1 / self._pace.seconds:g} times a second")
             return
         self._options = replace(self._options, theme=asked.theme)
         self.look = self.look.in_theme(asked.theme)
@@ -473,7 +469,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
             self.theme = name
         for page in self._pages:
             page.wear(self.look)
-        self.session.say(self.look.glyphs.answered, "held", f"{asked.theme} colours")
+        self.session.answer(f"{asked.theme} colours")
 
     def _ask_for_the_wheel(self, argument: str) -> None:
         """Ask who steers for the wheel; who steers and is asked keeps it by the same key."""
@@ -481,7 +477,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
             keeps = self._steering.ours
             self._wheel.wheel("keep" if keeps else "ask")
             words = "you keep the wheel" if keeps else f"asked {self._steering.holder} for the wheel"
-            self.session.say(self.look.glyphs.answered, "held", words)
+            self.session.answer(words)
 
     @property
     def _leaves_at_once(self) -> bool:

@@ -28,13 +28,7 @@ PLACES: Mapping[str, tuple[str, ...]] = {
     "rounds_table": ("pause", "move", "open", "drift", "export", "fork", "copy", "help", "back"),
     "replay": ("pause", "rank", "more_rounds", "move", "drift", "filter", "help", "leave"),
 }
-"""The order of the footer by width, and where runs are compared, or one is replayed, at any width.
-
-An id without an action keeps its place blank: nothing moves when it comes.
-"""
-
-RESERVED: Mapping[str, int] = {}
-"""The width of such a blank place."""
+"""The order of the footer by width, and where runs are compared, or one is replayed, at any width."""
 
 STAYING = ("help", "leave", "back")
 """The footer's keys that never fall away."""
@@ -42,9 +36,9 @@ STAYING = ("help", "leave", "back")
 
 @dataclass(frozen=True)
 class FooterPlace:
-    """One place of the footer: its width, its text (empty where no action holds it), whether the action can act."""
+    """One place of the footer: its width, its text, whether the action can act."""
 
-    action: Action | None
+    action: Action
     text: str
     width: int
     able: bool = True
@@ -54,7 +48,7 @@ def footer_places(situation: Situation, columns: str, width: int) -> list[Footer
     """Give the footer from left to right, as many places as fit; places fall away from the right."""
     widest = replace(situation, state=RunState())
     places = [_place(name, situation, widest) for name in _names(situation, columns)]
-    staying = [place for place in places if place.action is not None and place.action.id in STAYING]
+    staying = [place for place in places if place.action.id in STAYING]
     others = [place for place in places if place not in staying]
     while others and _footer_width([*others, *staying]) > width:
         others.pop()
@@ -68,13 +62,11 @@ def _names(situation: Situation, columns: str) -> tuple[str, ...]:
         return of_page or PLACES[columns]
     if of_page is None:
         return PLACES["replay"]
-    return tuple(name for name in of_page if name in ACTIONS and ACTIONS[name].serves_replay)
+    return tuple(name for name in of_page if ACTIONS[name].serves_replay)
 
 
 def _place(name: str, situation: Situation, widest: Situation) -> FooterPlace:
-    action = ACTIONS.get(name)
-    if action is None:
-        return FooterPlace(None, "", RESERVED[name])
+    action = ACTIONS[name]
     width = len(action.footer(widest))
     text = action.footer(situation)
     return FooterPlace(action, text, width, action.reason(situation) is None)

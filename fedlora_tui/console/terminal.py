@@ -11,6 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+STAYS_IN_FRONT = "q then d leaves it running; ctrl+z would stop the training"
+STAYS_IN_FRONT_REPLAYED = "ctrl+z does nothing here: q leaves the replay"
+"""What is said of the key that would put the console behind the shell."""
+
 
 def has_terminal() -> bool:
     """Tell whether keys can be read from a terminal and a screen can be drawn on one."""

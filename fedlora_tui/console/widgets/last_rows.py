@@ -63,8 +63,6 @@ def _footer(view: View) -> Text:
 
 def _put_place(row: Row, column: int, place: FooterPlace, keymap: Keymap, bare: bool) -> None:
     """Put one key and its word: dimmed when it cannot act, in brackets where there are no colours to dim."""
-    if place.action is None:
-        return
     key = place.action.key_in_footer(keymap)
     if place.able:
         row.at(column, (key, "yours_bold"), place.text.removeprefix(key))
