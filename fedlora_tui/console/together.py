@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fedlora_tui.console.actions.action import Each
-from fedlora_tui.protocol.commands import Command, Fault
+from fedlora_tui.protocol.commands import YOU, Command, Fault
 from fedlora_tui.protocol.events import CommandAcknowledged, CommandRefused, Event
 
 
@@ -46,7 +46,7 @@ class Together:
 
 
 def _answers(event: CommandAcknowledged | CommandRefused, command: Command) -> bool:
-    return event.command == command.name and event.value == command.value
+    return event.by == YOU and event.command == command.name and event.value == command.value
 
 
 def _done(command: Command, count: int, turn: int | None) -> str:

@@ -135,7 +135,7 @@ def _title(view: View) -> Text:
     ordered: Words = ({"wide": 6, "normal": 8, "compact": 3}[view.layout.columns] * " " + words, style)
     beside = _asked(view)
     # What is told elsewhere, too, gives way first.
-    choices: list[list[Words]] = [[counted, ordered], [(words, style)], [counted]]
+    choices: list[list[Words]] = [[counted, ordered], [(words, style)], [counted], [(words.split(",")[0], style)]]
     if spread:
         choices.insert(0, [counted, f"      {spread}", ordered])
     if view.layout.columns == "compact" and usual:

@@ -35,9 +35,8 @@ class ToastLines(Lines):
 def _words(toast: Toast, view: View) -> list[Words]:
     glyphs = view.look.glyphs
     words: list[Words] = [(f" {glyphs.scroll_here} {toast.sign}", toast.style), f" {toast.words}"]
-    if toast.count > 1:
-        words.append((f" {glyphs.times}{toast.count}", "quiet"))
-    return [*words, ("  esc ", "quiet")]
+    often = f" {glyphs.times}{toast.count}" if toast.count > 1 else ""
+    return [*words, (f"{often}  esc ", "quiet")]
 
 
 def _line(words: list[Words], width: int, view: View) -> Text:
