@@ -22,6 +22,7 @@ from fedlora_tui.console.forking import Forking
 from fedlora_tui.console.listing import Listing
 from fedlora_tui.console.look import Look, look_for
 from fedlora_tui.console.options import ConsoleOptions
+from fedlora_tui.console.outside import Outside
 from fedlora_tui.console.pace import Pace
 from fedlora_tui.console.player import Replay
 from fedlora_tui.console.replay_session import ReplaySession
@@ -47,7 +48,6 @@ from fedlora_tui.console.screens.runs_list import RunsList
 from fedlora_tui.console.screens.try_it import TryIt
 from fedlora_tui.console.screens.tune import TuneDialog
 from fedlora_tui.console.session import Session
-from fedlora_tui.console.standing import title
 from fedlora_tui.console.taking_along import copy, keep_picture, place_for
 from fedlora_tui.console.terminal import STAYS_IN_FRONT, STAYS_IN_FRONT_REPLAYED
 from fedlora_tui.console.theme import FEW_COLOURS, THEME, theme_of
@@ -138,8 +138,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
         self._toasts = Toasts()
         self._interrupted_at = -1e9
         self._typed: list[str] = []
-        self._title_shown = ""
-        self._rung_for: frozenset[str] = frozenset()
+        self._outside = Outside()
 
     @property
     def session(self) -> Session:
@@ -266,8 +265,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
             self.screen.paint(view)
         if slow:
             self._pace.painted(self.runs.states, time.monotonic())
-            self._show_title(view)
-            self._ring()
+            self._tell_outside(view)
 
     def view(self, *, slow: bool = True) -> View:
         """Gather what the parts of the screen draw from."""
@@ -539,7 +537,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
         elif isinstance(self.screen, Dialog):
             event.prevent_default()
             dialog = self.screen
-            copied = ACTIONS["copy"].keys.get(event.key)
+            copied = ACTIONS["copy"].keys_in(self._remapped).get(event.key)
             if copied is not None and not dialog.takes_letters:
                 self._copy(copied)
                 self.paint()
@@ -581,19 +579,13 @@ class ConsoleApp(App[str], inherit_bindings=False):
             self.runs.point(message.index)
         self.paint()
 
-    def _show_title(self, view: View) -> None:
-        """Write the terminal's title."""
-        words = title(view)
-        if words != self._title_shown and self._driver is not None and not self.is_headless:
-            self._title_shown = words
-            self._driver.write(f"\x1b]0;{words}\x07")
-
-    def _ring(self) -> None:
-        """Ring once when all runs are over, one has failed or they have paused by themselves."""
-        calls = self.runs.calls
-        if calls - self._rung_for and self._options.bell and self._replay is None:
+    def _tell_outside(self, view: View) -> None:
+        """Write the terminal's title; ring once when all runs are over, one failed, or they paused by themselves."""
+        sequence = self._outside.title_sequence(view)
+        if sequence and self._driver is not None and not self.is_headless:
+            self._driver.write(sequence)
+        if self._outside.calls(self.runs.calls) and self._options.bell and self._replay is None:
             self.bell()
-        self._rung_for = calls
 
     def get_default_screen(self) -> Screen[None]:
         """Give the overview: everything else lies over it."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
 from fedlora_tui.console.screens.faults import FaultsDialog
 from fedlora_tui.protocol import commands as cmd
 from tests.flows.opened import opened
@@ -31,6 +35,15 @@ async def test_help_and_dialogs_name_them() -> None:
         await console.press("escape", "F")
         assert isinstance(console.app.screen, FaultsDialog)
         assert console.text("dialog").splitlines()[0].endswith(" F ─╮")
+
+
+async def test_the_new_key_that_copies_does_so_in_a_dialog_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with opened(options={"keys": {"copy": "f7 f8"}}) as console:
+        await console.press("question_mark", "y")
+        assert list(tmp_path.iterdir()) == []
+        await console.press("f7", "f8")
+        assert sorted(path.suffix for path in tmp_path.iterdir()) == [".svg", ".txt"]
 
 
 async def test_pages_over_the_overview_have_them_too() -> None:

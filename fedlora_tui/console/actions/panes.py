@@ -52,7 +52,7 @@ PANES: tuple[Action, ...] = (
     ),
     Action(
         id="copy",
-        keys={"y": "", "P": "picture", "upper_p": "picture"},
+        keys={"y": "text", "P": "picture", "upper_p": "picture"},
         shown="y P",
         footer_key="y",
         label="copy",
