@@ -387,6 +387,9 @@ class ConsoleApp(App[str], inherit_bindings=False):
 
     def _copy(self, what: str) -> None:
         """Take along what is selected as text, or the whole screen as a picture."""
+        if not self.page.MAY_BE_KEPT:
+            self.session.refuse("what is tried stays in this console: no file of it is written")
+            return
         started = self.session.state.started
         folder = started.folder if started is not None and self._replay is None else ""
         place = place_for(folder, self._options.runs_folder)

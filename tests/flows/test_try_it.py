@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -351,3 +352,19 @@ async def test_a_terminal_that_is_too_small_has_one_line_and_grows_again() -> No
         await console.until(lambda: console.app.screen.query_one("#one-line").display)
         await console.pilot.resize_terminal(80, 24)
         await told(console, "typed-text", "The")
+
+
+async def test_neither_text_nor_picture_of_what_is_tried_becomes_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with trying() as (console, tries):
+        await write(console, "The patient should take")
+        await console.press("enter")
+        tries.say(3)
+        await told(console, "answers", "the role of")
+        await console.press("escape", "escape")
+        for key in ("y", "P"):
+            await console.press(key)
+            assert console.said == "what is tried stays in this console: no file of it is written"
+    assert not list(tmp_path.rglob("*"))

@@ -46,6 +46,9 @@ class Page(Screen[None], inherit_bindings=False):
     NAME: ClassVar[str] = ""
     """What the registry, the footer and the first row know it by."""
 
+    MAY_BE_KEPT: ClassVar[bool] = True
+    """False where what is shown stays in this console, and neither text nor picture of it becomes a file."""
+
     x_axis = ""
     """What its chart goes by, where it has one."""
 

@@ -75,6 +75,7 @@ class TryIt(Page):
     """A text, three answers, and where they part. Its keys come one by one: in a field, letters are letters."""
 
     NAME: ClassVar[str] = "try_it"
+    MAY_BE_KEPT: ClassVar[bool] = False
 
     def __init__(self, look: Look, runs: Runs, asking: Asking, ask: Callable[[], None]) -> None:
         """`ask` sends the text, or says why it cannot."""
