@@ -66,23 +66,24 @@ class RunsBeside:
 
     def __call__(self) -> Sequence[ListedRun]:
         """Read the list as `fedlora-tui runs` does."""
-        return [ListedRun(**one.mapping()) for one in list_runs(self._runs)]
+        return list_runs(self._runs)
 
 
 def go_to(how: str, folder: Path, ascii_only: bool) -> NoReturn:
     """Become a console on another run: `attach` watches it, `replay` plays its journal, `resume` goes on with it."""
     if how == "resume":
         resume_here(folder, 0, ascii_only)
-    words = _words(how, folder.absolute(), *(["--ascii"] if ascii_only else []))
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.execv(words[0], words)
+    _become(how, folder, *(["--ascii"] if ascii_only else []))
 
 
 def resume_here(folder: Path, process: int, ascii_only: bool) -> NoReturn:
     """Become a process that goes on with the run in `folder` and shows it; `process` is the one that has run it."""
     _let_go(folder, process)
-    words = _words("resume", folder.absolute(), "--console", *(["--ascii"] if ascii_only else []))
+    _become("resume", folder, "--console", *(["--ascii"] if ascii_only else []))
+
+
+def _become(command: str, folder: Path, *others: str) -> NoReturn:
+    words = _words(command, folder.absolute(), *others)
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(words[0], words)

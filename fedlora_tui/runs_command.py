@@ -7,10 +7,12 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from fedlora_tui.console.drawing import numbers
-from fedlora_tui.engine.listing import Summary, list_runs
+from fedlora_tui.engine.listing import list_runs
+from fedlora_tui.protocol.handle import ListedRun
 
 HEAD = ("run", "state", "round", "hold-out", "gain", "train", "started", "last", "parent")
 LESS = ("last", "parent", "train", "started", "gain")
@@ -24,7 +26,7 @@ def print_runs(runs: Path, as_json: bool) -> None:
     found = list_runs(runs)
     if as_json:
         for one in found:
-            print(json.dumps(one.mapping(), ensure_ascii=False), flush=True)
+            print(json.dumps(asdict(one), ensure_ascii=False), flush=True)
     elif found:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000
         print(table(found, width), end="", flush=True)
@@ -32,7 +34,7 @@ def print_runs(runs: Path, as_json: bool) -> None:
         print(f"{runs}: no run here yet; fedlora-tui starts one", file=sys.stderr, flush=True)
 
 
-def table(found: Sequence[Summary], width: int) -> str:
+def table(found: Sequence[ListedRun], width: int) -> str:
     """Lay runs out as a table of at most so many columns, leaving out what matters least."""
     shown = list(HEAD)
     rows = [dict(zip(HEAD, _cells(one), strict=True)) for one in found]
@@ -51,7 +53,7 @@ def table(found: Sequence[Summary], width: int) -> str:
     )
 
 
-def _cells(one: Summary) -> tuple[str, ...]:
+def _cells(one: ListedRun) -> tuple[str, ...]:
     known = one.base_loss is not None and one.eval_loss is not None
     gain = one.base_loss - one.eval_loss if known else None  # type: ignore[operator]
     return (

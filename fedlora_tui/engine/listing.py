@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from fedlora_tui.engine import journal, lock
 from fedlora_tui.engine.folder import all_runs
+from fedlora_tui.protocol.handle import ListedRun
 
 ENDS = {"run_finished": "done", "run_stopped": "stopped", "run_failed": "failed"}
 AT_WORK = {"run_resumed", "run_finishing", "run_continued", "round_started", "train_step", "round_finished"}
@@ -18,53 +18,26 @@ FEW = b'"type":"train_step"', b'"type":"telemetry"', b'"type":"org_state"', b'"t
 """Lines that are many and say nothing of the run as a whole: they are passed over without being read."""
 
 
-@dataclass(frozen=True)
-class Summary:
-    """One run in a list. Losses are those of the last finished round, times are seconds since the epoch.
-
-    `state` is running or paused while a process writes the run; else done, stopped, failed, stale where its process
-    ended without a word, or unreadable.
-    """
-
-    id: str
-    name: str
-    state: str
-    round: int = 0
-    rounds: int = 0
-    train_loss: float | None = None
-    eval_loss: float | None = None
-    base_loss: float | None = None
-    started: float | None = None
-    last: float | None = None
-    parent: str = ""
-    parent_round: int | None = None
-    note: str = ""
-
-    def mapping(self) -> dict[str, Any]:
-        """Give it as plain values."""
-        return asdict(self)
-
-
-def list_runs(runs: Path) -> list[Summary]:
+def list_runs(runs: Path) -> list[ListedRun]:
     """Give all runs of a folder, the newest first."""
     found = [summary(folder) for folder in all_runs(runs)]
     return sorted(found, key=lambda one: (-(one.started or 0.0), one.id))
 
 
-def summary(folder: Path) -> Summary:
+def summary(folder: Path) -> ListedRun:
     """Say of one run what a list says; nothing of a journal makes this raise."""
     try:
         return _summary(folder)
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        return Summary(folder.name, folder.name, "unreadable", note=" ".join(str(error).split()))
+        return ListedRun(folder.name, folder.name, "unreadable", note=" ".join(str(error).split()))
 
 
-def _summary(folder: Path) -> Summary:
+def _summary(folder: Path) -> ListedRun:
     with (folder / journal.NAME).open("rb") as file:
         head = file.readline()
     first = _line(head) if head.endswith(b"\n") else {}
     told = _Tail(folder)
-    return Summary(
+    return ListedRun(
         id=folder.name,
         name=folder.name.split("-", 2)[-1],
         state=_state(folder, told),

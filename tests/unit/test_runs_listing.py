@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import asdict
 
 import pytest
 
@@ -14,6 +15,7 @@ from fedlora_tui.engine.listing import list_runs, summary
 from fedlora_tui.engine.lock import Lock
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.events import Record
+from fedlora_tui.protocol.handle import ListedRun
 from fedlora_tui.runs_command import table
 
 START = ev.RunStarted("r", "m", 100, 10, 4, 8.0, "fedit", ("a", "b"), "cpu", {}, rounds=9, parent="p", parent_round=3)
@@ -137,7 +139,7 @@ def test_the_newest_comes_first_and_json_is_an_object_a_line(tmp_path, capsys):
     assert main(["runs", "--json", "--runs-dir", str(tmp_path)]) == 0
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [one["id"] for one in told] == ["three", "two", "one"]
-    assert told[0].keys() == listing.Summary("", "", "").mapping().keys()
+    assert told[0].keys() == asdict(ListedRun("", "", "")).keys()
     assert main(["runs", "--runs-dir", str(tmp_path)]) == 0
     assert capsys.readouterr().out.splitlines()[1].startswith("three  stale")
     assert main(["runs", "--runs-dir", str(tmp_path / "nowhere")]) == 0
