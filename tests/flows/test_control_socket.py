@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,46 +22,14 @@ from fedlora_tui.console.session import Session
 from fedlora_tui.engine import control as control_module
 from fedlora_tui.engine.control import Control
 from fedlora_tui.engine.journal import Journal, read
-from fedlora_tui.engine.race import Entry, Race
-from fedlora_tui.engine.run import Manner
+from fedlora_tui.engine.race import Entry
 from fedlora_tui.errors import UserError
-from fedlora_tui.protocol.commands import Finish, Pause, Rank, Resume, Rounds, Stop
+from fedlora_tui.protocol.commands import Pause, Rank, Resume, Rounds, Stop
 from fedlora_tui.protocol.control_place import found_socket
 from fedlora_tui.protocol.events import CommandAcknowledged, CommandRefused, Record
 from fedlora_tui.protocol.state import RunState, fold
+from tests.flows.served import PATIENCE, Served, until
 from tests.tiny_runs import configured, small_settings
-
-PATIENCE = 60.0
-
-
-def until(found: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + PATIENCE
-    while not found():
-        assert time.monotonic() < end, f"never: {what}"
-        time.sleep(0.01)
-
-
-class Served:
-    """A race with its control sockets, as `fedlora-tui run` has them."""
-
-    def __init__(self, given: list[Entry]) -> None:
-        self.race = Race(given, Manner(on_folder=lambda folder: self.control.open_in(folder)))
-        self.control = Control(self.race.racers)
-        self.race.start()
-        until(lambda: all(run.state.round for run in self.race.runs), "the start")
-
-    @property
-    def folder(self) -> Path:
-        folder = self.race.runs[0].folder
-        assert folder is not None
-        return folder
-
-    def close(self) -> None:
-        self.race.send(Finish())
-        self.race.wait(PATIENCE)
-        self.control.settle(PATIENCE)
-        self.control.close()
-        self.race.close()
 
 
 @pytest.fixture
@@ -176,6 +144,7 @@ def test_the_journal_says_which_console_asked_and_each_console_says_you_for_its_
     for name in ("ada@pts/1", "bob@pts/2"):
         monkeypatch.setattr(attached, "who_is_here", lambda name=name: name)
         links.append(attach(served.folder, steers=True))
+        until(lambda: links[0].steers.holder == "ada@pts/1", "who came first steers")
     ada, bob = links
     sessions = [Session(link.runs[0], UNICODE, time.monotonic) for link in links]
 

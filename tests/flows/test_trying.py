@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,48 +13,13 @@ import torch
 
 from fedlora_tui.attached import Link, attach
 from fedlora_tui.engine import checkpoint, trying
-from fedlora_tui.engine.control import Control
-from fedlora_tui.engine.race import Entry, Race
-from fedlora_tui.engine.run import Manner
-from fedlora_tui.protocol.commands import Finish, Pause, Resume, Stop
+from fedlora_tui.engine.race import Entry
+from fedlora_tui.protocol.commands import Pause, Resume, Stop
 from fedlora_tui.protocol.trying import ALL, BASE, Answer, Question
+from tests.flows.served import PATIENCE, Served, until
 from tests.tiny_runs import WatchedRun, configured, small_settings
 
-PATIENCE = 60.0
 SECRET = "zwybrecht quolfinamide amber barrel"
-
-
-def until(found: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + PATIENCE
-    while not found():
-        assert time.monotonic() < end, f"never: {what}"
-        time.sleep(0.005)
-
-
-class Served:
-    """A run with its control socket, as `fedlora-tui run` has it."""
-
-    def __init__(self, given: list[Entry]) -> None:
-        self.race = Race(given, Manner(on_folder=lambda folder: self.control.open_in(folder)))
-        self.control = Control(self.race.racers)
-        self.race.start()
-        until(lambda: all(run.state.started for run in self.race.runs), "the start")
-
-    @property
-    def folder(self) -> Path:
-        folder = self.race.runs[0].folder
-        assert folder is not None
-        return folder
-
-    def finished(self, rounds: int) -> None:
-        until(lambda: all(len(run.state.history) > rounds for run in self.race.runs), f"{rounds} rounds")
-
-    def close(self) -> None:
-        self.race.send(Finish())
-        self.race.wait(PATIENCE)
-        self.control.settle(PATIENCE)
-        self.control.close()
-        self.race.close()
 
 
 @pytest.fixture
