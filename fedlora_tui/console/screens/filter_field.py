@@ -36,18 +36,24 @@ class FilterField:
             _say(session)
         elif event.key in ("up", "down"):
             session.move(event.key, 1)
-        elif event.key == "backspace":
-            session.filter(typed[:-1])
-        elif event.key == "ctrl+u":
-            session.filter("")
-        elif event.is_printable and event.character and len(typed) < LONGEST:
-            session.filter(typed + event.character)
+        elif (text := typed_after(typed, event)) != typed:
+            session.filter(text)
 
     def clear(self, session: Session) -> bool:
         """Show all rows again; False where all are shown and nothing is typed."""
         typed = session.arrangement.typed
         session.filter("")
         return bool(typed)
+
+
+def typed_after(typed: str, event: events.Key) -> str:
+    """Give what is typed of a filter after a key that writes or erases; any other key leaves it as it is."""
+    if event.key == "backspace":
+        return typed[:-1]
+    if event.key == "ctrl+u":
+        return ""
+    writes = event.is_printable and len(typed) < LONGEST
+    return typed + (event.character or "") if writes else typed
 
 
 def found(session: Session) -> str:

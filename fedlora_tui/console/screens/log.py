@@ -17,15 +17,13 @@ from fedlora_tui.console.log_file import LogFile
 from fedlora_tui.console.log_lines import event_lines, file_lines, filtered
 from fedlora_tui.console.look import Look
 from fedlora_tui.console.runs import Runs
+from fedlora_tui.console.screens.filter_field import typed_after
 from fedlora_tui.console.screens.page import Page, bindings
 from fedlora_tui.console.screens.whole_line import WholeLine
 from fedlora_tui.console.view import View
 from fedlora_tui.console.widgets.log_list import EVENTS, FILE, LogList
 from fedlora_tui.console.widgets.row_table import HEAD_ROWS, moved
 from fedlora_tui.protocol.state import LOG_LENGTH, RunState
-
-LONGEST = 200
-"""The most signs of a filter."""
 
 
 class LogPage(Page):
@@ -77,12 +75,8 @@ class LogPage(Page):
             return False
         if event.key in ("enter", "escape", "down", "up", "tab"):
             table.typing = False
-        elif event.key == "backspace":
-            table.typed = table.typed[:-1]
-        elif event.key == "ctrl+u":
-            table.typed = ""
-        elif event.is_printable and event.character and len(table.typed) < LONGEST:
-            table.typed += event.character
+        else:
+            table.typed = typed_after(table.typed, event)
         return True
 
     def back(self) -> bool:
