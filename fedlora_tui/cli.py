@@ -258,7 +258,7 @@ def _with_quality(group: Any) -> None:
 def _with_speed(group: Any) -> None:
     group.add_argument("--batches", type=_numbers, default=(1, 4), metavar="N,...", help="rows a step (1,4)")
     group.add_argument(
-        "--repeats", type=_positive, default=5, metavar="N", help="turns that each way takes, for console too (5)"
+        "--repeats", type=_positive, default=5, metavar="N", help="turns that each way takes; console: its visits (5)"
     )
     group.add_argument(
         "--short-rounds",
@@ -281,8 +281,8 @@ def _with_rounds(group: Any) -> None:
 
 def _with_console(group: Any) -> None:
     group.description = (
-        "--organizations (12,1000): as many as the fewest train a round, and there rounds are compared with those of a "
-        "run without console, --repeats times; --rounds (40)"
+        "--organizations (12,1000): as many as the fewest train a round, and there a console comes and goes, --repeats "
+        "times, and rounds with it are compared with those without; --rounds (40) of the runs that are watched"
     )
 
 

@@ -191,4 +191,5 @@ def _options(config: Config, ascii_only: bool) -> ConsoleOptions:
         ascii=ascii_only,
         prompts=console.prompts,
         keys=console.keys,
+        spares=True,
     )

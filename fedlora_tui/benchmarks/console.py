@@ -1,8 +1,9 @@
 """`bench console`: what the console costs while a run trains, and how soon it shows what a key does.
 
-Every run is `fedlora-tui` in a process of its own, on a pseudo-terminal of 120x40. Some are only watched: what is
-written, what the console takes of a processor, and how long a round lasts against `fedlora-tui run`, which has no
-console. In another one keys are pressed. Reading the screen takes time of its own, so a watched run's is not read.
+Every run is `fedlora-tui` in a process of its own, on a pseudo-terminal of 120x40. One is only watched: what is
+written, and what the console takes of a processor. In another one keys are pressed. Reading the screen takes time of
+its own, so a watched run's is not read. What the console costs a round is seen where it comes and goes
+(coming_and_going.py).
 """
 
 from __future__ import annotations
@@ -11,22 +12,19 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import torch
-
+from fedlora_tui.benchmarks.coming_and_going import ENDLESS, LOOKED_AT, Visit, come_and_go
+from fedlora_tui.benchmarks.followed import ENDS, Followed
 from fedlora_tui.benchmarks.keys import ESCAPE, Stroke, Typist, percentile
-from fedlora_tui.benchmarks.process import run_process
 from fedlora_tui.benchmarks.pseudo_terminal import PseudoTerminal, pseudo_terminal, rate, share
 from fedlora_tui.benchmarks.report import Cell, Report
 from fedlora_tui.benchmarks.rounds import knowing
-from fedlora_tui.benchmarks.ways import furthest, tolerance
 from fedlora_tui.config import Config, to_toml
 from fedlora_tui.console.pace import SETTLE_SECONDS
-from fedlora_tui.engine import journal
 from fedlora_tui.errors import UserError
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.events import Event, Record
@@ -59,7 +57,6 @@ HEADINGS = {
 }
 
 Say = Callable[[str], None]
-ENDS = (ev.RunFinished, ev.RunStopped, ev.RunFailed)
 
 
 @dataclass(frozen=True)
@@ -92,32 +89,18 @@ class Typed:
 
 
 @dataclass(frozen=True)
-class Pair:
-    """The same run with and without its console: seconds of the median round, the largest difference of losses."""
-
-    console: float
-    alone: float
-    difference: float
-
-    @property
-    def slowdown(self) -> float:
-        """How many times as long a round takes with the console."""
-        return self.console / self.alone
-
-
-@dataclass(frozen=True)
 class Costs:
-    """What was measured at one number of organizations; no pairs where only the console was looked at."""
+    """What was measured at one number of organizations; no visits where only the console was looked at."""
 
     organizations: int
-    watched: tuple[Watched, ...]
+    watched: Watched
     typed: Typed
-    pairs: tuple[Pair, ...] = ()
+    visits: tuple[Visit, ...] = ()
 
 
 @dataclass
 class ConsoleBench:
-    """The benchmark: a configuration, numbers of organizations, repetitions of the smallest, whom to tell."""
+    """The benchmark: a configuration, numbers of organizations, visits to the smallest, whom to tell."""
 
     config: Config
     organizations: tuple[int, ...]
@@ -126,37 +109,32 @@ class ConsoleBench:
     _load: tuple[float, ...] = field(default_factory=os.getloadavg)
 
     def report(self) -> Report:
-        """Measure everything and lay it out. Raises UserError where a run fails, or the losses are not the same."""
+        """Measure everything and lay it out. Raises UserError where a run fails."""
         if not self.organizations or min(self.organizations) < 2:
             raise UserError("bench console: --organizations needs numbers from 2: a key moves from one to another")
         with tempfile.TemporaryDirectory(prefix="fedlora-tui-") as folder:
             costs = [self._costs(number, Path(folder)) for number in sorted(self.organizations)]
-        slowdown = statistics.median(pair.slowdown for pair in costs[0].pairs)
+        slowdown = statistics.median(visit.slowdown for visit in costs[0].visits)
         rows = [row_of(own) for own in costs]
         return Report("console", rows, {"slowdown": slowdown}, self._notes(costs), headings=HEADINGS)
 
     def _costs(self, number: int, folder: Path) -> Costs:
         config, words = self._running(number), f"{number:,} organizations"
-        repeats = self.repeats if number == min(self.organizations) else 0
         file = folder / f"{number}.toml"
         file.write_text(to_toml(config), encoding="utf-8")
-        watched: list[Watched] = []
-        alone: list[tuple[Record, ...]] = []
-        for repeat in range(repeats or 1):
-            turns: list[Callable[[Path], None]] = [lambda runs: watched.append(watch(file, runs))]
-            if repeats:
-                turns.append(lambda runs: alone.append(without_console(file, runs)))
-            # Who begins changes: what the machine does more and more, or less and less, meets both.
-            for turn in turns[:: 1 - 2 * (repeat % 2)]:
-                face = "the console" if turn is turns[0] else "no console"
-                self.say(f"{words}, {repeat + 1} of {repeats or 1}: {face}")
-                with tempfile.TemporaryDirectory(dir=folder) as runs:
-                    turn(Path(runs))
+        self.say(f"{words}: the console")
+        with tempfile.TemporaryDirectory(dir=folder) as runs:
+            watched = watch(file, Path(runs))
         self.say(f"{words}: keys")
         with tempfile.TemporaryDirectory(dir=folder) as runs:
             typed = type_keys(file, Path(runs), config.federation.seed)
-        pairs = tuple(compared(own.records, other) for own, other in zip(watched, alone, strict=False))
-        return Costs(number, tuple(watched), typed, pairs)
+        visits: tuple[Visit, ...] = ()
+        if number == min(self.organizations):
+            endless = replace(config, federation=replace(config.federation, rounds=ENDLESS))
+            file.write_text(to_toml(endless), encoding="utf-8")
+            with tempfile.TemporaryDirectory(dir=folder) as runs:
+                visits = come_and_go(file, Path(runs), self.repeats, lambda text: self.say(f"{words}: {text}"))
+        return Costs(number, watched, typed, visits)
 
     def _running(self, number: int) -> Config:
         """Give the run at so many organizations, of which as many train as there are in the smallest one."""
@@ -166,11 +144,10 @@ class ConsoleBench:
 
     def _notes(self, costs: Sequence[Costs]) -> list[str]:
         smallest, federation = costs[0], self._running(costs[0].organizations).federation
-        ratios = ", ".join(f"{pair.slowdown:.3f}" for pair in smallest.pairs)
+        ratios = sorted(visit.slowdown for visit in smallest.visits)
         keys = ", ".join(f"{len(own.typed.strokes):,} at {own.organizations:,} organizations" for own in costs)
         escapes = [stroke.seconds * 1000 for own in costs for stroke in own.typed.strokes if stroke.key == ESCAPE]
         escape = f"{statistics.median(escapes):.0f} ms" if escapes else "not pressed"
-        furthest_off = max((pair.difference for pair in smallest.pairs), default=0.0)
         return [
             f"runs of {federation.rounds} rounds of {federation.local_steps} steps on a terminal of 120x40, "
             f"{smallest.organizations} organizations a round; load when it began: {self._load[0]:.2f}",
@@ -179,9 +156,10 @@ class ConsoleBench:
             "bytes/s, cpu busy: from the second round to the end, no key pressed; at rest: bytes, and cpu idle, in "
             f"{REST_SECONDS:g} s of a pause and of a finished run, the worse of the two",
             "cpu: share of one processor that the console's process took, without the run's own",
-            f"slowdown: a round's seconds over those of fedlora-tui run, median of {len(smallest.pairs)} pairs "
-            f"({ratios}) at {smallest.organizations} organizations, medians from the second round; "
-            f"losses {furthest_off:.2g} apart at most",
+            f"slowdown: a round's seconds with the console over those before it came and after it left, in one run of "
+            f"{smallest.organizations} organizations; medians of {LOOKED_AT} rounds each, then of {len(ratios)} visits "
+            f"(from {ratios[0]:.3f} to {ratios[-1]:.3f}, half of them from {percentile(ratios, 0.25):.3f} to "
+            f"{percentile(ratios, 0.75):.3f})",
         ]
 
 
@@ -195,12 +173,6 @@ def watch(file: Path, runs: Path) -> Watched:
     records = tuple(followed.records)
     begin, end = training(records)
     return Watched(rate(terminal.written, begin, end), share(terminal.worked, begin, end), rest, records)
-
-
-def without_console(file: Path, runs: Path) -> tuple[Record, ...]:
-    """Go through the same run by `fedlora-tui run`; give its events."""
-    run_process("fedlora-tui run", ["-m", "fedlora_tui", "run", *_arguments(file, runs)], watched=False)
-    return tuple(record for folder in runs.iterdir() for record in journal.read(folder))
 
 
 def type_keys(file: Path, runs: Path, seed: int) -> Typed:
@@ -218,41 +190,6 @@ def type_keys(file: Path, runs: Path, seed: int) -> Typed:
         followed.check()
         terminal.leave("q")
     return Typed(tuple(typist.strokes), rest)
-
-
-class Followed:
-    """A run's journal, read while it grows."""
-
-    def __init__(self, runs: Path) -> None:
-        self.records: list[Record] = []
-        self._runs = runs
-        self._read = 0
-
-    @property
-    def ended(self) -> bool:
-        """True once the run is over."""
-        return self.has(*ENDS)
-
-    def has(self, *kinds: type[Event]) -> bool:
-        """Tell whether something of these kinds happened."""
-        return any(isinstance(record.event, kinds) for record in self.records)
-
-    def look(self) -> Followed:
-        """Read the lines that came since the last look."""
-        for file in self._runs.glob(f"*/{journal.NAME}"):
-            with file.open("rb") as lines:
-                lines.seek(self._read)
-                whole = lines.read().rpartition(b"\n")[0]
-            if whole:
-                self._read += len(whole) + 1
-                self.records += [ev.from_json(line.decode()) for line in whole.split(b"\n")]
-        return self
-
-    def check(self) -> None:
-        """Raise UserError unless the run ended as it should."""
-        last = self.records[-1].event
-        if not self.has(ev.RunFinished):
-            raise UserError(f"fedlora-tui: the run ended as {last.type}: {getattr(last, 'reason', '')}")
 
 
 @contextmanager
@@ -294,42 +231,13 @@ def training(records: Sequence[Record]) -> tuple[float, float]:
     return begins[min(1, len(begins) - 1)], ends[-1]
 
 
-def compared(console: Sequence[Record], alone: Sequence[Record]) -> Pair:
-    """Set a run with its console against the same one without. Raises UserError where they reached other losses."""
-    apart = furthest(losses(alone), losses(console))
-    dtype = next(record.event.dtype for record in alone if isinstance(record.event, ev.RunStarted))
-    allowed = tolerance(getattr(torch, dtype))
-    if not apart <= allowed:
-        raise UserError(
-            f"bench console: with the console a run reached other losses than without ({apart:.2g} apart, "
-            f"{allowed:g} allowed): they did not train the same"
-        )
-    return Pair(round_seconds(console), round_seconds(alone), apart)
-
-
-def losses(records: Sequence[Record]) -> Mapping[str, float]:
-    """Give every organization's losses, trained and measured, in each round."""
-    found = {}
-    for record in records:
-        event = record.event
-        if isinstance(event, ev.UpdateReceived | ev.OrgEvaluated):
-            found[f"{event.type} {event.round} {event.org}"] = float("nan") if event.loss is None else event.loss
-    return found
-
-
-def round_seconds(records: Sequence[Record]) -> float:
-    """Give the seconds of the median round from the second on: the first one loads what the others find."""
-    seconds = [record.event.seconds for record in records if isinstance(record.event, ev.RoundFinished)]
-    return statistics.median(seconds[1:] or seconds)
-
-
 def row_of(costs: Costs) -> dict[str, Cell]:
     """Lay out what was measured at one number of organizations. Raises UserError where hardly a key was pressed."""
     seconds = [stroke.seconds * 1000 for stroke in costs.typed.strokes if stroke.key != ESCAPE]
     if len(seconds) < LEAST_KEYS:
         raise UserError(f"bench console: training ended after {len(seconds)} keys; give it more --rounds")
-    rests = [*(own.rest for own in costs.watched), costs.typed.rest]
-    pairs = costs.pairs
+    rests = [costs.watched.rest, costs.typed.rest]
+    visits = costs.visits
     return {
         "name": f"{costs.organizations:,} organizations",
         "organizations": costs.organizations,
@@ -337,15 +245,10 @@ def row_of(costs: Costs) -> dict[str, Cell]:
         "p50_ms": percentile(seconds, 0.5),
         "p95_ms": percentile(seconds, 0.95),
         "max_ms": max(seconds),
-        "bytes_per_s": statistics.median(own.bytes_per_s for own in costs.watched),
+        "bytes_per_s": costs.watched.bytes_per_s,
         "bytes_at_rest": max(rest.size for rest in rests),
-        "cpu_busy": _known(statistics.median, [own.cpu for own in costs.watched]),
-        "cpu_idle": _known(max, [rest.cpu for rest in rests]),
-        "round_seconds": statistics.median(round_seconds(own.records) for own in costs.watched),
-        "alone_seconds": statistics.median(pair.alone for pair in pairs) if pairs else None,
+        "cpu_busy": costs.watched.cpu,
+        "cpu_idle": max((rest.cpu for rest in rests if rest.cpu is not None), default=None),
+        "round_seconds": statistics.median(visit.console for visit in visits) if visits else None,
+        "alone_seconds": statistics.median(visit.alone for visit in visits) if visits else None,
     }
-
-
-def _known(of: Callable[[list[float]], float], values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return of(known) if known else None

@@ -8,9 +8,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -57,12 +59,47 @@ def run_process(name: str, arguments: Sequence[str], watched: bool = True) -> En
             raise
         seconds = time.perf_counter() - began
         output.seek(0)
-        errors.seek(0)
         if process.returncode != 0:
-            told = errors.read().decode(errors="replace").strip().splitlines()
-            said = told[-1].strip() if told else "nothing"
-            raise UserError(f"{name} ended with status {process.returncode} and said: {said}")
+            raise _failed(name, process.returncode, errors)
         return Ended(seconds, peak, output.read().decode())
+
+
+class Beside:
+    """A process that runs beside this one."""
+
+    def __init__(self, name: str, process: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
+        self.name = name
+        self._process, self._errors = process, errors
+
+    def check(self) -> None:
+        """Raise UserError, with its last line on stderr, where it ended."""
+        status = self._process.poll()
+        if status is not None:
+            raise _failed(self.name, status, self._errors)
+
+
+@contextmanager
+def beside(name: str, arguments: Sequence[str]) -> Iterator[Beside]:
+    """Run Python with some arguments beside this process; whatever happens, it does not outlive the block."""
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            start_new_session=True,
+        )
+        try:
+            yield Beside(name, process, errors)
+        finally:
+            end_process(process)
+
+
+def _failed(name: str, status: int, errors: IO[bytes]) -> UserError:
+    errors.seek(0)
+    told = errors.read().decode(errors="replace").strip().splitlines()
+    said = told[-1].strip() if told else "nothing"
+    return UserError(f"{name} ended with status {status} and said: {said}")
 
 
 def _watch(process: subprocess.Popen[bytes]) -> int:

@@ -127,7 +127,9 @@ class ConsoleApp(App[str], inherit_bindings=False):
         self._steering: Steering | None = None
         self._replay = next((handle for handle in handles if isinstance(handle, Replay)), None)
         self._playing: Playing | None = None
-        self._pace = Pace(self._options.seconds_between_paints(), at_once=self._replay is None)
+        self._pace = Pace(
+            self._options.seconds_between_paints(), self._options.allowance(), at_once=self._replay is None
+        )
         self._clock = clock if self._replay is None else self._replay.time
         self.overview = Overview(self.look, self.runs)
         self._remapped = keymap_of(self._options.keys)
@@ -461,6 +463,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
         if asked.setting == "hz":
             self._options = replace(self._options, refresh_hz=asked.hz or None)
             self._pace.seconds = self._options.seconds_between_paints()
+            self._pace.allowance = self._options.allowance()
             self.session.answer(f"painted {1 / self._pace.seconds:g} times a second")
             return
         self._options = replace(self._options, theme=asked.theme)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -20,13 +22,20 @@ class Pace:
 
     It is asked with the states of all runs that are shown, always in the same order. Where `at_once` is False, as in a
     replay, in which twenty rounds may end in a second, what matters is painted whole, but no sooner than steps are.
+
+    `allowance` is the processor time, in seconds a second, that showing steps may take; 0: as much as they do. Steps
+    wait until what was `spent` since the last paint is earned again, slow things and what matters never do: a console
+    takes the time of few processors from the run, and of many it paints as often as it may.
     """
 
     seconds: float
+    allowance: float = 0.0
+    spent: Callable[[], float] = time.process_time
     _painted: tuple[RunState, ...] = ()
     _fast_at: float = -1e9
     _slow_at: float = -1e9
     _rest_since: float = 0.0
+    _spent_before: float = 0.0
     at_once: bool = True
 
     def due(self, states: tuple[RunState, ...], now: float) -> str | None:
@@ -44,9 +53,13 @@ class Pace:
         if now - self._slow_at >= SLOW_SECONDS - 0.01:
             return self._take(states, now, slow=True)
         moved = any(before is not after for before, after in pairs)
-        if moved and now - self._fast_at >= self.seconds - 0.01:
+        if moved and now - self._fast_at >= self.seconds - 0.01 and self._earned(now):
             return self._take(states, now, slow=False)
         return None
+
+    def _earned(self, now: float) -> bool:
+        """Tell whether what was spent since the last paint, that paint included, is within the allowance."""
+        return not self.allowance or self.spent() - self._spent_before <= self.allowance * (now - self._fast_at)
 
     def painted(self, states: tuple[RunState, ...], now: float) -> None:
         """Note that everything was painted for another reason: a key, a new size."""
@@ -61,6 +74,7 @@ class Pace:
             self._rest_since = now
         self._painted = states
         self._fast_at = now
+        self._spent_before = self.spent()
         if slow:
             self._slow_at = now
         return "all" if slow else "fast"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from pathlib import Path
 
@@ -11,7 +10,8 @@ import psutil
 import pytest
 
 from fedlora_tui.benchmarks import console, keys, pseudo_terminal
-from fedlora_tui.benchmarks.console import ConsoleBench, Costs, Pair, Rest, Typed, Watched, compared, row_of, training
+from fedlora_tui.benchmarks.coming_and_going import Visit, come_and_go, visits_of
+from fedlora_tui.benchmarks.console import ConsoleBench, Costs, Rest, Typed, Watched, row_of, training
 from fedlora_tui.benchmarks.keys import ESCAPE, Stroke
 from fedlora_tui.errors import UserError
 from fedlora_tui.protocol import events as ev
@@ -53,7 +53,9 @@ def test_a_row_a_number_of_organizations_and_the_slowdown(tmp_path):
     if os.path.exists("/proc/self/task"):
         assert row["cpu_idle"] >= 0
         assert row["cpu_busy"] > 0
+    # One visit: its own ratio is the median of all.
     assert told["ratios"] == {"slowdown": pytest.approx(row["round_seconds"] / row["alone_seconds"])}
+    assert any("slowdown: " in note and "1 visits" in note for note in told["notes"])
 
 
 def round_of(number, t, seconds):
@@ -75,18 +77,23 @@ def records(seconds=(9.0, 2.0, 4.0), loss=None):
 def test_rounds_count_from_the_second_on():
     assert training(records()) == (20.0, 34.0)
     assert training(records((9.0,))) == (10.0, 19.0)
-    pair = compared(records((9.0, 2.2, 4.4)), records((1.0, 2.0, 4.0)))
-    assert (pair.console, pair.alone, pair.slowdown) == (pytest.approx(3.3), 3.0, pytest.approx(1.1))
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [(2.0, 2.001), (2.0, math.nan), (None, 2.0)])
-def test_other_losses_with_the_console_are_told_in_one_line(ours, theirs):
-    with pytest.raises(UserError, match="with the console a run reached other losses") as caught:
-        compared(records(loss=ours), records(loss=theirs))
-    assert "\n" not in str(caught.value)
+def test_a_visit_is_set_against_what_came_before_it_and_after_it():
+    first, second = visits_of((1.0, 1.1, 1.2, 1.4, 1.6))
+    assert (first.alone, first.slowdown) == (pytest.approx(1.1), pytest.approx(1.0))
+    assert (second.alone, second.slowdown) == (pytest.approx(1.4), pytest.approx(1.0))
+    assert visits_of((1.0,)) == ()
 
 
-def test_only_the_fewest_organizations_are_compared_and_as_many_train_elsewhere(config, monkeypatch):
+def test_a_run_that_cannot_begin_is_told_by_its_last_line(tmp_path):
+    file = tmp_path / "config.toml"
+    file.write_text(f'[model]\nbase = "{tmp_path / "no-such-base"}"\n')
+    with pytest.raises(UserError, match=r"fedlora-tui run ended with status 2 and said: .*no-such-base"):
+        come_and_go(file, tmp_path / "runs", 1, lambda text: None)
+
+
+def test_a_console_comes_to_the_fewest_organizations_alone_and_as_many_train_elsewhere(config, monkeypatch):
     asked = []
 
     def watch(file, runs):
@@ -95,11 +102,12 @@ def test_only_the_fewest_organizations_are_compared_and_as_many_train_elsewhere(
 
     strokes = tuple(Stroke("j", 0.01) for _ in range(30))
     monkeypatch.setattr(console, "watch", watch)
-    monkeypatch.setattr(console, "without_console", lambda file, runs: asked.append("alone") or records((1.0, 2.0)))
+    visits = (Visit(3.0, 2.0), Visit(2.2, 2.0), Visit(3.2, 2.0))
+    monkeypatch.setattr(console, "come_and_go", lambda file, runs, number, say: asked.append(number) or visits)
     monkeypatch.setattr(console, "type_keys", lambda file, runs, seed: Typed(strokes, Rest(0, None)))
     measured = bench(config, (1000, 12), repeats=2)
     report = measured.report()
-    assert asked == ["12.toml", "alone", "alone", "12.toml", "1000.toml"]
+    assert asked == ["12.toml", 2, "1000.toml"]
     assert report.ratios == {"slowdown": 1.5}
     assert [(row["name"], row["alone_seconds"]) for row in report.rows] == [
         ("12 organizations", 2.0),
@@ -110,16 +118,18 @@ def test_only_the_fewest_organizations_are_compared_and_as_many_train_elsewhere(
     assert measured._running(12).federation.fraction == 1.0
 
 
-def costs(strokes, rests=(), pairs=()):
-    watched = tuple(Watched(1000.0 * number, 0.1 * number, rest, records()) for number, rest in enumerate(rests, 1))
-    return Costs(12, watched, Typed(tuple(strokes), Rest(0, None)), pairs)
+QUIET = Rest(0, None)
 
 
-def test_a_row_tells_the_worst_rest_the_median_run_and_leaves_escape_out():
+def costs(strokes, ended=QUIET, paused=QUIET, visits=()):
+    return Costs(12, Watched(1000.0, 0.1, ended, records()), Typed(tuple(strokes), paused), visits)
+
+
+def test_a_row_tells_the_worst_rest_and_leaves_escape_out():
     strokes = [Stroke("j", 0.001 * number) for number in range(1, 41)] + [Stroke(ESCAPE, 9.0)]
-    row = row_of(costs(strokes, (Rest(0, 0.01), Rest(7, 0.03), Rest(0, 0.02)), (Pair(3.0, 2.0, 0.0),)))
+    row = row_of(costs(strokes, Rest(7, 0.01), Rest(0, 0.03), (Visit(3.0, 2.0),)))
     assert (row["keys"], row["p50_ms"], row["p95_ms"], row["max_ms"]) == (40, 20.0, 38.0, 40.0)
-    assert (row["bytes_per_s"], row["cpu_busy"]) == (2000.0, 0.2)
+    assert (row["bytes_per_s"], row["cpu_busy"]) == (1000.0, 0.1)
     assert (row["bytes_at_rest"], row["cpu_idle"]) == (7, 0.03)
     assert row["alone_seconds"] == 2.0
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+
+import pytest
 
 from fedlora_tui.console.options import ConsoleOptions
 from fedlora_tui.console.pace import SETTLE_SECONDS, Pace
@@ -25,6 +28,33 @@ def test_steps_are_painted_four_times_a_second_and_slow_things_once() -> None:
         due.append(pace.due((state,), 100.0 + tenth / 10))
     assert due.count("all") == 2
     assert 4 <= due.count("fast") <= 6
+
+
+def test_steps_wait_until_what_the_last_paint_took_is_earned_and_slow_things_do_not() -> None:
+    spent = [0.0]
+    pace = Pace(0.25, 0.02, lambda: spent[0])
+    pace.painted((RUNNING,), 100.0)
+    spent[0] += 0.012  # 0.6 s of an allowance of 0.02 a second
+    step, further = replace(RUNNING, step=1), replace(RUNNING, step=2)
+    assert [pace.due((step,), 100.0 + tenth / 10) for tenth in range(1, 6)] == [None] * 5
+    assert pace.due((step,), 100.61) == "fast"
+    spent[0] += 0.1  # 5 s of it
+    assert pace.due((further,), 100.9) is None
+    assert pace.due((further,), 101.0) == "all"
+
+
+def test_what_matters_waits_for_no_allowance() -> None:
+    spent = [0.0]
+    pace = Pace(0.25, 0.02, lambda: spent[0])
+    pace.painted((RUNNING,), 100.0)
+    spent[0] += 9.0
+    assert pace.due((replace(RUNNING, phase="paused"),), 100.01) == "all"
+
+
+def test_only_a_console_that_spares_the_run_and_was_told_no_pace_has_an_allowance() -> None:
+    assert ConsoleOptions().allowance() == 0.0
+    assert ConsoleOptions(spares=True).allowance() == pytest.approx(0.01 * (os.cpu_count() or 1))
+    assert ConsoleOptions(spares=True, refresh_hz=4.0).allowance() == 0.0
 
 
 def test_a_rounds_end_is_painted_at_once() -> None:

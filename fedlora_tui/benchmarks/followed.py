@@ -1,0 +1,59 @@
+"""A run of another process, followed by its journal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fedlora_tui.engine import journal
+from fedlora_tui.errors import UserError
+from fedlora_tui.protocol.events import (
+    Event,
+    Record,
+    RoundFinished,
+    RunFailed,
+    RunFinished,
+    RunStopped,
+    from_json,
+)
+
+ENDS = (RunFinished, RunStopped, RunFailed)
+
+
+class Followed:
+    """A run's journal, read while it grows."""
+
+    def __init__(self, runs: Path) -> None:
+        self.records: list[Record] = []
+        self._runs = runs
+        self._read = 0
+
+    @property
+    def ended(self) -> bool:
+        """True once the run is over."""
+        return self.has(*ENDS)
+
+    def has(self, *kinds: type[Event]) -> bool:
+        """Tell whether something of these kinds happened."""
+        return any(isinstance(record.event, kinds) for record in self.records)
+
+    def look(self) -> Followed:
+        """Read the lines that came since the last look."""
+        for file in self._runs.glob(f"*/{journal.NAME}"):
+            with file.open("rb") as lines:
+                lines.seek(self._read)
+                whole = lines.read().rpartition(b"\n")[0]
+            if whole:
+                self._read += len(whole) + 1
+                self.records += [from_json(line.decode()) for line in whole.split(b"\n")]
+        return self
+
+    @property
+    def rounds(self) -> list[RoundFinished]:
+        """The rounds that ended, in their order."""
+        return [record.event for record in self.records if isinstance(record.event, RoundFinished)]
+
+    def check(self) -> None:
+        """Raise UserError unless the run ended as it should."""
+        last = self.records[-1].event
+        if not self.has(RunFinished):
+            raise UserError(f"fedlora-tui: the run ended as {last.type}: {getattr(last, 'reason', '')}")
