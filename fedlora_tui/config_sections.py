@@ -215,7 +215,42 @@ class DataConfig:
 class PrivacyConfig:
     """Protection of the organizations' updates."""
 
-    mechanism: str = key("none", "the server sees each organization's update", words=("none",))
+    mechanism: str = key(
+        "none",
+        "none: the server takes in each update as it is; gaussian: clipped, and noise on their sum",
+        words=("none", "gaussian"),
+    )
+    clip_norm: float = key(1.0, "longest update of an organization; what is longer is shortened", above=0.0, most=1e6)
+    clip: str = key(
+        "joint",
+        "joint: over all factors that travel; module: each module at clip_norm / sqrt(modules)",
+        words=("joint", "module"),
+    )
+    noise_multiplier: str | float = key(
+        "auto",
+        "deviation of the noise on the sum, in clip_norms; auto: as target_epsilon and the rounds ask",
+        float,
+        words=("auto",),
+        least=0.1,
+        most=10_000.0,
+    )
+    noise: str = key(
+        "server",
+        "who adds it: the server, or each organization a part",
+        words=("server", "organizations"),
+    )
+    target_epsilon: float = key(
+        8.0, "the run ends before it would spend more; 0: no budget, noise_multiplier is a number", least=0.0, most=1e4
+    )
+    delta: float = key(1e-5, "epsilon holds but for this probability; below 1 / organizations", above=0.0, below=1.0)
+    sampling: str = key(
+        "poisson",
+        "who trains: each by its own lot of probability fraction, or a number fixed by fraction",
+        words=("poisson", "fixed"),
+    )
+    withhold_losses: bool = key(False, "no loss leaves an organization: there is no hold-out loss to see either")
+    seeded_noise: bool = key(False, "noise and lots from federation.seed: for tests alone, it protects nothing")
+    secure_sum: bool = key(False, "the server sees the sum of the updates alone")
 
 
 @dataclass(frozen=True)

@@ -5,42 +5,38 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-from fedlora_tui.aggregation import METHODS, Aggregated, Reply, Start, shares
-from fedlora_tui.aggregation.drift import losses, ratio
-from fedlora_tui.aggregation.products import updates
-from fedlora_tui.aggregation.robust import Defended, defend
-from fedlora_tui.aggregation.server_step import ServerMemory, advance, widened
+from fedlora_tui.aggregation import METHODS
+from fedlora_tui.aggregation.server_step import ServerMemory, widened
 from fedlora_tui.engine import checkpoint
+from fedlora_tui.engine.aggregating import Aggregating, Learned
 from fedlora_tui.engine.checkpoint import Checkpoint, is_full
 from fedlora_tui.engine.conduct import Conduct
-from fedlora_tui.engine.health import check_finite, diverging, mean, merged
+from fedlora_tui.engine.health import diverging, mean
 from fedlora_tui.engine.keeping import Keeping, Standing
 from fedlora_tui.engine.knobs import KEYS, Change, setting, turned
 from fedlora_tui.engine.one_thread import one_thread
 from fedlora_tui.engine.past import Fork, Losses, as_turned, parent_of, run_continued
-from fedlora_tui.engine.plan import plan_of, server_step_of
+from fedlora_tui.engine.plan import plan_of
 from fedlora_tui.engine.prepare import Counts, Prepared
 from fedlora_tui.engine.reception import Closing, Reception, RoundSums, reception
 from fedlora_tui.engine.round_errors import RoundError, TooFewError, TooFewRepliesError, UnusableRoundError
 from fedlora_tui.engine.sampling import measured, sampled
-from fedlora_tui.engine.spread import by_module
 from fedlora_tui.engine.steering import Steering
 from fedlora_tui.engine.stream import Stream
 from fedlora_tui.engine.watching import Watching
 from fedlora_tui.engine.workable import rank_terms
 from fedlora_tui.errors import UserError
-from fedlora_tui.federation.client_app import HELD, keep_adapter, keep_b, kept_adapter
+from fedlora_tui.federation.client_app import HELD, keep_adapter, keep_b
 from fedlora_tui.federation.faults import misbehaving
 from fedlora_tui.federation.global_model import GlobalModel
 from fedlora_tui.federation.local_grid import LocalGrid
 from fedlora_tui.federation.messages import EvaluateReply, TrainReply
 from fedlora_tui.federation.server_app import Answer, Server
-from fedlora_tui.lora.adapter import Adapter, with_b_of
+from fedlora_tui.lora.adapter import Adapter
 from fedlora_tui.lora.cohort import LocalTraining
-from fedlora_tui.lora.resize import first_rows, resize, started
+from fedlora_tui.lora.resize import first_rows, resize
 from fedlora_tui.lora.rows import generator_seed
 from fedlora_tui.protocol import events as ev
 
@@ -70,6 +66,7 @@ class RoundLoop:
         self.own: dict[str, Adapter] = {}
         self.server_memory = ServerMemory()
         self.grid, self.server, self.stream, self.steering = grid, server, stream, steering
+        self.aggregating = Aggregating(prepared, grid, server, stream)
         self.folder = folder
         self.patient = patient
         self.watching = watching
@@ -432,91 +429,16 @@ class RoundLoop:
 
     def _aggregate(self, round: int, replies: dict[str, TrainReply], threads: int) -> tuple[float, float | None]:
         """Make the new global adapter; give the round's drift and mean train loss, found on `threads` at most."""
-        started = time.monotonic()
-        method, sent = METHODS[self.config.federation.aggregation], self.model.adapter
-        weighted = [Reply(name, self._whole(name, reply), reply.examples) for name, reply in replies.items()]
-        start = Start(round, sent, partial(self._anew, round))
-        defended = self._defended(weighted, start)
-        accepted, settled = defended.replies, defended.adapter
-        aggregated = merged(method, accepted, start) if settled is None else Aggregated(settled)
-        parts = losses(accepted, aggregated, threads)
-        lost = ratio(parts.values())
-        moved = updates(weighted, sent, self._began(weighted), threads)
-        adapter, memory = advance(
-            server_step_of(self.config, round), self.server_memory, sent, aggregated.adapter, method.trains(round)
-        )
-        check_finite(adapter)
-        self.server_memory = memory
-        self.model = self.model.after(adapter, aggregated.delta)
-        self._keep_own(aggregated)
+        before = Learned(self.model, self.own, self.server_memory)
+        made = self.aggregating.aggregate(round, self.config, before, replies, threads)
+        self.model, self.own, self.server_memory = made.learned.model, dict(made.learned.own), made.learned.server
         self.trained_by |= replies.keys()
-        weights = {reply.organization: share for share, reply in shares(accepted)}
-        seconds = time.monotonic() - started
-        self.stream.emit(
-            ev.RoundAggregated(
-                round,
-                tuple(sorted(replies)),
-                weights,
-                lost,
-                seconds,
-                defended.left_out,
-                defended.shortened,
-                {module: ratio([part]) for module, part in parts.items()},
-                {name: update.norm for name, update in moved.items()},
-                {name: update.cosine for name, update in moved.items()},
-            )
-        )
-        for event in by_module(round, moved):
-            self.stream.emit(event)
-        return lost, mean((reply.loss, reply.tokens) for reply in replies.values())
-
-    def _defended(self, replies: Sequence[Reply], start: Start) -> Defended:
-        """Let the defence look at the replies, where there is one."""
-        federation = self.config.federation
-        if federation.robust == "none":
-            return Defended(tuple(replies))
-        try:
-            return defend(federation.robust, federation.byzantine, replies, start)
-        except ValueError as error:
-            raise TooFewRepliesError(str(error)) from None
-
-    def _whole(self, name: str, reply: TrainReply) -> Adapter:
-        """Give what an organization trained; where its B stays at home, this process is that home and looks there."""
-        if not METHODS[self.config.federation.aggregation].keeps_b_at_home:
-            return reply.adapter
-        at_home = kept_adapter(self.grid.state(self.server.node(name)), self.server.spec.at(reply.adapter.rank))
-        return with_b_of(reply.adapter, at_home)
-
-    def _anew(self, round: int) -> Adapter:
-        """Give an adapter like the global one that has learned nothing.
-
-        Its scales are those that the run began with: alpha has moved with the rank since, but not for modules that have
-        a rank of their own.
-        """
-        lora, targets = self.prepared.config.lora, self.prepared.base.targets
-        seed = generator_seed("anew", self.config.federation.seed, "", round)
-        return started(targets, lora.default_rank, lora.alpha, seed, self.model.adapter.rank)
+        return made.drift, mean((reply.loss, reply.tokens) for reply in replies.values())
 
     def _own_plan(self, plan: LocalTraining, name: str) -> LocalTraining:
         """Give an organization's plan: the round's, at its own rank."""
         rank = self.config.lora.rank_of(name)
         return plan if rank == self.model.adapter.rank else replace(plan, own_rank=rank)
-
-    def _began(self, replies: Sequence[Reply]) -> dict[str, Adapter]:
-        """Give the adapters of organizations that began the round with another than the global one."""
-        sent = self.model.adapter
-        narrow = {
-            reply.organization: first_rows(sent, reply.adapter.rank, self.server.spec.own_ranked)
-            for reply in replies
-            if reply.adapter.rank < sent.rank
-        }
-        return {**self.own, **narrow}
-
-    def _keep_own(self, aggregated: Aggregated) -> None:
-        """Remember what organizations go on from that have an adapter of their own: all of them take the new A."""
-        if METHODS[self.config.federation.aggregation].keeps_b_at_home:
-            self.own |= aggregated.own
-            self.own = {name: with_b_of(self.model.adapter, own) for name, own in self.own.items()}
 
     def _evaluate(self, sums: RoundSums, names: Sequence[str]) -> float | None:
         """Let organizations measure the global model; give the mean loss, weighted by tokens."""

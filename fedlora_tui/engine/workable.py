@@ -11,6 +11,7 @@ from fedlora_tui.aggregation import METHODS
 from fedlora_tui.aggregation.combinations import needs_equal_ranks, unequal_ranks_refused, unworkable_config
 from fedlora_tui.config import Config
 from fedlora_tui.engine.sampling import sampled
+from fedlora_tui.privacy.combinations import unprotectable
 
 
 def unworkable(config: Config, organizations: Collection[str], round: int) -> str | None:
@@ -24,7 +25,7 @@ def unworkable(config: Config, organizations: Collection[str], round: int) -> st
             "lower it, or let more organizations train"
         )
     refused = unequal_ranks_refused(lora.default_rank, lora.own_ranks, federation)
-    return refused or unworkable_config(federation, len(replies))
+    return refused or unworkable_config(federation, len(replies)) or unprotectable(config)
 
 
 def rank_terms(config: Config) -> tuple[bool, bool]:

@@ -1,0 +1,138 @@
+"""From a round's replies to the next global adapter, and what is told of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from fedlora_tui.aggregation import METHODS, Aggregated, Reply, Start, shares
+from fedlora_tui.aggregation.drift import losses, ratio
+from fedlora_tui.aggregation.products import updates
+from fedlora_tui.aggregation.robust import Defended, defend
+from fedlora_tui.aggregation.server_step import ServerMemory, advance
+from fedlora_tui.config import Config
+from fedlora_tui.engine.health import check_finite, merged
+from fedlora_tui.engine.plan import server_step_of
+from fedlora_tui.engine.prepare import Prepared
+from fedlora_tui.engine.round_errors import TooFewRepliesError
+from fedlora_tui.engine.spread import by_module
+from fedlora_tui.engine.stream import Stream
+from fedlora_tui.federation.client_app import kept_adapter
+from fedlora_tui.federation.global_model import GlobalModel
+from fedlora_tui.federation.local_grid import LocalGrid
+from fedlora_tui.federation.messages import TrainReply
+from fedlora_tui.federation.server_app import Server
+from fedlora_tui.lora.adapter import Adapter, with_b_of
+from fedlora_tui.lora.resize import first_rows, started
+from fedlora_tui.lora.rows import generator_seed
+from fedlora_tui.protocol import events as ev
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a run has learned so far: the global model, adapters of organizations that have their own, the server's."""
+
+    model: GlobalModel
+    own: Mapping[str, Adapter]
+    server: ServerMemory
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a round's replies became, and how much of them the method lost."""
+
+    learned: Learned
+    drift: float
+
+
+class Aggregating:
+    """Makes the replies of one round after the other into the global adapter; it keeps nothing from round to round."""
+
+    def __init__(self, prepared: Prepared, grid: LocalGrid, server: Server, stream: Stream) -> None:
+        self.prepared = prepared
+        self.grid, self.server, self.stream = grid, server, stream
+
+    def aggregate(
+        self, round: int, config: Config, before: Learned, replies: Mapping[str, TrainReply], threads: int
+    ) -> Made:
+        """Make the new global adapter, on `threads` at most, and tell of it. Raises UnusableRoundError."""
+        started = time.monotonic()
+        method, sent = METHODS[config.federation.aggregation], before.model.adapter
+        weighted = [Reply(name, self._whole(config, name, reply), reply.examples) for name, reply in replies.items()]
+        start = Start(round, sent, partial(self._anew, config, sent, round))
+        defended = _defended(config, weighted, start)
+        accepted, settled = defended.replies, defended.adapter
+        aggregated = merged(method, accepted, start) if settled is None else Aggregated(settled)
+        parts = losses(accepted, aggregated, threads)
+        lost = ratio(parts.values())
+        moved = updates(weighted, sent, self._began(before, weighted), threads)
+        adapter, memory = advance(
+            server_step_of(config, round), before.server, sent, aggregated.adapter, method.trains(round)
+        )
+        check_finite(adapter)
+        model = before.model.after(adapter, aggregated.delta)
+        own = _own(before.own, aggregated, model.adapter) if method.keeps_b_at_home else before.own
+        weights = {reply.organization: share for share, reply in shares(accepted)}
+        seconds = time.monotonic() - started
+        self.stream.emit(
+            ev.RoundAggregated(
+                round,
+                tuple(sorted(replies)),
+                weights,
+                lost,
+                seconds,
+                defended.left_out,
+                defended.shortened,
+                {module: ratio([part]) for module, part in parts.items()},
+                {name: update.norm for name, update in moved.items()},
+                {name: update.cosine for name, update in moved.items()},
+            )
+        )
+        for event in by_module(round, moved):
+            self.stream.emit(event)
+        return Made(Learned(model, own, memory), lost)
+
+    def _whole(self, config: Config, name: str, reply: TrainReply) -> Adapter:
+        """Give what an organization trained; where its B stays at home, this process is that home and looks there."""
+        if not METHODS[config.federation.aggregation].keeps_b_at_home:
+            return reply.adapter
+        at_home = kept_adapter(self.grid.state(self.server.node(name)), self.server.spec.at(reply.adapter.rank))
+        return with_b_of(reply.adapter, at_home)
+
+    def _anew(self, config: Config, sent: Adapter, round: int) -> Adapter:
+        """Give an adapter like the global one that has learned nothing.
+
+        Its scales are those that the run began with: alpha has moved with the rank since, but not for modules that have
+        a rank of their own.
+        """
+        lora, targets = self.prepared.config.lora, self.prepared.base.targets
+        seed = generator_seed("anew", config.federation.seed, "", round)
+        return started(targets, lora.default_rank, lora.alpha, seed, sent.rank)
+
+    def _began(self, before: Learned, replies: Sequence[Reply]) -> dict[str, Adapter]:
+        """Give the adapters of organizations that began the round with another than the global one."""
+        sent = before.model.adapter
+        narrow = {
+            reply.organization: first_rows(sent, reply.adapter.rank, self.server.spec.own_ranked)
+            for reply in replies
+            if reply.adapter.rank < sent.rank
+        }
+        return {**before.own, **narrow}
+
+
+def _defended(config: Config, replies: Sequence[Reply], start: Start) -> Defended:
+    """Let the defence look at the replies, where there is one."""
+    federation = config.federation
+    if federation.robust == "none":
+        return Defended(tuple(replies))
+    try:
+        return defend(federation.robust, federation.byzantine, replies, start)
+    except ValueError as error:
+        raise TooFewRepliesError(str(error)) from None
+
+
+def _own(before: Mapping[str, Adapter], aggregated: Aggregated, adapter: Adapter) -> dict[str, Adapter]:
+    """Give what organizations go on from that have an adapter of their own: all of them take the new A."""
+    return {name: with_b_of(adapter, own) for name, own in {**before, **aggregated.own}.items()}
