@@ -323,7 +323,9 @@ def _round_started(state: RunState, event: ev.RoundStarted, t: float) -> RunStat
     def begin(org: OrganizationState) -> OrganizationState:
         if org.name in taking_part:
             return org.begun(event.steps)
-        return org if org.state in ("joining", "quarantine") else replace(org, state="absent", step=0, steps=0)
+        # Of ten thousand nearly all were absent before, and stay as they are.
+        stays = org.state in ("joining", "quarantine") or (org.state == "absent" and org.step == org.steps == 0)
+        return org if stays else replace(org, state="absent", step=0, steps=0)
 
     if state.phase == "starting":
         state = _phase(state, "running", t)
