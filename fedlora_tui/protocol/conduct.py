@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from fedlora_tui.protocol import events as ev
+from fedlora_tui.protocol.changed import changed
 from fedlora_tui.protocol.organization import OrganizationRound, OrganizationState
 
 OUT = ("fault", "late", "quarantine")
@@ -23,7 +23,7 @@ def faults_in(config: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def _rejected(org: OrganizationState, event: ev.UpdateRejected) -> OrganizationState:
-    return replace(
+    return changed(
         org,
         state="fault",
         faults=org.faults + 1,
@@ -37,7 +37,7 @@ def _rejected(org: OrganizationState, event: ev.UpdateRejected) -> OrganizationS
 
 
 def _late(org: OrganizationState, event: ev.UpdateLate) -> OrganizationState:
-    return replace(
+    return changed(
         org,
         state="leaving" if org.state == "leaving" else "late",
         faults=org.faults + (not event.surplus),
@@ -59,11 +59,11 @@ def _ended(org: OrganizationState, round: int, how: str) -> tuple[OrganizationRo
 
 
 def _quarantined(org: OrganizationState, event: ev.OrgQuarantined) -> OrganizationState:
-    return replace(org.begun(0), state="quarantine", quarantines=org.quarantines + 1, note=event.reason)
+    return changed(org.begun(0), state="quarantine", quarantines=org.quarantines + 1, note=event.reason)
 
 
 def _released(org: OrganizationState, event: ev.OrgReleased) -> OrganizationState:
-    return replace(org, state="waiting", note="")
+    return changed(org, state="waiting", note="")
 
 
 CONDUCT: Mapping[type[ev.Event], Callable[[OrganizationState, Any], OrganizationState]] = {

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from fedlora_tui.protocol.changed import changed
 from fedlora_tui.protocol.parts import TextCounts
 
 
@@ -101,8 +102,8 @@ class OrganizationState:
 
     def begun(self, steps: int) -> OrganizationState:
         """Give the organization at the start of a round in which it takes part."""
-        begun = replace(self, state="waiting", note="", step=0, steps=steps, loss_sum=0.0, loss_tokens=0)
-        return replace(begun, round_curve=(), seconds=None)
+        begun = changed(self, state="waiting", note="", step=0, steps=steps, loss_sum=0.0, loss_tokens=0)
+        return changed(begun, round_curve=(), seconds=None)
 
     @property
     def loss(self) -> float | None:

@@ -7,11 +7,12 @@ kind that is not known changes nothing but `seq`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol import taking_part
+from fedlora_tui.protocol.changed import changed
 from fedlora_tui.protocol.conduct import CONDUCT, OUT, faults_in
 from fedlora_tui.protocol.continuing import continued, remembered, settings
 from fedlora_tui.protocol.curve import added, condensed, means
@@ -236,17 +237,17 @@ def apply(state: RunState, record: Record) -> RunState:
     log = state.log
     if not isinstance(record.event, NOT_LOGGED):
         log = (*log[-(LOG_LENGTH - 1) :], record)
-    state = replace(state, seq=max(state.seq, record.seq), t=record.t, began=state.began or record.t, log=log)
+    state = changed(state, seq=max(state.seq, record.seq), t=record.t, began=state.began or record.t, log=log)
     return remembered(state, record.event)
 
 
 def _phase(state: RunState, phase: str, t: float, reason: str = "") -> RunState:
-    return replace(state, phase=phase, phase_since=t, reason=reason)
+    return changed(state, phase=phase, phase_since=t, reason=reason)
 
 
 def _organization(run: RunState, name: str, /, **values: Any) -> RunState:
     org = run.organizations.get(name) or OrganizationState(name)
-    return replace(run, organizations={**run.organizations, name: replace(org, **values)})
+    return changed(run, organizations={**run.organizations, name: changed(org, **values)})
 
 
 def _known_organization(state: RunState, name: str) -> OrganizationState:
@@ -254,7 +255,7 @@ def _known_organization(state: RunState, name: str) -> OrganizationState:
 
 
 def _with(state: RunState, org: OrganizationState) -> RunState:
-    return replace(state, organizations={**state.organizations, org.name: org})
+    return changed(state, organizations={**state.organizations, org.name: org})
 
 
 def _each_organization(
@@ -267,13 +268,13 @@ def _preparing(state: RunState, event: ev.Preparing, t: float) -> RunState:
     since = state.preparation_since
     if event.stage not in since and event.state != "waiting":
         since = {**since, event.stage: t}
-    return replace(state, preparation={**state.preparation, event.stage: event}, preparation_since=since)
+    return changed(state, preparation={**state.preparation, event.stage: event}, preparation_since=since)
 
 
 def _run_started(state: RunState, event: ev.RunStarted, t: float) -> RunState:
     ranks, faults = ranks_in(event.config, event.rank), faults_in(event.config)
     organizations = {n: OrganizationState(n, rank=ranks.of(n), fault=faults.get(n, "")) for n in event.orgs}
-    return replace(
+    return changed(
         state,
         **settings(event),
         started=event,
@@ -288,16 +289,16 @@ def _pause_requested(state: RunState, event: ev.PauseRequested, t: float) -> Run
 
 def _run_paused(state: RunState, event: ev.RunPaused, t: float) -> RunState:
     def rest(org: OrganizationState) -> OrganizationState:
-        return replace(org, state="waiting") if org.state in AT_WORK else org
+        return changed(org, state="waiting") if org.state in AT_WORK else org
 
-    return replace(_phase(state, "paused", t, event.reason), organizations=_each_organization(state, rest))
+    return changed(_phase(state, "paused", t, event.reason), organizations=_each_organization(state, rest))
 
 
 def _run_resumed(state: RunState, event: ev.RunResumed, t: float) -> RunState:
     since = state.round_since
     if since is not None and state.phase == "paused" and state.phase_since is not None:
         since += max(0.0, t - state.phase_since)
-    return replace(_phase(state, "running", t), round_since=since)
+    return changed(_phase(state, "running", t), round_since=since)
 
 
 def _run_finishing(state: RunState, event: ev.RunFinishing, t: float) -> RunState:
@@ -305,16 +306,16 @@ def _run_finishing(state: RunState, event: ev.RunFinishing, t: float) -> RunStat
 
 
 def _run_finished(state: RunState, event: ev.RunFinished, t: float) -> RunState:
-    return replace(_phase(state, "done", t, event.reason), round_finished=True, waiting=())
+    return changed(_phase(state, "done", t, event.reason), round_finished=True, waiting=())
 
 
 def _run_ended_early(state: RunState, event: ev.RunStopped | ev.RunFailed, t: float) -> RunState:
     def stop(org: OrganizationState) -> OrganizationState:
-        return replace(org, state="stopped")
+        return changed(org, state="stopped")
 
     phase = "failed" if isinstance(event, ev.RunFailed) else "stopped"
     ended = _phase(state, phase, t, event.reason)
-    return replace(ended, organizations=_each_organization(state, stop), waiting=())
+    return changed(ended, organizations=_each_organization(state, stop), waiting=())
 
 
 def _round_started(state: RunState, event: ev.RoundStarted, t: float) -> RunState:
@@ -325,11 +326,11 @@ def _round_started(state: RunState, event: ev.RoundStarted, t: float) -> RunStat
             return org.begun(event.steps)
         # Of ten thousand nearly all were absent before, and stay as they are.
         stays = org.state in ("joining", "quarantine") or (org.state == "absent" and org.step == org.steps == 0)
-        return org if stays else replace(org, state="absent", step=0, steps=0)
+        return org if stays else changed(org, state="absent", step=0, steps=0)
 
     if state.phase == "starting":
         state = _phase(state, "running", t)
-    return replace(
+    return changed(
         state,
         round=event.round,
         rounds=event.rounds,
@@ -366,7 +367,7 @@ def _train_step(state: RunState, event: ev.TrainStep, t: float) -> RunState:
     if state.round_since is not None and t > state.round_since:
         speed = round_tokens / (t - state.round_since)
     step = max(state.step, event.step)
-    return replace(state, step=step, round_curve=curve, round_tokens=round_tokens, speed=speed)
+    return changed(state, step=step, round_curve=curve, round_tokens=round_tokens, speed=speed)
 
 
 def _update_received(state: RunState, event: ev.UpdateReceived, t: float) -> RunState:
@@ -375,8 +376,8 @@ def _update_received(state: RunState, event: ev.UpdateReceived, t: float) -> Run
 
 def _conduct(state: RunState, event: Any, t: float) -> RunState:
     org = state.organizations.get(event.org) or OrganizationState(event.org)
-    changed = CONDUCT[type(event)](org, event)
-    return replace(_no_longer_waiting(state, event), organizations={**state.organizations, event.org: changed})
+    now = CONDUCT[type(event)](org, event)
+    return changed(_no_longer_waiting(state, event), organizations={**state.organizations, event.org: now})
 
 
 def _round_aggregated(state: RunState, event: ev.RoundAggregated, t: float) -> RunState:
@@ -393,7 +394,7 @@ def _round_aggregated(state: RunState, event: ev.RoundAggregated, t: float) -> R
     # A run that goes on from a checkpoint goes through some rounds once more.
     earlier = tuple(merged for merged in state.merged if merged.round < event.round)[-(MERGED_LENGTH - 1) :]
     merged = Merged(event.round, event.drift, known(event.drifts), mean)
-    return replace(state, organizations={**state.organizations, **moved}, merged=(*earlier, merged))
+    return changed(state, organizations={**state.organizations, **moved}, merged=(*earlier, merged))
 
 
 def _update_measured(state: RunState, event: ev.UpdateMeasured, t: float) -> RunState:
@@ -412,7 +413,7 @@ def _base_measured(state: RunState, event: ev.OrgEvaluated, t: float) -> RunStat
         return state
     total, tokens = state.base_sum + event.loss * event.tokens, state.base_tokens + event.tokens
     row = RoundSummary(0, None, total / tokens if tokens else None, orgs=len(state.organizations), t=t)
-    return replace(state, base_sum=total, base_tokens=tokens, history=(row,))
+    return changed(state, base_sum=total, base_tokens=tokens, history=(row,))
 
 
 def _org_state(state: RunState, event: ev.OrgState, t: float) -> RunState:
@@ -431,7 +432,7 @@ def _no_longer_waiting(state: RunState, event: Any) -> RunState:
     """Forget what waited for an organization: it came, it went, could not come, or was released."""
     if not isinstance(event, ev.OrgJoined | ev.OrgLeft | ev.OrgReleased):
         return state
-    return replace(state, waiting=tuple(change for change in state.waiting if whose(change) != event.org))
+    return changed(state, waiting=tuple(change for change in state.waiting if whose(change) != event.org))
 
 
 def _org_joined(state: RunState, event: ev.OrgJoined, t: float) -> RunState:
@@ -445,13 +446,13 @@ def _org_counted(state: RunState, event: ev.OrgCounted, t: float) -> RunState:
 
 def _org_left(state: RunState, event: ev.OrgLeft, t: float) -> RunState:
     gone = state.organizations.get(event.org)
-    state = replace(
+    state = changed(
         _no_longer_waiting(state, event),
         organizations={n: org for n, org in state.organizations.items() if n != event.org},
     )
     if gone is None:
         return state
-    return replace(state, left_up=state.left_up + gone.bytes_up, left_down=state.left_down + gone.bytes_down)
+    return changed(state, left_up=state.left_up + gone.bytes_up, left_down=state.left_down + gone.bytes_down)
 
 
 def _round_finished(state: RunState, event: ev.RoundFinished, t: float) -> RunState:
@@ -472,7 +473,7 @@ def _round_finished(state: RunState, event: ev.RoundFinished, t: float) -> RunSt
         else None,
     )
     points = means(state.round_curve)
-    return replace(
+    return changed(
         state,
         round=event.round,
         rounds=event.rounds,
@@ -484,19 +485,19 @@ def _round_finished(state: RunState, event: ev.RoundFinished, t: float) -> RunSt
 
 
 def _cohort_sized(state: RunState, event: ev.CohortSized, t: float) -> RunState:
-    return replace(state, cohort=event.cohort, lanes=event.lanes)
+    return changed(state, cohort=event.cohort, lanes=event.lanes)
 
 
 def _telemetry(state: RunState, event: ev.Telemetry, t: float) -> RunState:
-    return replace(state, machine=event)
+    return changed(state, machine=event)
 
 
 def _checkpoint_written(state: RunState, event: ev.CheckpointWritten, t: float) -> RunState:
-    return replace(state, checkpoint=event, checkpoint_t=t)
+    return changed(state, checkpoint=event, checkpoint_t=t)
 
 
 def _adapter_exported(state: RunState, event: ev.AdapterExported, t: float) -> RunState:
-    return replace(state, export=event)
+    return changed(state, export=event)
 
 
 def _command_acknowledged(state: RunState, event: ev.CommandAcknowledged, t: float) -> RunState:
@@ -505,27 +506,27 @@ def _command_acknowledged(state: RunState, event: ev.CommandAcknowledged, t: flo
         waiting = waiting[:-1]
     elif event.takes_effect_round is not None:
         waiting = (*waiting, ev.Waiting(event.command, event.value, event.takes_effect_round, event.before))
-    return replace(state, answer=Answer(t, event), waiting=waiting)
+    return changed(state, answer=Answer(t, event), waiting=waiting)
 
 
 def _knob_turned(state: RunState, event: ev.KnobTurned, t: float) -> RunState:
-    state = replace(state, marks=(*state.marks, event), trainable=event.trainable)
+    state = changed(state, marks=(*state.marks, event), trainable=event.trainable)
     if event.knob == "rounds":
-        return replace(state, rounds=event.value)
+        return changed(state, rounds=event.value)
     if event.knob == "aggregation":
         keeps, unequal = event.keeps_rank is True, event.unequal_ranks is not False
-        return replace(state, aggregation=event.value, keeps_rank=keeps, unequal_ranks=unequal)
+        return changed(state, aggregation=event.value, keeps_rank=keeps, unequal_ranks=unequal)
     if event.knob == "fault" and event.org in state.organizations:
         return _organization(state, event.org, fault=event.value)
     if event.knob != "rank":
         return state
     ranks = state.ranks.turned(event.org, event.value)
-    organizations = _each_organization(state, lambda org: replace(org, rank=ranks.of(org.name)))
-    return replace(state, ranks=ranks, organizations=organizations)
+    organizations = _each_organization(state, lambda org: changed(org, rank=ranks.of(org.name)))
+    return changed(state, ranks=ranks, organizations=organizations)
 
 
 def _command_refused(state: RunState, event: ev.CommandRefused, t: float) -> RunState:
-    return replace(state, answer=Answer(t, event))
+    return changed(state, answer=Answer(t, event))
 
 
 _CHANGES: Mapping[type[ev.Event], Callable[[RunState, Any, float], RunState]] = {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 
 from fedlora_tui.protocol import events as ev
+from fedlora_tui.protocol.changed import changed
 from fedlora_tui.protocol.conduct import OUT
 from fedlora_tui.protocol.curve import means
 from fedlora_tui.protocol.organization import ByModule, OrganizationRound, OrganizationState
@@ -14,7 +14,7 @@ from fedlora_tui.protocol.organization import ByModule, OrganizationRound, Organ
 
 def joined(org: OrganizationState, event: ev.OrgJoined, rank: int) -> OrganizationState:
     """Give one that takes part from now on, at `rank` where it was told none of its own."""
-    return replace(
+    return changed(
         org,
         state="waiting",
         documents=event.documents or 0,
@@ -29,7 +29,7 @@ def joined(org: OrganizationState, event: ev.OrgJoined, rank: int) -> Organizati
 
 def counted(org: OrganizationState, event: ev.OrgCounted) -> OrganizationState:
     """Give one whose text has been read."""
-    return replace(
+    return changed(
         org,
         documents=event.documents,
         tokens=event.tokens,
@@ -42,7 +42,7 @@ def counted(org: OrganizationState, event: ev.OrgCounted) -> OrganizationState:
 def replied(org: OrganizationState, event: ev.UpdateReceived) -> OrganizationState:
     """Give one whose reply was taken."""
     before = org.ledger
-    ledger = replace(
+    ledger = changed(
         before,
         replies=before.replies + 1,
         tensors=event.tensors,
@@ -51,13 +51,13 @@ def replied(org: OrganizationState, event: ev.UpdateReceived) -> OrganizationSta
         trained=before.trained + event.tokens,
     )
     row = OrganizationRound(event.round, event.loss, curve=means(org.round_curve), ended="done")
-    return replace(
+    return changed(
         org,
         state="leaving" if org.state == "leaving" else "done",
         bytes_up=org.bytes_up + event.bytes_up,
         bytes_down=org.bytes_down + event.bytes_down,
         ledger=ledger,
-        history=(*org.history, replace(row, seconds=org.seconds, bytes_up=event.bytes_up)),
+        history=(*org.history, changed(row, seconds=org.seconds, bytes_up=event.bytes_up)),
     )
 
 
@@ -67,19 +67,19 @@ def measured(org: OrganizationState, event: ev.OrgEvaluated) -> OrganizationStat
     if event.round == 0:
         history = (OrganizationRound(0, holdout=event.loss),)
     elif history and history[-1].round == event.round:
-        history = (*history[:-1], replace(history[-1], holdout=event.loss))
+        history = (*history[:-1], changed(history[-1], holdout=event.loss))
     else:
         ended = org.state if org.state in OUT else "absent"
         history = (*history, OrganizationRound(event.round, holdout=event.loss, ended=ended))
     before = org.ledger
-    return replace(
+    return changed(
         org,
         state=org.state if org.state in (*OUT, "joining", "leaving") else "done",
         holdout=event.loss,
         base_holdout=event.loss if event.round == 0 else org.base_holdout,
         bytes_down=org.bytes_down + event.bytes_down,
         own=event.own,
-        ledger=replace(before, numbers=before.numbers + event.numbers, came=before.came + (event.bytes_down > 0)),
+        ledger=changed(before, numbers=before.numbers + event.numbers, came=before.came + (event.bytes_down > 0)),
         history=history,
     )
 
@@ -90,13 +90,13 @@ def moved(
     """Give one whose update was compared with the mean one, in which it had a `weight`."""
     history = org.history
     if history and history[-1].round == round:
-        history = (*history[:-1], replace(history[-1], norm=norm, cosine=cosine))
-    return replace(org, norm=norm, cosine=cosine, weight=weight, history=history)
+        history = (*history[:-1], changed(history[-1], norm=norm, cosine=cosine))
+    return changed(org, norm=norm, cosine=cosine, weight=weight, history=history)
 
 
 def spread(org: OrganizationState, event: ev.UpdateMeasured) -> OrganizationState:
     """Give one whose update was looked at module by module."""
-    return replace(org, by_module=ByModule(known(event.shares), known(event.cosines), event.modules))
+    return changed(org, by_module=ByModule(known(event.shares), known(event.cosines), event.modules))
 
 
 def known(numbers: Mapping[str, float | None]) -> dict[str, float | None]:
