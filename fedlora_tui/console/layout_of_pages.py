@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fedlora_tui.console.layout import (
+    CHART_LEAST,
     CHART_WIDE,
     LAST_ROWS,
     NORMAL_HEIGHT,
@@ -21,6 +22,9 @@ RIGHT = {"wide": 60, "normal": 41}
 
 LEAST = {"own-rounds": 8, "its-data": 10, "what-left": 7, "own-modules": 8, "own-adapter": 8}
 """The rows that a pane below the chart is worth showing in, its rule among them."""
+
+LEAST_PAIR = 3
+"""The rows under which two panes side by side have no place: a rule, a head and a row."""
 
 PAIRS = (("own-rounds", "what-left"), ("own-modules", "own-adapter"))
 ORGANIZATION_PANES = ("own-loss", "its-data", "own-rounds", "what-left", "own-modules", "own-adapter")
@@ -53,6 +57,8 @@ def _side_by_side(width: int, height: int, free: int, chosen: str) -> dict[str, 
     left = width - right - 2
     chart = CHART_WIDE if height >= WIDE_HEIGHT else max(CHART_LOW, CHART_NORMAL - max(0, 40 - height))
     top = min(1 + chart, free)
+    if chosen not in ("own-loss", "its-data") and free - top < LEAST_PAIR <= free - 1 - CHART_LEAST:
+        top = free - LEAST_PAIR
     boxes = {"own-loss": (left, top), "its-data": (right, top)}
     rest = free - top
     pairs = list(PAIRS)
@@ -61,7 +67,7 @@ def _side_by_side(width: int, height: int, free: int, chosen: str) -> dict[str, 
     for place, pair in enumerate(pairs):
         rows = -(-rest // (len(pairs) - place))
         rest -= rows
-        if rows > 2:
+        if rows >= LEAST_PAIR:
             boxes |= {pair[0]: (left, rows), pair[1]: (right, rows)}
     return boxes
 

@@ -37,9 +37,12 @@ class Row:
         if column > self._end:
             self._put(" " * (column - self._end))
             self._end = column
-        for part in parts:
+        for place, part in enumerate(parts, 1):
             words, style = (part, "") if isinstance(part, str) else part
-            words = cut_end(words, limit - self._end, self._glyphs)
+            room = limit - self._end
+            # A part that ends where the room does must show that others are lost behind it.
+            lost = cells(words) == room and width_of(*parts[place:])
+            words = cut_end(f"{words} " if lost else words, room, self._glyphs)
             if style:
                 self._spans.append(Span(self._length, self._length + len(words), style))
             self._put(words)
@@ -48,7 +51,7 @@ class Row:
 
     def to(self, column: int, *parts: Part) -> Row:
         """Put parts so that they end before a column, where there is room for the whole of them."""
-        if column - width_of(*parts) < self._end:
+        if column > self.width or column - width_of(*parts) < self._end:
             return self
         return self.at(column - width_of(*parts), *parts)
 

@@ -95,6 +95,9 @@ def test_a_row_puts_words_at_columns_and_cuts_what_stands_out() -> None:
     assert Row(6, UNICODE).at(1, "ab").at(9, "cd").text().plain == " ab   "
     assert Row(10, UNICODE).at(0, "long").to(9, "words").text().plain == "longwords "
     assert Row(9, UNICODE).at(0, "longer").to(9, "words").text().plain == "longer   "
+    assert Row(9, UNICODE).at(0, "a").to(10, "words").text().plain == "a        "
+    assert Row(6, UNICODE).at(0, "a", " b", " cd", "", " e").text().plain == "a b c…"
+    assert Row(6, UNICODE).at(0, "a", " b", " cd", "").text().plain == "a b cd"
 
 
 def test_a_rule_leaves_out_its_right_end_when_narrow() -> None:

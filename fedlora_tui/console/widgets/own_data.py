@@ -84,7 +84,7 @@ class ItsData(Pane):
         kinds = numbers.count_short(counts.kinds, glyphs) if counts is not None else dash
         lines.append(_line("vocabulary", f"{kinds}{of}"))
         epochs = org.ledger.trained / org.tokens if org.tokens else None
-        lines.append(_line("epochs", f"{numbers.fixed(epochs, 1, glyphs)} through its data so far"))
+        lines.append(_line("epochs", f"{numbers.fixed(epochs, 2, glyphs)} through its data so far"))
         return lines
 
 
