@@ -39,8 +39,8 @@ check: $(VENV)/.installed-dev ## lint, format, types, import contracts, house ru
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_house.py
 
-pictures: $(VENV)/.installed-dev ## draw the console's pictures in README anew
-	$(BIN)/python scripts/make_pictures.py
+pictures: $(VENV)/.installed-dev ## draw the console's pictures and texts anew; ARGS=--terminal plays the demo once more
+	$(BIN)/python scripts/make_pictures.py $(ARGS)
 
 config: $(VENV)/.installed ## write config.toml anew: every key with its default and its comment
 	$(BIN)/python -c 'from fedlora_tui.config import *; print(to_toml(Config(), LEFT_OUT), end="")' \

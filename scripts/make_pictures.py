@@ -1,116 +1,131 @@
-"""Draws the console's pictures and writes the table of keys: `make pictures`.
+"""Draws all pictures and captures of the console anew, and writes the table of keys: `make pictures`.
 
-A real run is made with the embedded base and stopped in its seventh round; the console is then opened on what it said,
-and saves itself as SVG. The table of keys comes from the console's own registry.
+Everything is drawn from what record_demo.py and record_race.py recorded, so the same console gives the same files, and
+a test tells which of them are stale. `make pictures ARGS=--terminal` also plays the demo in a real terminal once more.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
-import tempfile
-from collections.abc import Sequence
+import sys
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from fedlora_tui.config import Setting, load
+import terminal_recording
+from cells import Row, text_of
+from scenes import SCENES, TERMINAL, captured
+from svg import moving, still
+from tables import TABLES
+
 from fedlora_tui.console.actions.registry import markdown_table
-from fedlora_tui.console.app import ConsoleApp
-from fedlora_tui.console.look import look_for
-from fedlora_tui.console.options import ConsoleOptions
-from fedlora_tui.engine.run import Manner, Run, log_to_files_alone
-from fedlora_tui.protocol.commands import AddOrganization, Command, Stop
-from fedlora_tui.protocol.events import Record, RunStopped, TrainStep
 
 ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / "docs" / "pictures"
-SIZES = {"overview": (120, 40), "compact": (80, 24)}
-RUN = {"federation.organizations": "12", "federation.rounds": "20", "federation.learning_rate": "4e-3"}
-STOPPED_AT = (7, 3)
-"""The round and local step that the pictures show."""
+CAST = PICTURES / "replay.cast"
+MOVING = PICTURES / "replay.svg"
+SCREENS = ROOT / "docs" / "screens.md"
+README = ROOT / "README.md"
 
-TERMINAL = {"LANG": "C.UTF-8", "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+PICTURED = {
+    "start": ("compact", "The console while a run starts"),
+    "overview": ("normal", "The console: nine organizations in round 7 of 12"),
+    "compact": ("compact", "The same run on a terminal of 80 columns and 24 rows"),
+    "organization": ("normal", "One organization: its curves, its data in counts, its rounds, what left it"),
+    "rounds": ("normal", "All rounds, the newest first"),
+    "tune": ("normal", "The tuning panel over the overview"),
+    "try": ("normal", "One text, answered by the base, by all organizations' adapter and by one organization's own"),
+    "compare": ("normal", "Four runs at ranks 2, 4, 8 and 16, side by side"),
+    "fork": ("normal", "The dialog that forks a run"),
+    "log": ("normal", "The log of a run"),
+    "runs": ("normal", "All runs of a folder"),
+    "leave": ("compact", "The dialog that asks how to leave"),
+    "replayed": ("normal", "A replay that was stopped at the end of round 8"),
+}
+"""The pictures by their names, each at a size, with what is said to those who do not see it."""
 
+SCENE_OF = {"compact": "overview", "replayed": "replay"}
+"""Which scene a picture shows, where it has another name."""
 
-def recorded_run(runs: str) -> list[Record]:
-    """Make the run, steer it a little, and give all that it said up to the step that the pictures show."""
-    settings = [Setting(name, value, "") for name, value in {**RUN, "runs.dir": runs, "runs.name": "demo"}.items()]
-    run = Run(load(None, settings), Manner())
-    said: list[Record] = []
-    arrived: set[str] = set()
-    steered = False
+DIALOGS = ("tune", "command", "add-by", "faults", "drift", "export", "fork", "leave", "help")
+"""Scenes of which docs/screens.md has the dialog alone."""
 
-    def watch(record: Record) -> None:
-        nonlocal steered
-        said.append(record)
-        event = record.event
-        if isinstance(event, TrainStep) and (event.round, event.step) == STOPPED_AT:
-            arrived.add(event.org)
-        if len(arrived) == int(RUN["federation.organizations"]) and not steered:
-            steered = True
-            run.send(AddOrganization())
-            run.send(Stop())
-
-    run.subscribe(watch)
-    run.start()
-    run.wait()
-    if run.refusal or not steered:
-        raise SystemExit(f"the run for the pictures did not get to its {STOPPED_AT[0]}th round: {run.refusal}")
-    asked = next(i for i, record in enumerate(said) if getattr(record.event, "command", "") == "stop")
-    return [record for record in said[:asked] if not isinstance(record.event, RunStopped)]
+Captures = dict[tuple[str, str], list[Row]]
 
 
-class Recorded:
-    """A run that has said all it will say, and still stands there."""
-
-    over, refusal = False, None
-
-    def __init__(self, records: Sequence[Record]) -> None:
-        self._records = records
-
-    def start(self) -> None:
-        """Nothing begins: all is said."""
-
-    def drain(self) -> Sequence[Record]:
-        """Give everything the first time, nothing after."""
-        drained, self._records = self._records, ()
-        return drained
-
-    def send(self, command: Command) -> None:
-        """Nobody is there to take it."""
+def files(captures: Captures) -> Iterator[tuple[Path, str]]:
+    """Give each file that is drawn from what was recorded, with what stands in it."""
+    for name, (size, label) in PICTURED.items():
+        yield PICTURES / f"{name}.svg", still(captures[SCENE_OF.get(name, name), size], label)
+    yield MOVING, animation()
+    yield README, with_keys(README.read_text(encoding="utf-8"))
+    yield SCREENS, with_captures(SCREENS.read_text(encoding="utf-8"), captures)
 
 
-async def picture(records: Sequence[Record], size: tuple[int, int]) -> str:
-    """Give the console on these records as SVG."""
-    options = ConsoleOptions(bell=False)
-    last = records[-1].t
-    app = ConsoleApp([Recorded(records)], options, clock=lambda: last, look=look_for(options, TERMINAL, "utf-8"))
-    async with app.run_test(size=size) as pilot:
-        await pilot.pause(0.3)
-        app.session.poll()
-        app.paint()
-        await pilot.pause(0.3)
-        return app.export_screenshot(title="fedlora-tui")
+def all_captures() -> Captures:
+    """Open the console on each scene at each size."""
+    return {(name, size): rows for name, scene in SCENES.items() for size, rows in captured(scene).items()}
 
 
-def write_keys(readme: Path) -> None:
+def animation() -> str:
+    """Draw the terminal recording."""
+    frames = list(terminal_recording.frames(CAST))
+    seconds = frames[-1][0] + terminal_recording.STANDS_SECONDS
+    return moving(
+        frames, seconds, "A recording: the demo is replayed, an organization, the rounds and the log are opened"
+    )
+
+
+def with_keys(text: str) -> str:
     """Put the registry's table between the two marks in README."""
-    text = readme.read_text(encoding="utf-8")
-    table = f"<!-- keys -->\n{markdown_table().strip()}\n<!-- end of keys -->"
-    readme.write_text(re.sub(r"<!-- keys -->.*?<!-- end of keys -->", lambda _: table, text, flags=re.S), "utf-8")
+    return _between(text, "keys", markdown_table().strip())
+
+
+def with_captures(text: str, captures: Captures) -> str:
+    """Put each screen's text, and each table, between its marks."""
+    for name in SCENES:
+        compact, normal = (text_of(captures[name, size]) for size in ("compact", "normal"))
+        if name in DIALOGS:
+            block = _block(_box(normal))
+        else:
+            block = f"{_block(compact)}\n\n<details><summary>at 120x40</summary>\n\n{_block(normal)}\n\n</details>"
+        text = _between(text, name, block)
+    for name, table in TABLES.items():
+        text = _between(text, name, table())
+    return text
+
+
+def _block(lines: Sequence[str]) -> str:
+    return "\n".join(("```text", *lines, "```"))
+
+
+def _box(lines: Sequence[str]) -> list[str]:
+    """Cut out the dialog that lies over a page."""
+    top = next(place for place, line in enumerate(lines) if "╭" in line)
+    bottom = next(place for place, line in enumerate(lines) if "╰" in line)
+    left, right = lines[top].index("╭"), lines[top].index("╮")
+    return [line[left : right + 1] for line in lines[top : bottom + 1]]
+
+
+def _between(text: str, name: str, words: str) -> str:
+    marks = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    found = re.compile(f"{re.escape(marks[0])}.*?{re.escape(marks[1])}", re.DOTALL)
+    if not found.search(text):
+        raise SystemExit(f"no place for {name}: {marks[0]} and {marks[1]} are not there")
+    return found.sub(lambda _: f"{marks[0]}\n{words}\n{marks[1]}", text)
 
 
 def main() -> None:
     """Draw everything anew."""
-    os.environ.update(TERMINAL)
-    log_to_files_alone()
-    write_keys(ROOT / "README.md")
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as runs:
-        records = recorded_run(runs)
-    for name, size in SIZES.items():
-        (PICTURES / f"{name}.svg").write_text(asyncio.run(picture(records, size)), encoding="utf-8")
-        print(PICTURES / f"{name}.svg")
+    os.environ.update(TERMINAL | {"TZ": "UTC"})
+    time.tzset()
+    if "--terminal" in sys.argv[1:]:
+        terminal_recording.record(CAST)
+    for file, text in files(all_captures()):
+        if not file.exists() or file.read_text(encoding="utf-8") != text:
+            file.write_text(text, encoding="utf-8")
+            print(f"{file.relative_to(ROOT)}: {len(text.encode()):,} bytes")
 
 
 if __name__ == "__main__":

@@ -57,14 +57,16 @@ class Worked:
 class PseudoTerminal:
     """A program of this Python on a terminal: what it wrote so far, and the processor time that it took."""
 
-    def __init__(self, name: str, arguments: Sequence[str], settings: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, arguments: Sequence[str], settings: Mapping[str, str], size: tuple[int, int] = (WIDTH, HEIGHT)
+    ) -> None:
         self.name = name
         self.written: list[Written] = []
         self.worked: list[Worked] = []
         self._last = b""
         self._look_at = 0.0
         self._controller, terminal = pty.openpty()
-        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", HEIGHT, WIDTH, 0, 0))
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", *reversed(size), 0, 0))
         environment = {key: value for key, value in os.environ.items() if key not in LEFT_OUT}
         try:
             self._process = subprocess.Popen(
@@ -173,13 +175,16 @@ class PseudoTerminal:
 
 @contextmanager
 def pseudo_terminal(
-    name: str, arguments: Sequence[str], settings: Mapping[str, str] = MappingProxyType({})
+    name: str,
+    arguments: Sequence[str],
+    settings: Mapping[str, str] = MappingProxyType({}),
+    size: tuple[int, int] = (WIDTH, HEIGHT),
 ) -> Iterator[PseudoTerminal]:
     """Run Python with some arguments on a terminal; whatever happens, the program does not outlive the block.
 
-    `settings` are further variables of its environment.
+    `settings` are further variables of its environment, `size` is in columns and rows.
     """
-    terminal = PseudoTerminal(name, arguments, settings)
+    terminal = PseudoTerminal(name, arguments, settings, size)
     try:
         yield terminal
     finally:
