@@ -54,7 +54,8 @@ def _summary(folder: Path) -> ListedRun:
 
 
 def _state(folder: Path, told: _Tail) -> str:
-    if lock.held(folder):
+    # A run that is done stays open as long as a console looks at it; nothing comes after its end.
+    if told.phase != "done" and lock.held(folder):
         who = lock.holder(folder)
         return "paused" if told.phase == "paused" or (who is not None and who.waits) else "running"
     return told.phase if told.phase in ENDS.values() else "stale"

@@ -90,6 +90,13 @@ def test_a_run_that_is_written_is_running_or_paused(tmp_path):
     assert summary(folder).state == "stale"
 
 
+def test_a_run_that_is_done_is_listed_so_while_its_console_is_still_open(tmp_path):
+    folder = written(tmp_path / "a", finished(1), ev.RunFinished(1, 1.0, 2.0, 3.0, 1, 2.0, 1.0))
+    lock = Lock(folder)
+    assert summary(folder).state == "done"
+    lock.close()
+
+
 def test_a_run_that_waits_for_its_journal_is_paused_though_that_cannot_say_so(tmp_path):
     folder = written(tmp_path / "a", finished(1), ev.RoundStarted(2, 9, ("a",), 4))
     lock = Lock(folder)
