@@ -187,16 +187,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
         """Take in who steers; True where that has changed."""
         before, wheel = self._steering, self._wheel
         if wheel is not None:
-            self._steering = Steering(
-                ours=wheel.may_steer,
-                holder=wheel.holder,
-                asked_by=wheel.asked_by,
-                seconds=float(round(wheel.seconds_to_refuse)),
-                alone=wheel.alone,
-                readonly=wheel.only_watches,
-                process=wheel.process,
-                lives=wheel.lives,
-            )
+            self._steering = Steering.of(wheel)
             self._say_who_steers(before, self._steering)
         if before is not None and self._steering is not None and before.ours and self._steering.theirs:
             self._toasts.add(wheel_taken(self._steering.holder), self._clock())
@@ -544,11 +535,15 @@ class ConsoleApp(App[str], inherit_bindings=False):
             event.prevent_default()
             dialog = self.screen
             copied = ACTIONS["copy"].keys_in(self._remapped).get(event.key)
-            if copied is not None and not dialog.takes_letters:
+            if dialog.takes_letters:
+                dialog.press(event)
+            elif copied is not None:
                 self._copy(copied)
                 self.paint()
-            elif event.key == "q" and not dialog.takes_letters and event.key not in dialog.CLOSED_BY:
+            elif event.key == "q" and event.key not in dialog.CLOSED_BY:
                 self.action_act("leave")
+            elif event.key in ACTIONS["wheel"].keys_in(self._remapped) and self._steering and self._steering.asked:
+                self.action_act("wheel")
             else:
                 dialog.press(event)
         elif self.page.press(event):

@@ -12,6 +12,7 @@ from fedlora_tui.console.look import Look
 from fedlora_tui.console.replaying import Playing
 from fedlora_tui.console.run_order import RunOrder
 from fedlora_tui.console.toasts import Toast
+from fedlora_tui.protocol.handle import Wheel
 from fedlora_tui.protocol.state import RunState
 
 STALE_SECONDS = 10.0
@@ -64,6 +65,25 @@ class Steering:
     readonly: bool = False
     process: int = 0
     lives: bool = True
+
+    @classmethod
+    def of(cls, wheel: Wheel) -> Steering:
+        """Take down how the wheel stands now."""
+        return cls(
+            ours=wheel.may_steer,
+            holder=wheel.holder,
+            asked_by=wheel.asked_by,
+            seconds=float(round(wheel.seconds_to_refuse)),
+            alone=wheel.alone,
+            readonly=wheel.only_watches,
+            process=wheel.process,
+            lives=wheel.lives,
+        )
+
+    @property
+    def asked(self) -> bool:
+        """True where another asks this console for the wheel."""
+        return self.ours and bool(self.asked_by)
 
     @property
     def watching(self) -> str:

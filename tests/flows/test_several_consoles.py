@@ -70,6 +70,17 @@ async def test_who_steers_is_asked_and_keeps_the_wheel() -> None:
         assert console.said == "you keep the wheel"
 
 
+async def test_who_is_asked_keeps_the_wheel_over_a_dialog_and_a_field_takes_the_letter() -> None:
+    wheel = ScriptedWheel(alone=False, asked_by="ada@pts/3", seconds_to_refuse=5.0)
+    async with opened(size=(120, 40), wheel=wheel) as console:
+        await console.until(lambda: "w keeps it (5 s)" in console.text("run-line"))
+        await console.press("colon", "w")
+        assert (wheel.words, ": w" in console.text("dialog")) == ([], True)
+        await console.press("escape", "comma", "w")
+        assert (wheel.words, console.said) == (["keep"], "you keep the wheel")
+        assert "tune" in console.text("dialog")
+
+
 async def test_who_steers_and_does_not_refuse_is_told_who_has_the_wheel() -> None:
     wheel = ScriptedWheel(alone=False)
     async with opened(size=(120, 40), wheel=wheel) as console:
