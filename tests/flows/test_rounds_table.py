@@ -59,6 +59,31 @@ async def test_enter_gives_the_lines_below_to_the_table_and_back() -> None:
         assert console.app.page.query_one("#round-details").display
 
 
+async def test_of_a_round_under_way_nobody_has_replied_yet_and_its_seconds_stand_still_while_it_is_paused() -> None:
+    async with opened(size=(120, 40)) as console:
+        await console.press("r")
+        assert "nobody so far: 12 take part" in console.text("round-details")
+        await console.press("j")
+        assert "nobody: 12 replied" in console.text("round-details")
+        await console.press("g", "space")
+        await console.at(SHOWN_AT + 1)
+        assert "‖ paused" in console.text("run-line")
+        seconds = rows(console)[0].split()[8]
+        assert float(seconds) > 0
+        console.clock.now += 500
+        await console.press("k")
+        assert rows(console)[0].split()[8] == seconds
+
+
+async def test_the_name_of_a_page_never_touches_what_the_run_is_doing() -> None:
+    for width in range(58, 66):
+        async with opened(size=(width, 24)) as console:
+            await console.press("space", "r")
+            await console.at(SHOWN_AT + 1)
+            line = console.text("run-line")
+            assert "‹" not in line or "  ‹ rounds" in line, width
+
+
 async def test_where_it_is_low_there_is_no_more_about_a_round_and_the_key_says_so() -> None:
     async with opened(size=(80, 12)) as console:
         await console.press("r", "enter", "enter")

@@ -61,7 +61,8 @@ def under_way(view: View) -> list[RoundSummary]:
     if state.round_finished or state.round_since is None or not state.round_curve:
         return []
     taking_part = sum(own.state not in ("absent", "joining", "quarantine") for own in state.organizations.values())
-    seconds = max(0.0, (state.t if state.over else view.now) - state.round_since)
+    stands = state.phase_since if state.phase == "paused" else state.t if state.over else None
+    seconds = max(0.0, (view.now if stands is None else stands) - state.round_since)
     return [RoundSummary(state.round, state.train_loss, None, seconds=seconds, orgs=taking_part, t=view.now)]
 
 

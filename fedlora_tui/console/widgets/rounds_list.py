@@ -209,7 +209,7 @@ class RoundDetails(Part):
             return [rule(view.layout.width, glyphs, "no round yet")]
         missed = missing_from(view.state, found.round, found.round)
         lines: list[tuple[str, list[Words]]] = [
-            ("out", _missing(missed.get(found.round, ()), view) or [_nobody(found)]),
+            ("out", _missing(missed.get(found.round, ()), view) or [_nobody(found, view)]),
             ("turned", _knobs(found.round, view) or [(glyphs.dash, "quiet")]),
             ("saved", [_saved(found, view)]),
         ]
@@ -218,13 +218,20 @@ class RoundDetails(Part):
         return [rule(view.layout.width, glyphs, title, *_ended_words(found, view)), *rows]
 
 
-def _nobody(found: RoundSummary) -> Words:
-    return f"nobody: {found.orgs} {'replied' if found.round else 'measured'}" if found.orgs else ""
+def _nobody(found: RoundSummary, view: View) -> Words:
+    if not found.orgs:
+        return ""
+    if _goes_on(found, view):
+        return f"nobody so far: {found.orgs} take part"
+    return f"nobody: {found.orgs} {'replied' if found.round else 'measured'}"
+
+
+def _goes_on(found: RoundSummary, view: View) -> bool:
+    return found.round == view.state.round and not view.state.round_finished
 
 
 def _ended_words(found: RoundSummary, view: View) -> list[Words]:
-    going = found.round == view.state.round and not view.state.round_finished
-    return [("under way" if going else f"ended {numbers.clock(found.t, view.look.glyphs)}", "quiet")]
+    return [("under way" if _goes_on(found, view) else f"ended {numbers.clock(found.t, view.look.glyphs)}", "quiet")]
 
 
 def _saved(found: RoundSummary, view: View) -> Words:

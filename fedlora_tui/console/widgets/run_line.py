@@ -32,6 +32,7 @@ STATE_STYLES = {
 STATE_COLUMN, ROUND_COLUMN, TAIL_COLUMN = 1, 13, 39
 REPLAY_ROUND_COLUMN = 19
 TAIL_WIDTH = 14
+GAP = "  "
 PAGE_NAMES = {"rounds_table": "rounds", "try_it": "try it"}
 """What a page is called where its own name is not plain."""
 
@@ -154,7 +155,7 @@ def _put_right(row: Row, view: View) -> None:
     """
     state, glyphs = view.state, view.look.glyphs
     if (page := page_words(view, max(row.end, TAIL_COLUMN) + 2)) is not None:
-        row.to(view.layout.width - 1, page)
+        row.to(view.layout.width - 1, GAP, page)
         return
     name, *shorter = _names(view)
     still = state.phase in AT_REST
