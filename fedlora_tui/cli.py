@@ -483,9 +483,10 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     if arguments.data:
-        from fedlora_tui.data_report import print_data_report
+        from fedlora_tui.data_report import WIDEST, print_data_report
 
-        print_data_report(Console(), _configuration(arguments))
+        width = None if sys.stdout.isatty() else WIDEST
+        print_data_report(Console(width=width), _configuration(arguments))
         return 0
 
     from fedlora_tui.doctor import print_report

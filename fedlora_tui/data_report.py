@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -23,6 +24,12 @@ LEGEND = (
     "longest: tokens of the longest document. mean: tokens a document. distinct: kinds of tokens among all tokens.\n"
     "entropy: bits a token, of the distribution of tokens."
 )
+
+TITLES = ("documents", "tokens", "hold-out", "dropped", "longest", "mean", "distinct", "entropy")
+LESS = ("mean", "distinct", "entropy", "longest")
+"""The columns that go first where the terminal is narrow."""
+
+WIDEST = 10_000
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ def print_data_report(console: Console, config: Config) -> None:
     with console.status("reading", spinner="line"):
         roster = call_roster(config)
         found = list(counted(config, roster))
-    console.print(_table(console, found))
+    console.print(_fitting(console, found))
     for remark in _remarks(found, roster):
         console.print(_shown(console, remark))
     console.print(Text(LEGEND, "dim"))
@@ -106,10 +113,20 @@ def entropy(seen: Counter[int]) -> float:
     return math.log2(total) - sum(count * math.log2(count) for count in seen.values()) / total if total else 0.0
 
 
-def _table(console: Console, found: list[TextCounts]) -> Table:
+def _fitting(console: Console, found: list[TextCounts]) -> Table:
+    """Leave out what matters least where names would be broken for it; a name that never fits is broken."""
+    whole = _table(console, found, TITLES)
+    for few in range(len(LESS) + 1):
+        table = _table(console, found, [title for title in TITLES if title not in LESS[:few]])
+        if Measurement.get(console, console.options.update_width(WIDEST), table).maximum <= console.width:
+            return table
+    return whole
+
+
+def _table(console: Console, found: list[TextCounts], titles: Sequence[str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     table.add_column("organization", overflow="fold")
-    for title in ("documents", "tokens", "hold-out", "dropped", "longest", "mean", "distinct", "entropy"):
+    for title in titles:
         table.add_column(title, justify="right", no_wrap=True)
     for counts in found:
         dropped = f"{sum(counts.dropped.values()):,}"
@@ -119,7 +136,8 @@ def _table(console: Console, found: list[TextCounts]) -> Table:
             told += [f"{counts.mean:,.1f}", f"{counts.distinct:.1%}", f"{counts.entropy:.2f}"]
         told.insert(2, dropped)
         style = "bold yellow" if counts.refusal else ""
-        table.add_row(_shown(console, counts.organization, style), f"{counts.documents:,}", *told)
+        cells = dict(zip(TITLES, (f"{counts.documents:,}", *told), strict=True))
+        table.add_row(_shown(console, counts.organization, style), *(cells[title] for title in titles))
     if len(found) > 1:
         sums = (sum(counts.documents for counts in found), sum(counts.tokens for counts in found))
         rest = (sum(counts.holdout for counts in found), sum(sum(counts.dropped.values()) for counts in found))

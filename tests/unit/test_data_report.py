@@ -83,6 +83,23 @@ def test_the_table_fits_80_columns_and_quotes_nothing(settings, tmp_path):
     assert printed(configured(settings), "ascii")[0].isascii()
 
 
+def test_names_stay_whole_where_leaving_out_columns_can_keep_them_so(settings, tmp_path):
+    folder = tmp_path / "texts"
+    name = "telecom-support-of-the-north"
+    (folder / f"{name}.txt").write_text("\n\n".join(f"{PLANTED} {n}" for n in range(30)))
+    text, _ = printed(configured(settings))
+    (line,) = [line.split() for line in text.splitlines() if line.startswith(f"{name} ")]
+    assert text.splitlines()[0].split() == [
+        *("organization", "documents", "tokens", "hold-out", "dropped", "longest", "entropy")
+    ]
+    assert (line[1], len(line)) == ("30", 7)
+    assert text.splitlines()[0].split() != printed(configured(settings), width=200)[0].splitlines()[0].split()
+    (folder / f"{'long' * 30}.txt").write_text("\n\n".join(f"{PLANTED} {n}" for n in range(30)))
+    text, _ = printed(configured(settings))
+    assert "entropy" in text.splitlines()[0]
+    assert max(map(len, text.splitlines())) <= 80
+
+
 def test_what_a_run_would_refuse_is_shown_beside_the_others_and_refused(settings, tmp_path):
     for name in ("little", "less"):
         (tmp_path / "texts" / f"{name}.txt").write_text(PLANTED)
