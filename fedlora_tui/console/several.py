@@ -38,5 +38,6 @@ class Several:
         taken = f"{', '.join(self._taken)}{wait}" if self._taken else ""
         if not self._refused:
             return Said(self._glyphs.answered, "held", answer.t, taken)
-        words = f"{len(self._refused)} of {self._count} refused: {'; '.join(self._refused)}"
+        # Many are often refused for one reason, which is said once.
+        words = f"{len(self._refused)} of {self._count} refused: {'; '.join(dict.fromkeys(self._refused))}"
         return Said("!", "care_bold", answer.t, words)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-STAYS_IN_FRONT = "q then d leaves it running; ctrl+z would stop the training"
+STAYS_IN_FRONT = "ctrl+z does nothing here: q then d leaves it running"
 STAYS_IN_FRONT_REPLAYED = "ctrl+z does nothing here: q leaves the replay"
 """What is said of the key that would put the console behind the shell."""
 
