@@ -41,6 +41,9 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(*arguments, **named)
 
     def error(self, message: str) -> NoReturn:
+        late = next((word for word in message.split(": ")[-1].split() if word in COMMANDS), None)
+        if message.startswith("unrecognized") and self.prog == PROGRAM and late:
+            raise UserError(f"{late}: a command goes before all options, like {PROGRAM} {late} --help")
         raise UserError(f"{message}; see {self.prog} --help")
 
 

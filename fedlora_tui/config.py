@@ -181,7 +181,7 @@ def _checked(name: str, value: Any, place: str) -> Any:
             raise UserError(f"{place}: {name} = {_shown(value)}: allowed is {ALLOWED}") from None
     rule = RULES.get(name)
     if rule is None:
-        raise UserError(f"{place}: {name} = {_shown(value)}: {name} is not a key{_nearest(name, RULES)}")
+        raise UserError(f"{place}: {name} = {_shown(value)}: {name} is not a key{_nearest(name, [*RULES, SECTION])}")
     try:
         return rule.take(value)
     except ValueError:

@@ -7,7 +7,7 @@ import pytest
 from fedlora_tui.console.screens.runs_list import RunsList
 from fedlora_tui.protocol import commands as cmd
 from tests.flows.opened import LISTED, Opened, ScriptedRuns, opened
-from tests.flows.scripted_run import SHOWN_AT
+from tests.flows.scripted_run import BEGAN_AT, SHOWN_AT
 
 NORMAL = (120, 40)
 
@@ -34,6 +34,13 @@ async def test_all_runs_stand_there_as_the_command_lists_them() -> None:
         assert shown[2][:6] == ["✗", "failed", "1122-f3", "12/20", "2.712", "+0.700"]
         assert shown[2][-2:] == ["1122-1402", "3"]
         assert shown[5][:3] == ["!", "unreadable", "1120-0900"]
+
+
+async def test_a_run_that_starts_goes_on_without_a_console_that_leaves_it() -> None:
+    async with opened(at=BEGAN_AT + 0.5, prepare_seconds=1.0, others=ScriptedRuns()) as console:
+        await listed(console)
+        await console.press("j", "j", "j")
+        assert "replays its journal here; the run that starts goes on without it" in console.text("run-keys")
 
 
 async def test_keys_are_answered_while_the_list_is_read() -> None:

@@ -51,7 +51,7 @@ def leaving_words(view: View) -> str:
     if view.replay is not None:
         return "this replay ends"
     over = all(run.state.over for run in view.runs)
-    which = own_run(view) if not view.racing else f"all {len(view.runs)} runs shown"
+    which = (own_run(view) or "the run that starts") if not view.racing else f"all {len(view.runs)} runs shown"
     if over:
         return f"{which} {'is' if not view.racing else 'are'} over"
     return f"{which} {'goes' if not view.racing else 'go'} on without it"
