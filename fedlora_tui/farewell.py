@@ -5,7 +5,9 @@ After a race: the table of its runs, the best one marked, and then each of them.
 
 from __future__ import annotations
 
+import shutil
 import statistics
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +15,10 @@ from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.drawing.glyphs import UNICODE, Glyphs
 from fedlora_tui.protocol.naming import called
 from fedlora_tui.protocol.state import RunState
+
+HEAD = ("", "setting", "hold-out", "gain", "best", "in round", "drift", "trainable", "MiB a round", "rounds")
+LESS = ("best", "in round", "trainable", "MiB a round")
+"""The columns that go first where the terminal is narrow."""
 
 
 def farewells(
@@ -25,19 +31,25 @@ def farewells(
     known = [*folders, *(None for _ in runs[len(folders) :])]
     whole = "".join(farewell(state, glyphs, folder) for (_, state), folder in zip(runs, known, strict=True))
     begun = any(state.started is not None for _, state in runs)
-    return f"{race_table(runs, glyphs)}\n{whole}" if len(runs) > 1 and begun else whole
+    width = shutil.get_terminal_size().columns if sys.stderr.isatty() else None
+    return f"{race_table(runs, glyphs, width)}\n{whole}" if len(runs) > 1 and begun else whole
 
 
-def race_table(runs: Sequence[tuple[str, RunState]], glyphs: Glyphs = UNICODE) -> str:
-    """Lay the runs of a race side by side: what was reached, what it took, and what each method lost on the way."""
-    head = ("", "setting", "hold-out", "gain", "best", "in round", "drift", "trainable", "MiB a round", "rounds")
+def race_table(runs: Sequence[tuple[str, RunState]], glyphs: Glyphs = UNICODE, width: int | None = None) -> str:
+    """Lay the runs of a race side by side: what was reached, what it took, and what each method lost on the way.
+
+    Where they take more than `width` columns, what matters least is left out.
+    """
     reached = [state.eval_loss for _, state in runs if state.eval_loss is not None]
-    rows = [head, *(_race_row(label, state, min(reached, default=None), glyphs) for label, state in runs)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    rows = [HEAD, *(_race_row(label, state, min(reached, default=None), glyphs) for label, state in runs)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
+    shown = list(range(len(HEAD)))
+    for name in LESS:
+        if width is not None and sum(widths[column] + 2 for column in shown) - 2 > width:
+            shown.remove(HEAD.index(name))
     return "".join(
         "  ".join(
-            cell.ljust(width) if column < 2 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            row[column].ljust(widths[column]) if column < 2 else row[column].rjust(widths[column]) for column in shown
         ).rstrip()
         + "\n"
         for row in rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedlora_tui.farewell import farewell
+from fedlora_tui.farewell import farewell, race_table
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.events import Record
 from fedlora_tui.protocol.state import RunState, fold
@@ -42,3 +42,12 @@ def test_farewell_of_a_run_that_ended_within_a_round_says_which_one_begins_again
 
 def test_farewell_of_a_run_that_never_began() -> None:
     assert "nothing was written" in farewell(RunState())
+
+
+def test_the_table_of_a_race_leaves_out_what_matters_least_where_it_is_narrow() -> None:
+    runs = [(f"rank {rank}, learning rate 6e-3", RunState(rounds=10, round=10)) for rank in (2, 4)]
+    whole, narrow = race_table(runs).splitlines(), race_table(runs, width=80).splitlines()
+    assert len(whole[0]) > 80 >= max(map(len, narrow))
+    assert whole[0].split("  ")[-1].strip() == narrow[0].split("  ")[-1].strip() == "rounds"
+    assert ("best" in whole[0], "best" in narrow[0], "drift" in narrow[0]) == (True, False, True)
+    assert [line.split("  ")[1].strip() for line in narrow[1:]] == [label for label, _ in runs]
