@@ -274,8 +274,7 @@ def _phase_answer(before: RunState, state: RunState, glyphs: Glyphs) -> Said | N
     if state.phase == "done":
         return Said(glyphs.answered, "held", t, "the run is done" + _reason(state), (*good, "q quit"))
     if state.phase == "failed":
-        words = f"the run failed; the last event is {numbers.count(state.seq, glyphs)}"
-        return Said(glyphs.refused, "broken_bold", t, words)
+        return Said(glyphs.refused, "broken_bold", t, "the run failed" + _reason(state))
     if state.phase == "stopped":
         return Said(glyphs.answered, "held", t, "the run is stopped" + _reason(state), (*good, "q quit"))
     return None

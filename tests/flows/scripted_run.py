@@ -101,6 +101,7 @@ class ScriptedRun:
         speed: float = 1.0,
         prepare_seconds: float = 0.0,
         fail_at: tuple[int, int] | None = None,
+        fail_for: str = "gpu 0 is gone: NVML says GPU_IS_LOST (Xid 79).",
         starve_at: int | None = None,
         refusal: str | None = None,
         organizations: Sequence[str] = tuple(ORGANIZATIONS),
@@ -113,6 +114,7 @@ class ScriptedRun:
         self._clock, self._t, self._speed = clock, began, speed
         self._rounds, self._steps, self._gpu = rounds, steps, gpu
         self._prepare_seconds, self._fail_at, self._starve_at = prepare_seconds, fail_at, starve_at
+        self._fail_for = fail_for
         self._refuses, self._deaf = refusal, deaf
         self._run, self._learns = run, learns
         self._troubled, self._out = troubled, set[str]()
@@ -232,7 +234,7 @@ class ScriptedRun:
                 yield ev.RunStopped(self._round, self._step, "stopped by the operator")
                 return
             if self._fail_at is not None and self._fail_at[0] == self._round:
-                yield ev.RunFailed(self._round, "gpu 0 is gone: NVML says GPU_IS_LOST (Xid 79).", self._step)
+                yield ev.RunFailed(self._round, self._fail_for, self._step)
                 return
             yield from self._finish_round()
         yield ev.RunFinished(self._round, self._train_loss(), self._eval_loss(), EVAL[0], self._round, 2.6, 9.0)

@@ -109,8 +109,15 @@ async def test_engine_log_is_read_on_while_it_grows(tmp_path: Path) -> None:
 async def test_of_a_failed_run_the_traceback_stands_there_at_once(tmp_path: Path) -> None:
     async with opened(options=with_log(tmp_path, TRACEBACK), fail_at=(7, 20)) as console:
         assert "l  the traceback, in engine.log" in "\n".join(lines(console))
+        assert console.said == "the run failed: gpu 0 is gone: NVML says GPU_IS_LOST (Xid 79)."
         await console.press("l")
         assert rows(console)[-1] == "› RuntimeError: gpu 0 is gone"
+
+
+async def test_of_a_run_that_was_killed_no_traceback_is_promised(tmp_path: Path) -> None:
+    options = with_log(tmp_path, "loading\n")
+    async with opened(options=options, fail_at=(7, 20), fail_for="its process ended without a word") as console:
+        assert "l  what was said last, in engine.log" in "\n".join(lines(console))
 
 
 async def test_an_engine_log_that_is_not_there_is_named() -> None:

@@ -46,6 +46,8 @@ def _content(view: View) -> list[list[Words]]:
     if view.replay is not None:
         better, leave = [("[", "yours_bold"), "  a round back"], "  leave"
     resumes = view.situation.may_go_on and ACTIONS["pause"].reason(view.situation) is None
+    # Who is killed leaves no traceback.
+    found = "what was said last" if state.reason.startswith("its process ended") else "the traceback"
     again: list[Words] = [("space", "yours_bold"), "  resume in a new process"]
     return [
         [(state.reason or "no reason was given", "broken_bold")],
@@ -53,7 +55,7 @@ def _content(view: View) -> list[list[Words]]:
         again if resumes else [],
         better,
         [("q", "yours_bold"), leave],
-        [("l", "yours_bold"), "  the traceback, in engine.log"],
+        [("l", "yours_bold"), f"  {found}, in engine.log"],
     ]
 
 
