@@ -20,6 +20,9 @@ VALUES, SECOND = 13, 22
 """The columns of values, and of what stands behind them."""
 
 BAR = 12
+SMALL = 0.01
+"""Shares below it are written with hundredths of a percent."""
+
 NUMBER_BYTES = 8
 """What a number in a reply weighs."""
 
@@ -84,7 +87,9 @@ class ItsData(Pane):
         kinds = numbers.count_short(counts.kinds, glyphs) if counts is not None else dash
         lines.append(_line("vocabulary", f"{kinds}{of}"))
         epochs = org.ledger.trained / org.tokens if org.tokens else None
-        lines.append(_line("epochs", f"{numbers.fixed(epochs, 2, glyphs)} through its data so far"))
+        # Of much data little is seen for long: that must not read as none.
+        passes = numbers.fixed(epochs, 2 if epochs is not None and epochs < 1 else 1, glyphs)
+        lines.append(_line("epochs", f"{passes} through its data so far"))
         return lines
 
 
@@ -121,7 +126,9 @@ def _count(count: int | None, view: View) -> str:
 
 def _holdout_share(org: OrganizationState, view: View) -> str:
     whole = org.tokens + org.holdout_tokens
-    return numbers.percent(org.holdout_tokens / whole, view.look.glyphs) if whole else ""
+    share = org.holdout_tokens / whole if whole else 0.0
+    written = numbers.percent if share >= SMALL else numbers.percent_fine
+    return written(share, view.look.glyphs) if whole else ""
 
 
 def _max_length(view: View) -> int:
