@@ -119,6 +119,19 @@ async def test_what_a_run_would_not_take_is_not_written(tmp_path: Path) -> None:
         assert "✗ ./offices: no such folder" in screen.text
 
 
+async def test_why_a_run_would_not_take_it_is_said_to_its_end_where_there_is_a_line_more(tmp_path: Path) -> None:
+    reason = "data.path: the file 'north.txt' in './offices' has a name that no organization of a run can have"
+    async with set_up(tmp_path, size=(80, 24)) as screen:
+        await screen.press("down", "right", *"./offices")
+        await screen.judge(complaints={"path": reason})
+        first, second = (line.strip() for line in screen.text.splitlines()[13:15])
+        assert f"{first} {second}" == f"✗ {reason}"
+    async with set_up(tmp_path, size=(80, 16)) as screen:
+        await screen.press("down", "right", *"./offices")
+        await screen.judge(complaints={"path": reason})
+        assert any(line.startswith("  ✗ data.path") and "…" in line for line in screen.text.splitlines())
+
+
 async def test_a_change_takes_back_that_it_is_to_be_written(tmp_path: Path) -> None:
     async with set_up(tmp_path) as screen:
         await screen.press("down", "right", *"./office", "enter", "s")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -107,7 +108,7 @@ def _body(setup: Setup, width: int, free: int, glyphs: Glyphs) -> list[Text]:
     comment, remark = _about(setup, width, glyphs)
     figures = draw_figures(setup.figures, setup.chosen.rounds, setup.why_unknown, width, glyphs)
     short = [figures[1], figures[-1]]
-    whole = [*bar, *head, *rows, empty, comment, remark, empty, *figures]
+    whole = [*bar, *head, *rows, empty, comment, *_on_two_lines(setup, width, glyphs, remark), *figures]
     preview = [empty, *_preview(setup, width, glyphs)]
     ways = (
         [*whole, *preview[: max(LEAST_PREVIEW, free - len(whole))]],
@@ -220,12 +221,30 @@ def _about(setup: Setup, width: int, glyphs: Glyphs) -> tuple[Text, Text]:
     first = Row(width, glyphs).at(LABEL_COLUMN, (key, "quiet")).at(0)
     first.at(max(VALUE_COLUMN, first.end + 2), (comment, "quiet"), until=width - 1)
     second = Row(width, glyphs)
-    shown = next((each for each in (name, *FIELDS) if setup.complaint(each)), "")
-    if shown:
-        of = "" if shown == name else f"{setup.fields.label(shown)}: "
-        second.at(LABEL_COLUMN, (f"{glyphs.refused} {of}{setup.complaint(shown)}", "care"), until=width - 1)
+    if wrong := _wrong(setup, glyphs):
+        second.at(LABEL_COLUMN, (wrong, "care"), until=width - 1)
     else:
         second.at(LABEL_COLUMN, setup.remark(name), until=width - 1)
+    return first.text(), second.text()
+
+
+def _wrong(setup: Setup, glyphs: Glyphs) -> str:
+    """Say what is wrong with the field under the cursor, else with another; empty where nothing is."""
+    name = setup.fields.cursor
+    shown = next((each for each in (name, *FIELDS) if setup.complaint(each)), "")
+    of = "" if shown == name else f"{setup.fields.label(shown)}: "
+    return f"{glyphs.refused} {of}{setup.complaint(shown)}" if shown else ""
+
+
+def _on_two_lines(setup: Setup, width: int, glyphs: Glyphs, remark: Text) -> tuple[Text, Text]:
+    """Give the remark and an empty line, or a long reason on both: what is wrong often stands at its end."""
+    wrong, first, second = _wrong(setup, glyphs), Row(width, glyphs), Row(width, glyphs)
+    room = width - 1 - LABEL_COLUMN
+    if cells(wrong) <= room:
+        return remark, second.text()
+    begin = textwrap.wrap(wrong, room, expand_tabs=False, replace_whitespace=False, break_long_words=False)[0]
+    first.at(LABEL_COLUMN, (begin, "care"), until=width - 1)
+    second.at(LABEL_COLUMN + 2, (wrong[len(begin) :].lstrip(), "care"), until=width - 1)
     return first.text(), second.text()
 
 
