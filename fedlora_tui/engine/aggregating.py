@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from fedlora_tui.aggregation import METHODS, Aggregated, Reply, Start, shares
+from fedlora_tui.aggregation import METHODS, Aggregated, Method, Reply, Start, shares
 from fedlora_tui.aggregation.drift import losses, ratio
 from fedlora_tui.aggregation.products import updates
 from fedlora_tui.aggregation.robust import Defended, defend
@@ -27,6 +28,8 @@ from fedlora_tui.federation.server_app import Server
 from fedlora_tui.lora.adapter import Adapter, with_b_of
 from fedlora_tui.lora.resize import first_rows, started
 from fedlora_tui.lora.rows import generator_seed
+from fedlora_tui.privacy.noise import Bits
+from fedlora_tui.privacy.summing import Terms, noised_mean
 from fedlora_tui.protocol import events as ev
 
 
@@ -47,6 +50,14 @@ class Made:
     drift: float
 
 
+@dataclass(frozen=True)
+class Guarded:
+    """How the changes of a round are protected, and what the server's noise is made of."""
+
+    terms: Terms
+    source: Bits
+
+
 class Aggregating:
     """Makes the replies of one round after the other into the global adapter; it keeps nothing from round to round."""
 
@@ -55,26 +66,41 @@ class Aggregating:
         self.grid, self.server, self.stream = grid, server, stream
 
     def aggregate(
-        self, round: int, config: Config, before: Learned, replies: Mapping[str, TrainReply], threads: int
+        self,
+        round: int,
+        config: Config,
+        before: Learned,
+        replies: Mapping[str, TrainReply],
+        threads: int,
+        guarded: Guarded | None = None,
     ) -> Made:
-        """Make the new global adapter, on `threads` at most, and tell of it. Raises UnusableRoundError."""
+        """Make the new global adapter, on `threads` at most, and tell of it. Raises UnusableRoundError.
+
+        Where it is `guarded`, every organization weighs the same, and what the method is given is their noised mean.
+        """
         started = time.monotonic()
         method, sent = METHODS[config.federation.aggregation], before.model.adapter
-        weighted = [Reply(name, self._whole(config, name, reply), reply.examples) for name, reply in replies.items()]
+        weighted = [
+            Reply(name, self._whole(config, name, reply), reply.examples if guarded is None else 1.0)
+            for name, reply in replies.items()
+        ]
         start = Start(round, sent, partial(self._anew, config, sent, round))
         defended = _defended(config, weighted, start)
         accepted, settled = defended.replies, defended.adapter
-        aggregated = merged(method, accepted, start) if settled is None else Aggregated(settled)
-        parts = losses(accepted, aggregated, threads)
-        lost = ratio(parts.values())
-        moved = updates(weighted, sent, self._began(before, weighted), threads)
+        if guarded is not None:
+            aggregated = _noised(method, accepted, start, guarded)
+        else:
+            aggregated = merged(method, accepted, start) if settled is None else Aggregated(settled)
+        parts = losses(accepted, aggregated, threads) if accepted else {}
+        lost = ratio(parts.values()) if accepted else math.nan
+        moved = updates(weighted, sent, self._began(before, weighted), threads) if weighted else {}
         adapter, memory = advance(
             server_step_of(config, round), before.server, sent, aggregated.adapter, method.trains(round)
         )
         check_finite(adapter)
         model = before.model.after(adapter, aggregated.delta)
         own = _own(before.own, aggregated, model.adapter) if method.keeps_b_at_home else before.own
-        weights = {reply.organization: share for share, reply in shares(accepted)}
+        weights = _weights(accepted, guarded)
         seconds = time.monotonic() - started
         self.stream.emit(
             ev.RoundAggregated(
@@ -120,6 +146,27 @@ class Aggregating:
             if reply.adapter.rank < sent.rank
         }
         return {**before.own, **narrow}
+
+
+def _noised(method: Method, replies: Sequence[Reply], start: Start, guarded: Guarded) -> Aggregated:
+    """Let a method make what it makes of the noised mean of the replies, as if one organization had sent that.
+
+    A B that stays at home is as its organization trained it.
+    """
+    factors = method.trains(start.round) - ({"B"} if method.keeps_b_at_home else set())
+    # The order of names, so that a seeded run repeats to the byte.
+    adapters = [reply.adapter for reply in sorted(replies, key=lambda reply: reply.organization)]
+    mean = noised_mean(adapters, start.sent, factors, guarded.terms, guarded.source)
+    aggregated = merged(method, [Reply("", mean, 1.0)], start)
+    own = {reply.organization: reply.adapter for reply in replies} if method.keeps_b_at_home else {}
+    return replace(aggregated, own={name: with_b_of(aggregated.adapter, adapter) for name, adapter in own.items()})
+
+
+def _weights(replies: Sequence[Reply], guarded: Guarded | None) -> dict[str, float]:
+    """Give each organization's weight in the result: those of a noised mean add up to 1 on the average alone."""
+    if guarded is not None:
+        return {reply.organization: 1 / guarded.terms.expected for reply in replies}
+    return {reply.organization: share for share, reply in shares(replies)}
 
 
 def _defended(config: Config, replies: Sequence[Reply], start: Start) -> Defended:

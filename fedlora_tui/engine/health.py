@@ -16,9 +16,9 @@ RUNNING = 2
 """So many rounds above the base, one behind the other, are no accident."""
 
 
-def mean(losses: Iterable[tuple[float, int]]) -> float | None:
-    """Mean of losses weighted by their tokens, None where there are none."""
-    pairs = list(losses)
+def mean(losses: Iterable[tuple[float | None, int]]) -> float | None:
+    """Mean of losses weighted by their tokens, None where there are none; those that were withheld do not count."""
+    pairs = [(loss, count) for loss, count in losses if loss is not None]
     tokens = sum(count for _, count in pairs)
     return sum(loss * count for loss, count in pairs) / tokens if tokens else None
 

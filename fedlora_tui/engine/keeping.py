@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +42,7 @@ class Standing:
     lanes: int
     conduct: Mapping[str, Any]
     marks: Collection[str]
+    privacy: Sequence[Mapping[str, Any]] = ()
 
     def state(self) -> dict[str, Any]:
         """Give it as a checkpoint holds it."""
@@ -65,8 +66,8 @@ class Standing:
             "threads": torch.get_num_threads(),
             "conduct": dict(self.conduct),
             "marks": sorted(self.marks),
-            # What was spent of a privacy budget, a line a round; no mechanism spends any yet.
-            "privacy": [],
+            # What was charged to a privacy budget, a line a noised sum.
+            "privacy": [dict(line) for line in self.privacy],
             "config": tables,
         }
 

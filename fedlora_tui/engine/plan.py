@@ -10,7 +10,7 @@ from fedlora_tui.lora.cohort import LocalTraining
 
 def plan_of(config: Config, round: int) -> LocalTraining:
     """Give what every organization does in a round."""
-    federation, method = config.federation, METHODS[config.federation.aggregation]
+    federation, method, privacy = config.federation, METHODS[config.federation.aggregation], config.privacy
     return LocalTraining(
         round=round,
         seed=federation.seed,
@@ -24,6 +24,10 @@ def plan_of(config: Config, round: int) -> LocalTraining:
         train_a=int("A" in method.trains(round)),
         train_b=int("B" in method.trains(round)),
         keep_b=int(method.keeps_b_at_home),
+        update_norm=privacy.clip_norm if privacy.mechanism != "none" else 0.0,
+        by_module=int(privacy.clip == "module"),
+        seeded_noise=int(privacy.seeded_noise),
+        withhold_loss=int(privacy.withhold_losses),
     )
 
 

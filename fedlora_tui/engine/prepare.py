@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedlora_tui.config import Config, resolved
+from fedlora_tui.engine import guarding
+from fedlora_tui.engine.guarding import with_noise
 from fedlora_tui.engine.sampling import MEASURED_AT_MOST, measured, needed
 from fedlora_tui.engine.workable import unworkable
 from fedlora_tui.errors import UserError
@@ -208,6 +210,7 @@ def prepare(
     names = roster.names
     if stood is None:
         _check_combination(config, names)
+        config = with_noise(config, len(names))
     base = _shared_base(beside[0], say) if beside else _load_base(config, say)
     texts = Texts(roster.source, base, config)
     for other in beside:
@@ -226,7 +229,8 @@ def prepare(
     )
     lora, seed = config.lora, config.federation.seed
     adapter = started(base.targets, lora.default_rank, lora.alpha, seed, lora.highest_rank)
-    warnings = (*_warnings(texts, first), *_strange_faults(config, names))
+    protection = guarding.warnings(config, len(names)) if stood is None else ()
+    warnings = (*_warnings(texts, first), *_strange_faults(config, names), *protection)
     lanes = min(lanes_on(base), len(names)) if stood is None else stood.lanes
     replicas = beside[0].replicas if beside else _replicas(base, config, lanes)
     whole = resolved(config, len(names)) if stood is None else config

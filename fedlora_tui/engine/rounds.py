@@ -10,14 +10,15 @@ from pathlib import Path
 from fedlora_tui.aggregation import METHODS
 from fedlora_tui.aggregation.server_step import ServerMemory, widened
 from fedlora_tui.engine import checkpoint
-from fedlora_tui.engine.aggregating import Aggregating, Learned
+from fedlora_tui.engine.aggregating import Aggregating, Guarded, Learned
 from fedlora_tui.engine.checkpoint import Checkpoint, is_full
 from fedlora_tui.engine.conduct import Conduct
+from fedlora_tui.engine.guarding import Guard
 from fedlora_tui.engine.health import diverging, mean
 from fedlora_tui.engine.keeping import Keeping, Standing
 from fedlora_tui.engine.knobs import KEYS, Change, setting, turned
 from fedlora_tui.engine.one_thread import one_thread
-from fedlora_tui.engine.past import Fork, Losses, as_turned, parent_of, run_continued
+from fedlora_tui.engine.past import Fork, Losses, as_turned, parent_of, read_journal, run_continued
 from fedlora_tui.engine.plan import plan_of
 from fedlora_tui.engine.prepare import Counts, Prepared
 from fedlora_tui.engine.reception import Closing, Reception, RoundSums, reception
@@ -71,6 +72,7 @@ class RoundLoop:
         self.patient = patient
         self.watching = watching
         self.conduct = Conduct()
+        self.guard = Guard()
         self.trained_by: set[str] = set()
         self.base_loss: float | None = None
         self.keeping = Keeping(folder, self.config.runs.keep_full)
@@ -110,6 +112,10 @@ class RoundLoop:
         self.model = self.model.taken_over(kept.adapter, kept.delta)
         self.own, self.trained_by = dict(kept.own), set(kept.state["trained_by"])
         self._take_over_memory(kept, fork)
+        if self._guarded:
+            # What the parent made later was made of the same organizations.
+            since = (own.event for own in read_journal(fork.folder) if own.seq > kept.state["seq"])
+            self.guard.go_on_from(kept.state, since)
         lost = self._resize(fork.round + 1)
         if lost:
             self.stream.emit(ev.Warned(f"rank {kept.adapter.rank} to {self.model.adapter.rank}: {lost:.1%} of it lost"))
@@ -142,8 +148,20 @@ class RoundLoop:
             keep_adapter(state, self.own[name], self.model.delta, self.model.version)
 
     def _rounds_from(self, round: int) -> None:
-        while self._goes_on(round) and self._boundary(round):
+        while self._goes_on(round) and self._boundary(round) and self._can_afford(round):
             round += self._one_round(round)
+
+    @property
+    def _guarded(self) -> bool:
+        return self.config.privacy.mechanism != "none"
+
+    def _can_afford(self, round: int) -> bool:
+        """Tell whether the privacy budget lasts for a round; where it does not the run ends by itself."""
+        reason = self.guard.exhausted(round, self.config, self.organizations) if self._guarded else None
+        if reason is not None:
+            self.stream.emit(ev.Warned(f"{reason}: the run ends with round {round - 1}"))
+            self.steering.finish_by_itself(reason)
+        return reason is None
 
     def _first_look(self) -> float | None:
         """Measure the base alone: the first adapter's B is zero, so it changes nothing, and it serves round 1."""
@@ -238,8 +256,9 @@ class RoundLoop:
         self._welcome(change.org, round)
         if counts.notice:
             self.stream.emit(ev.Warned(counts.notice, change.org))
-        # A late joiner measures the base too, so that its gain can be told.
-        self._report_losses(0, self.server.evaluate_base([change.org]))
+        if not self.config.privacy.withhold_losses:
+            # A late joiner measures the base too, so that its gain can be told.
+            self._report_losses(0, self.server.evaluate_base([change.org]))
 
     def _turn(self, change: Change, round: int) -> None:
         """Turn a knob: from this round on the run is set another way."""
@@ -286,11 +305,17 @@ class RoundLoop:
         names = self._sample(round)
         steps = self._steps(names)
         self.stream.emit(ev.RoundStarted(round, rounds, names, steps, plan.learning_rate))
+        if self._guarded:
+            # Journalled to the disk before anything of the round leaves an organization.
+            self.stream.emit(self.guard.charge(round, self.config, self.organizations))
+            self.stream.sync()
+            plan = self.guard.plan(plan, self.config)
         try:
             replies = self._train({name: self._own_plan(plan, name) for name in names}, sums)
             with one_thread() as threads:
                 lost, train_loss = self._aggregate(round, replies, threads)
         except UnusableRoundError as trouble:
+            self.guard.draw_anew()
             if not self.patient or not self.steering.alone:
                 raise RoundError(f"round {round}: {trouble}") from None
             self.steering.wait_for_organizations(round, str(trouble))
@@ -333,6 +358,8 @@ class RoundLoop:
         """Draw who trains in a round; not `beyond`: without those whose replies it can do without."""
         federation = self.config.federation
         names = [name for name in self.organizations if name not in self.conduct.quarantined]
+        if self._guarded:
+            return tuple(sorted(self.guard.draw(round, self.config, self.organizations).names & set(names)))
         least, oversample = federation.min_organizations, federation.oversample if beyond else 0.0
         return sampled(names, federation.fraction, least, federation.seed, round, oversample)
 
@@ -347,12 +374,14 @@ class RoundLoop:
         federation = self.config.federation
         if not federation.local_epochs:
             return federation.local_steps
-        rows = max(len(self.prepared.texts.rows(name).train) for name in names)
+        rows = max((len(self.prepared.texts.rows(name).train) for name in names), default=0)
         return federation.local_epochs * -(-rows // federation.batch_size)
 
     def _train(self, plans: Mapping[str, LocalTraining], sums: RoundSums) -> dict[str, TrainReply]:
         """Exchange the train messages; give the replies that passed the check and are in time."""
         replies, round = {}, sums.round
+        if not plans:
+            return {}
         goal = len(self._sample(round, beyond=False))
         taking_in = reception(self.config.federation, self.config.faults, plans, round, goal, self._at_work)
         self.watching.begin_training(taking_in.profiles, taking_in.arrivals)
@@ -419,7 +448,8 @@ class RoundLoop:
     def _check_enough(self, replies: Mapping[str, TrainReply], answers: Sequence[Answer[TrainReply]]) -> None:
         """Raise TooFewRepliesError where a round has too few replies to be aggregated."""
         least = self.config.federation.min_replies
-        if len(replies) >= least:
+        # Under a protection a sum of nobody is one, too: that there is none would tell who replied.
+        if len(replies) >= least or self._guarded:
             return
         why = next((answer.refusal for answer in reversed(answers) if answer.refusal), "they came too late")
         if not replies:
@@ -430,7 +460,9 @@ class RoundLoop:
     def _aggregate(self, round: int, replies: dict[str, TrainReply], threads: int) -> tuple[float, float | None]:
         """Make the new global adapter; give the round's drift and mean train loss, found on `threads` at most."""
         before = Learned(self.model, self.own, self.server_memory)
-        made = self.aggregating.aggregate(round, self.config, before, replies, threads)
+        terms = self.guard.terms(self.config)
+        guarded = None if terms is None else Guarded(terms, self.guard.source(round, self.config))
+        made = self.aggregating.aggregate(round, self.config, before, replies, threads, guarded)
         self.model, self.own, self.server_memory = made.learned.model, dict(made.learned.own), made.learned.server
         self.trained_by |= replies.keys()
         return made.drift, mean((reply.loss, reply.tokens) for reply in replies.values())
@@ -441,7 +473,9 @@ class RoundLoop:
         return plan if rank == self.model.adapter.rank else replace(plan, own_rank=rank)
 
     def _evaluate(self, sums: RoundSums, names: Sequence[str]) -> float | None:
-        """Let organizations measure the global model; give the mean loss, weighted by tokens."""
+        """Let organizations measure the global model, unless losses are withheld; give the mean, weighted by tokens."""
+        if self.config.privacy.withhold_losses:
+            return None
         answers = self.server.evaluate(sums.round, self.model, names)
         sums.bytes_down += self._report_losses(sums.round, answers)
         return mean((answer.reply.loss, answer.reply.tokens) for answer in answers if answer.reply is not None)
@@ -509,6 +543,7 @@ class RoundLoop:
             cohort=self.stream.state.cohort,
             lanes=len(self.prepared.bases),
             conduct=self.conduct.kept(),
+            privacy=self.guard.kept(),
             marks=[mark for mark, holds in (("knob", turned), ("pause", paused)) if holds],
         )
 

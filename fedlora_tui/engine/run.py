@@ -97,6 +97,7 @@ class Run:
         self._worker = threading.Thread(target=self._work, name="run", daemon=True)
         self._log: logging.Handler | None = None
         self._now: Callable[[], Config] = lambda: self.config
+        self._unaffordable: Callable[[Config, Config, int, int], str | None] = lambda *asked: None
         self._saving: Callable[[], bool] = lambda: False
         self._exporting = Exporting(self._stream)
         self._voices: Voices | None = None
@@ -322,6 +323,7 @@ class Run:
             self._take_up(prepared, self._past, self.folder)
         loop = self._loop(prepared, self.folder)
         self._now, self._saving = (lambda: loop.config), (lambda: loop.keeping.writing)
+        self._unaffordable = loop.guard.unaffordable
         with _set_aside():
             serve(loop.grid, self._first_step(loop))
 
@@ -348,6 +350,9 @@ class Run:
         fork = self._from.fork
         # A long journal's records are not held on to.
         past, self._past = self._past, None
+        if past is not None:
+            state = past.state
+            loop.guard.go_on_from(state, (own.event for own in past.records if own.seq > state.get("seq", 0)))
         if past is not None and past.checkpoint is not None:
             loop.restore(past.checkpoint)
             return partial(loop.go_on, past.round)
@@ -367,7 +372,8 @@ class Run:
         rank, alpha = config.lora.default_rank, config.lora.alpha
         targets = base.targets
         spec = AdapterSpec(shapes(targets, rank), rank, alpha, own_alphas(targets), own_ranked(targets))
-        watching = Watching(self._stream, self._steering, run_id(self._place), len(prepared.bases))
+        withheld = config.privacy.withhold_losses
+        watching = Watching(self._stream, self._steering, run_id(self._place), len(prepared.bases), withheld)
         side = ClientSide(base, spec, prepared.texts.rows, watching)
         laid = self._course.lay(self._place, Entrant(prepared, side, self._steering.rest))
         self._stream.emit(ev.CohortSized(laid.cohort, len(prepared.bases)))
@@ -389,6 +395,7 @@ class Run:
             come_to_round=partial(self._course.come_to_round, self._place),
             patient=self.manner.patient,
             alone=self._course.alone,
+            unaffordable=lambda *asked: self._unaffordable(*asked),
         )
 
     def _cannot_export(self, command: Export) -> str | None:

@@ -21,10 +21,15 @@ def sampled(
     `oversample` is the share of that number that is sampled beyond it, where there are more.
     """
     names = sorted(organizations)
-    goal = min(len(names), max(least, _share(fraction, len(names))))
+    goal = goal_of(len(names), fraction, least)
     count = min(len(names), goal + _share(oversample, goal))
     generator = random.Random(hashlib.sha256(f"sample|{seed}|{round}".encode()).digest())
     return tuple(sorted(generator.sample(names, count)))
+
+
+def goal_of(count: int, fraction: float, least: int) -> int:
+    """Give how many of so many organizations train in a round: a share of all, `least` at least where they are here."""
+    return min(count, max(least, _share(fraction, count)))
 
 
 def measured(organizations: Sequence[str], fraction: float, seed: int) -> tuple[str, ...]:

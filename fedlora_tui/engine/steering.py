@@ -40,7 +40,8 @@ class Terms:
     `elsewhere` gives name and place of one whose text lies elsewhere, or the first free name that begins as asked,
     from what is asked for, the places that are known and the names that are taken; it raises UserError.
     `config` tells how the run is set now; `come_to_round` waits for the other runs of a race before each round, `alone`
-    is True where there are none. A run that is not `patient` fails where it would pause by itself.
+    is True where there are none. A run that is not `patient` fails where it would pause by itself. `unaffordable` says
+    why a setting would spend more than a privacy budget has: from before to after, with so many, after a round.
     """
 
     min_organizations: int
@@ -56,6 +57,7 @@ class Terms:
     )
     patient: bool = True
     alone: bool = True
+    unaffordable: Callable[[Config, Config, int, int], str | None] = lambda *asked: None
 
 
 @dataclass(frozen=True)
@@ -240,6 +242,12 @@ class Steering:
             self._wait_paused()
             self._raise_if_stopped()
 
+    def finish_by_itself(self, reason: str) -> None:
+        """Let no further round start, as if the operator had asked for the end."""
+        with self._changed:
+            self._wishes.finish, self._finishes = True, self._round
+            self._stream.emit(ev.RunFinishing(self._round, reason))
+
     def now_present(self, organizations: Collection[str], quarantined: Collection[str] = ()) -> None:
         """Remember who is here after the changes of a boundary, and who of them takes no part."""
         with self._changed:
@@ -396,7 +404,11 @@ class Steering:
             raise Refusal("an organization has a name")
         change = settled(Change(command.name, org, command.to), round)  # type: ignore[attr-defined]
         config = self._coming_config()
-        reason = refused(config, change, self._coming(), self._round)
+        coming = self._coming()
+        reason = refused(config, change, coming, self._round)
+        if reason is None and change.command in ("rounds", "fraction"):
+            unaffordable = self._prepared().unaffordable
+            reason = unaffordable(config, turned(config, change), len(coming), self._round)
         if reason is not None:
             raise Refusal(reason)
         self._wishes.waiting.append(change)

@@ -16,7 +16,9 @@ from fedlora_tui.protocol import events as ev
 class Watching:
     """Turns what organizations do into events, and lets the operator pause or stop between their steps."""
 
-    def __init__(self, stream: Stream, steering: Steering, run_id: int, lanes: int = 1) -> None:
+    def __init__(self, stream: Stream, steering: Steering, run_id: int, lanes: int = 1, withheld: bool = False) -> None:
+        """Where losses are `withheld` no step tells its own."""
+        self._withheld = withheld
         self._stream, self._steering, self._run_id, self._lanes = stream, steering, run_id, lanes
         self._telling = Telling(self._emit)
         self._round = self._step = 0
@@ -38,7 +40,12 @@ class Watching:
             new = [one for one in new if not self._dropped_out(one)]
         self._told |= {one.organization: (round, one.step) for one in new}
         self._telling.tell(
-            [ev.TrainStep(one.organization, round, one.step, one.steps, one.loss, one.tokens) for one in new]
+            [
+                ev.TrainStep(
+                    one.organization, round, one.step, one.steps, None if self._withheld else one.loss, one.tokens
+                )
+                for one in new
+            ]
         )
 
     def _dropped_out(self, done: StepDone) -> bool:

@@ -25,7 +25,7 @@ def unworkable(config: Config, organizations: Collection[str], round: int) -> st
             "lower it, or let more organizations train"
         )
     refused = unequal_ranks_refused(lora.default_rank, lora.own_ranks, federation)
-    return refused or unworkable_config(federation, len(replies)) or unprotectable(config)
+    return refused or unworkable_config(federation, len(replies)) or unprotectable(config, len(names))
 
 
 def rank_terms(config: Config) -> tuple[bool, bool]:

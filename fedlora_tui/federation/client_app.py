@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -43,6 +43,7 @@ from fedlora_tui.lora.cohort import LocalTraining, Measured, StepDone, measure_c
 from fedlora_tui.lora.delta import NO_DELTA, BaseDelta, added
 from fedlora_tui.lora.resize import first_rows
 from fedlora_tui.lora.rows import Rows
+from fedlora_tui.privacy.leaving import leaving
 
 ORGANIZATION = "organization"
 """The key of a node's own configuration that names its organization."""
@@ -160,7 +161,9 @@ def train_together(
         )
         for job, result in zip(own, trained, strict=True):
             job.keep()
-            replies[job.index] = train_reply(job.message, result, job.rows.train_tokens, job.plan.sends)
+            leaves = replace(result, adapter=leaving(result.adapter, _start(job), job.plan, result.organization))
+            withheld = bool(job.plan.withhold_loss)
+            replies[job.index] = train_reply(job.message, leaves, job.rows.train_tokens, job.plan.sends, withheld)
             if job.plan.keep_b:
                 keep_b(job.context.state, result.adapter)
     return [replies[index] for index in range(len(messages))]

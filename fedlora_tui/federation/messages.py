@@ -301,14 +301,15 @@ def _number(config: ConfigRecord | MetricRecord, name: str, kind: type) -> int |
     return int(value) if kind is int else float(value)
 
 
-def train_reply(message: Message, trained: Trained, examples: int, sends: Collection[str] = BOTH) -> Message:
+def train_reply(
+    message: Message, trained: Trained, examples: int, sends: Collection[str] = BOTH, withheld: bool = False
+) -> Message:
     """Answer a train message with the adapter, or those of its factors that travel, and its numbers.
 
-    `num-examples` is the organization's weight.
+    `num-examples` is the organization's weight; the loss is not among them where it is `withheld`.
     """
-    metrics = MetricRecord(
-        {"num-examples": examples, "loss": trained.loss, "tokens": trained.tokens, "steps": trained.steps}
-    )
+    numbers = {"num-examples": examples, "loss": trained.loss, "tokens": trained.tokens, "steps": trained.steps}
+    metrics = MetricRecord({name: number for name, number in numbers.items() if not (withheld and name == "loss")})
     return Message(RecordDict({ARRAYS: encode(trained.adapter, sends), METRICS: metrics}), reply_to=message)
 
 
@@ -320,25 +321,33 @@ def evaluate_reply(message: Message, measured: Measured) -> Message:
 
 @dataclass(frozen=True)
 class TrainReply:
-    """A train reply that passed the check."""
+    """A train reply that passed the check; its loss is None where it was withheld."""
 
     adapter: Adapter
     examples: int
-    loss: float
+    loss: float | None
     tokens: int
     steps: int
 
 
 def read_train_reply(
-    message: Message, spec: AdapterSpec, sends: Collection[str] = BOTH, rest: Adapter | None = None
+    message: Message,
+    spec: AdapterSpec,
+    sends: Collection[str] = BOTH,
+    rest: Adapter | None = None,
+    withheld: bool = False,
 ) -> TrainReply:
-    """Check a train reply and read it; factors that do not travel are those of `rest`. Raises Refused."""
+    """Check a train reply and read it; factors that do not travel are those of `rest`. Raises Refused.
+
+    Where losses are `withheld`, one that comes all the same is refused.
+    """
     content = _checked_content(message, {ARRAYS, METRICS})
-    numbers = _numbers(content[METRICS], TRAIN_METRICS)
+    allowed = {name: kind for name, kind in TRAIN_METRICS.items() if not (withheld and name == "loss")}
+    numbers = _numbers(content[METRICS], allowed)
     record = _record(content, ARRAYS, ArrayRecord)
     adapter = decode(record, spec) if rest is None else decode_part(record, spec, sends, rest)
     return TrainReply(
-        adapter, int(numbers["num-examples"]), numbers["loss"], int(numbers["tokens"]), int(numbers["steps"])
+        adapter, int(numbers["num-examples"]), numbers.get("loss"), int(numbers["tokens"]), int(numbers["steps"])
     )
 
 

@@ -29,6 +29,7 @@ from fedlora_tui.federation.messages import (
 from fedlora_tui.lora.adapter import BOTH
 from fedlora_tui.lora.cohort import LocalTraining
 from fedlora_tui.lora.resize import first_rows
+from fedlora_tui.privacy.leaving import too_long
 
 
 def server_app(main: Callable[[Grid, Context], None]) -> ServerApp:
@@ -104,7 +105,10 @@ class Server:
         def read(name: str, reply: Message) -> TrainReply:
             plan, rank = plans[name], plans[name].own_rank or model.adapter.rank
             rest = None if plan.sends == BOTH else first_rows(model.adapter, rank, self.spec.own_ranked)
-            return read_train_reply(reply, self.spec.at(rank), plan.sends, rest)
+            came = read_train_reply(reply, self.spec.at(rank), plan.sends, rest, bool(plan.withhold_loss))
+            if (reason := too_long(came.adapter, model.adapter, plan)) is not None:
+                raise Refused(reason)
+            return came
 
         round = next(iter(plans.values())).round
         answers = self._ask(contents, MessageType.TRAIN, round, model.version, read)

@@ -36,7 +36,9 @@ class LocalTraining:
     """What an organization does in a round.
 
     `train_a`, `train_b` and `keep_b` are 1 where it trains A, trains B, and keeps its own B instead of sending it.
-    `own_rank` is set where it trains fewer rows than the global adapter has.
+    `own_rank` is set where it trains fewer rows than the global adapter has. What it changed leaves it at most
+    `update_norm` long (0: as it is; `by_module`: 1 where each module has its part of that), with noise of deviation
+    `update_noise` on each number, made from the seed where `seeded_noise` is 1; its loss stays if `withhold_loss` is.
     """
 
     round: int
@@ -52,6 +54,11 @@ class LocalTraining:
     train_b: int = 1
     keep_b: int = 0
     own_rank: int = 0
+    update_norm: float = 0.0
+    by_module: int = 0
+    update_noise: float = 0.0
+    seeded_noise: int = 0
+    withhold_loss: int = 0
 
     @property
     def trains(self) -> frozenset[str]:

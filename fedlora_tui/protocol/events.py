@@ -286,12 +286,22 @@ class Telemetry(Event):
 
 @dataclass(frozen=True)
 class PrivacySpent(Event):
-    """The privacy loss so far, at `delta`."""
+    """What was given away of an organization by the end of `round`, at `delta`: told before any of it leaves one.
+
+    `target` is the budget, 0 where there is none. The round is charged as a sum of organizations, each drawn with
+    `probability`, under noise of `noise_multiplier` clip norms. `seeded`: the noise protects nothing.
+    """
 
     type: ClassVar[str] = "privacy_spent"
     epsilon: float
     delta: float
     round: int
+    target: float = 0.0
+    accountant: str = ""
+    noise_multiplier: float = 0.0
+    probability: float = 1.0
+    sampling: str = ""
+    seeded: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,84 @@
+"""What may be said of a run's protection, in words: on the model card, and wherever an adapter is handed on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fedlora_tui.privacy.accounting import Charge, spent
+
+NONE = "Written with privacy: none. Whoever holds these weights can probe them for the text they were trained on."
+
+NOT_PROTECTED = (
+    "single documents of an organization more than the organization as a whole: all of its text is the unit",
+    "organizations that agree to look at one of them: each knows what it sent itself",
+    "the run's journal: it names who trained in which round, and holds norms of single updates",
+    "counts that organizations send: tokens, steps",
+    "what is chosen by looking at hold-out losses, such as the best round",
+)
+LOSSES = "losses that organizations send: they carry no noise"
+
+
+def charges_of(kept: Sequence[Mapping[str, Any]]) -> tuple[Charge, ...]:
+    """Read the sums that a checkpoint says were charged."""
+    return tuple(Charge(line["noise_multiplier"], line["probability"], line["sampling"]) for line in kept)
+
+
+def statement(settings: Mapping[str, Any], kept: Sequence[Mapping[str, Any]]) -> str:
+    """Give the privacy statement of an adapter, from its run's [privacy] settings and what was charged up to it."""
+    charges = charges_of(kept)
+    if settings.get("mechanism", "none") == "none" or not charges:
+        return NONE
+    delta = settings["delta"]
+    found = spent(charges, delta)
+    noises = sorted({charge.noise_multiplier for charge in charges})
+    lines = [
+        f"Differential privacy of whole organizations: epsilon = {found.epsilon:.4g} at delta = {delta:g}.",
+        "",
+        "| | |",
+        "| --- | --- |",
+        f"| mechanism | {_mechanism(settings, noises)} |",
+        f"| epsilon, delta | {found.epsilon:.4g}, {delta:g}, over {len(charges)} noised sums |",
+        f"| unit of protection | {_unit(charges)} |",
+        f"| accountant | {found.accountant} (dp-accounting), the lower one of two bounds, RDP and PLD |",
+        f"| sampling assumption | {_sampling(charges)} |",
+        f"| source of the noise | {_source(settings)} |",
+        "",
+        "Not protected:",
+        "",
+        *(f"- {what}" for what in (*NOT_PROTECTED, *(() if settings["withhold_losses"] else (LOSSES,)))),
+    ]
+    return "\n".join(lines)
+
+
+def _mechanism(settings: Mapping[str, Any], noises: Sequence[float]) -> str:
+    clip = "by module" if settings["clip"] == "module" else "jointly over the factors that travel"
+    who = (
+        "the organizations, the server adding what is missing" if settings["noise"] == "organizations" else "the server"
+    )
+    several = " to ".join(f"{noise:g}" for noise in dict.fromkeys((noises[0], noises[-1])))
+    return (
+        f"gaussian: each update clipped to {settings['clip_norm']:g} {clip}; noise of {several} times that on their "
+        f"sum, added by {who}"
+    )
+
+
+def _unit(charges: Sequence[Charge]) -> str:
+    if any(charge.sampling == "fixed" and charge.amplified for charge in charges):
+        return "one organization with all of its text, replaced by another"
+    return "one organization with all of its text, there or not"
+
+
+def _sampling(charges: Sequence[Charge]) -> str:
+    shares = sorted({charge.probability for charge in charges})
+    if shares[0] == 1.0:
+        return "none: all organizations in every sum"
+    share = " to ".join(f"{share:.4g}" for share in dict.fromkeys((shares[0], shares[-1])))
+    how = "each by a lot of its own" if charges[0].sampling == "poisson" else "a fixed number of them"
+    return f"{how} ({share} of them a round), and who was drawn stays secret"
+
+
+def _source(settings: Mapping[str, Any]) -> str:
+    if settings["seeded_noise"]:
+        return "a seed that stands in the run's configuration: FOR TESTS, it protects nothing"
+    return "the operating system's random numbers"
