@@ -56,7 +56,9 @@ def plain_entry(record: Record, glyphs: Glyphs) -> Entry | None:
         case ev.PauseRequested():
             return Entry(record.t, glyphs.run_state("pausing"), "care", "pause", "asked for, within one step")
         case ev.PrivacySpent():
-            words = f"{numbers.epsilon(event.epsilon, glyphs)} at {numbers.learning_rate(event.delta, glyphs)}"
+            of = f" of {numbers.epsilon(event.target, glyphs)}" if event.target else ""
+            at = f"{glyphs.delta} {numbers.learning_rate(event.delta, glyphs)}"
+            words = f"{numbers.epsilon(event.epsilon, glyphs)}{of} at {at} with round {event.round}"
             return Entry(record.t, glyphs.epsilon[0], "guard", "privacy", words)
         case ev.Unknown():
             return Entry(record.t, "?", "quiet", "unknown", event.kind)

@@ -14,6 +14,7 @@ from fedlora_tui.lora.adapter import Adapter
 from fedlora_tui.lora.base_model import BaseModel
 from fedlora_tui.lora.delta import as_adapter_total
 from fedlora_tui.lora.export import CARD, MADE_BY, Origin, write_adapter, write_merged
+from fedlora_tui.privacy.statement import statement
 from fedlora_tui.protocol.commands import Export
 from fedlora_tui.protocol.events import AdapterExported
 
@@ -120,6 +121,7 @@ def _origin(run: Path, state: Any, base: BaseModel, settings: dict[str, Any]) ->
         eval_loss=state["eval_loss"],
         train_loss=state["train_loss"],
         settings=settings,
+        privacy=statement(state["config"].get("privacy", {}), state.get("privacy", ())),
     )
 
 

@@ -141,11 +141,11 @@ class Reception:
         if late is not None:
             seconds = self.seconds([answer])[name]
             sizes = answer.bytes_up, answer.bytes_down
-            return ev.UpdateLate(name, self.round, late.reason, seconds, late.surplus, *sizes)
+            return ev.UpdateLate(name, self.round, late.reason, seconds, late.surplus, *sizes, answer.left)
         if reply is None:
-            return ev.UpdateRejected(name, self.round, answer.refusal, answer.came)
+            return ev.UpdateRejected(name, self.round, answer.refusal, answer.came, answer.left)
         sizes, held = (answer.bytes_up, answer.bytes_down), (answer.tensors, answer.numbers)
-        return ev.UpdateReceived(name, self.round, *sizes, reply.tokens, reply.loss, *held)
+        return ev.UpdateReceived(name, self.round, *sizes, reply.tokens, reply.loss, *held, answer.left)
 
     def _slower(self, name: str) -> float:
         profile = self.profiles.get(name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ from flwr.common.constant import ErrorCode
 from fedlora_tui.federation.messages import (
     BASE_ALONE,
     NOTHING,
+    STAYED,
     VERSION,
     AdapterSpec,
     Refused,
@@ -33,13 +34,15 @@ from fedlora_tui.federation.messages import (
     read_plan,
     read_round,
     read_sent,
+    read_train_reply,
     read_version,
+    stayed,
     train_reply,
 )
 from fedlora_tui.federation.passes import Watch
-from fedlora_tui.lora.adapter import Adapter
+from fedlora_tui.lora.adapter import BOTH, Adapter
 from fedlora_tui.lora.base_model import BaseModel
-from fedlora_tui.lora.cohort import LocalTraining, Measured, StepDone, measure_cohort, train_cohort
+from fedlora_tui.lora.cohort import LocalTraining, Measured, StepDone, Trained, measure_cohort, train_cohort
 from fedlora_tui.lora.delta import NO_DELTA, BaseDelta, added
 from fedlora_tui.lora.resize import first_rows
 from fedlora_tui.lora.rows import Rows
@@ -161,12 +164,31 @@ def train_together(
         )
         for job, result in zip(own, trained, strict=True):
             job.keep()
-            leaves = replace(result, adapter=leaving(result.adapter, _start(job), job.plan, result.organization))
-            withheld = bool(job.plan.withhold_loss)
-            replies[job.index] = train_reply(job.message, leaves, job.rows.train_tokens, job.plan.sends, withheld)
+            replies[job.index] = _reply(job, result)
             if job.plan.keep_b:
                 keep_b(job.context.state, result.adapter)
     return [replies[index] for index in range(len(messages))]
+
+
+def _reply(job: _Job, result: Trained) -> Message:
+    """Give what leaves an organization that trained: checked here as it will be where it comes in."""
+    start, plan = _start(job), job.plan
+    leaves = replace(result, adapter=leaving(result.adapter, start, plan, result.organization))
+    withheld = bool(plan.withhold_loss)
+    reply = train_reply(job.message, leaves, job.rows.train_tokens, plan.sends, withheld)
+    spec, rest = job.side.spec.at(leaves.adapter.rank), None if plan.sends == BOTH else start
+    return checked(reply, job.message, spec, plan.sends, rest, withheld)
+
+
+def checked(
+    reply: Message, message: Message, spec: AdapterSpec, sends: Collection[str], rest: Adapter | None, withheld: bool
+) -> Message:
+    """Give a reply that holds what may travel, or an error with one of a list of reasons: then it stays here."""
+    try:
+        read_train_reply(reply, spec, sends, rest, withheld)
+    except Refused as refused:
+        return _error(message, refused if str(refused) in stayed(spec) else Refused(STAYED))
+    return reply
 
 
 def _tell(jobs: Sequence[_Job], done: Sequence[StepDone]) -> None:

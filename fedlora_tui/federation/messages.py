@@ -46,6 +46,9 @@ EVALUATE_METRICS = {"num-examples": int, "loss": float}
 GONE = "the organization is not here"
 """Why there is no reply from a node that left."""
 
+NOT_FINITE, NAN_LOSS = "nan or infinity in ", "loss is nan"
+"""What is said of tensors and losses that are no numbers."""
+
 
 LARGEST_NUMBER = 2**53
 """No count or loss is larger; a larger integer could carry text. Up to here a float holds every integer."""
@@ -169,7 +172,7 @@ def _values(name: str, array: Array, shape: tuple[int, int]) -> np.ndarray:
         raise Refused(f"{name} carries more or fewer bytes than its values")
     values = np.frombuffer(array.data, np.dtype("<f4"), offset=len(header)).reshape(shape).copy()
     if not np.isfinite(values).all():
-        raise Refused(f"nan or infinity in {name}")
+        raise Refused(f"{NOT_FINITE}{name}")
     return values
 
 
@@ -341,6 +344,8 @@ def read_train_reply(
 
     Where losses are `withheld`, one that comes all the same is refused.
     """
+    if message.has_error() and message.error.reason in stayed(spec):
+        raise Refused(message.error.reason)
     content = _checked_content(message, {ARRAYS, METRICS})
     allowed = {name: kind for name, kind in TRAIN_METRICS.items() if not (withheld and name == "loss")}
     numbers = _numbers(content[METRICS], allowed)
@@ -349,6 +354,15 @@ def read_train_reply(
     return TrainReply(
         adapter, int(numbers["num-examples"]), numbers.get("loss"), int(numbers["tokens"]), int(numbers["steps"])
     )
+
+
+STAYED = "what it made may not travel, and stayed with it"
+"""Why there is no reply of an organization whose own check refused it, where that is not said more closely."""
+
+
+def stayed(spec: AdapterSpec) -> frozenset[str]:
+    """Give all reasons that an organization may give for a reply that stayed with it: a list, so no text fits in."""
+    return frozenset((STAYED, NAN_LOSS, *(f"{NOT_FINITE}{name}" for name in spec.shapes)))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from flwr.app import Context, Message, MessageType, RecordDict
@@ -11,6 +11,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from fedlora_tui.federation.global_model import GlobalModel
 from fedlora_tui.federation.last_replies import LastReplies, LastReply
+from fedlora_tui.federation.ledger import weighed
 from fedlora_tui.federation.messages import (
     BASE_ALONE,
     AdapterSpec,
@@ -55,7 +56,8 @@ NO_REPLY = "no reply came"
 class Answer(Generic[T]):
     """One organization's answer: its reply, or why it was refused, and the bytes of arrays that went each way.
 
-    `came` is False where there was no answer at all. `tensors` and `numbers` are how many a good reply held.
+    `came` is False where there was no answer at all. `tensors` and `numbers` are how many a good reply held; `left` are
+    the bytes of each kind that any reply held.
     """
 
     organization: str
@@ -66,6 +68,7 @@ class Answer(Generic[T]):
     came: bool = True
     tensors: int = 0
     numbers: int = 0
+    left: Mapping[str, int] = field(default_factory=dict)
 
 
 class Server:
@@ -156,14 +159,14 @@ class Server:
                 self.forget(name)
                 answers.append(Answer(name, None, NO_REPLY, 0, down, came=False))
                 continue
-            up = arrays_weight(replies[name])
+            up, left = arrays_weight(replies[name]), weighed(replies[name])
             try:
                 reply, (tensors, numbers) = read(name, replies[name]), counted(replies[name])
-                answers.append(Answer(name, reply, "", up, down, tensors=tensors, numbers=numbers))
+                answers.append(Answer(name, reply, "", up, down, tensors=tensors, numbers=numbers, left=left))
                 self._hold(name, version)
             except Refused as refused:
                 self.forget(name)
-                answers.append(Answer(name, None, str(refused), up, down))
+                answers.append(Answer(name, None, str(refused), up, down, left=left))
         return answers
 
     def forget(self, organization: str) -> None:

@@ -21,9 +21,17 @@ CARD, MADE_BY = "README.md", "Made with fedlora-tui."
 """The model card's file, and the words by which an earlier export is known."""
 
 
+UNPROTECTED = (
+    "Written with privacy: none. Whoever holds these weights can probe them for the text they were trained on."
+)
+
+
 @dataclass(frozen=True)
 class Origin:
-    """Where an adapter comes from, for its model card. Losses are hold-out means in nats a token."""
+    """Where an adapter comes from, for its model card. Losses are hold-out means in nats a token.
+
+    `privacy` is what may be said of its protection, in Markdown.
+    """
 
     run: str
     round: int
@@ -35,6 +43,7 @@ class Origin:
     eval_loss: float | None
     train_loss: float | None
     settings: Mapping[str, Any]
+    privacy: str = UNPROTECTED
 
 
 def write_adapter(folder: Path, adapter: Adapter, base: BaseModel, origin: Origin) -> int:
@@ -166,7 +175,7 @@ Train loss in the round: {_loss(origin.train_loss)}.
 
 ## Privacy
 
-Written with privacy: none. Whoever holds these weights can probe them for the text they were trained on.
+{origin.privacy}
 """
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fedlora_tui.lora.export import UNPROTECTED
 from fedlora_tui.privacy.accounting import Charge, spent
-
-NONE = "Written with privacy: none. Whoever holds these weights can probe them for the text they were trained on."
 
 NOT_PROTECTED = (
     "single documents of an organization more than the organization as a whole: all of its text is the unit",
@@ -28,7 +27,7 @@ def statement(settings: Mapping[str, Any], kept: Sequence[Mapping[str, Any]]) ->
     """Give the privacy statement of an adapter, from its run's [privacy] settings and what was charged up to it."""
     charges = charges_of(kept)
     if settings.get("mechanism", "none") == "none" or not charges:
-        return NONE
+        return UNPROTECTED
     delta = settings["delta"]
     found = spent(charges, delta)
     noises = sorted({charge.noise_multiplier for charge in charges})

@@ -33,6 +33,7 @@ def _rejected(org: OrganizationState, event: ev.UpdateRejected) -> OrganizationS
         norm=None,
         cosine=None,
         history=_ended(org, event.round, "fault"),
+        ledger=org.ledger.with_left(event.left, lost=True),
     )
 
 
@@ -48,6 +49,7 @@ def _late(org: OrganizationState, event: ev.UpdateLate) -> OrganizationState:
         bytes_up=org.bytes_up + event.bytes_up,
         bytes_down=org.bytes_down + event.bytes_down,
         history=_ended(org, event.round, "late"),
+        ledger=org.ledger.with_left(event.left, lost=True),
     )
 
 

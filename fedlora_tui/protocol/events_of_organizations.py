@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from fedlora_tui.protocol.event import Event
@@ -79,7 +79,10 @@ class TrainStep(Event):
 
 @dataclass(frozen=True)
 class UpdateReceived(Event):
-    """An organization's reply passed the check of what may travel: so many `tensors` and `numbers`, nothing else."""
+    """An organization's reply passed the check of what may travel: so many `tensors` and `numbers`, nothing else.
+
+    `left` are its bytes by kind: those of A, of B and of numbers.
+    """
 
     type: ClassVar[str] = "update_received"
     org: str
@@ -90,6 +93,7 @@ class UpdateReceived(Event):
     loss: float | None
     tensors: int = 0
     numbers: int = 0
+    left: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -109,13 +113,17 @@ class UpdateMeasured(Event):
 
 @dataclass(frozen=True)
 class UpdateRejected(Event):
-    """An organization's reply was an error or was refused, or (not `answered`) never came: it is not in the result."""
+    """An organization's reply was an error or was refused, or (not `answered`) never came: it is not in the result.
+
+    `left` are the bytes that left it all the same, by kind: "words" are an error's reason, "other" is on no list.
+    """
 
     type: ClassVar[str] = "update_rejected"
     org: str
     round: int
     reason: str
     answered: bool = True
+    left: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -133,6 +141,7 @@ class UpdateLate(Event):
     surplus: bool = False
     bytes_up: int = 0
     bytes_down: int = 0
+    left: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

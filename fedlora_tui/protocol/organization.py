@@ -34,7 +34,8 @@ class Ledger:
     """What went from and to one organization, counted.
 
     `replies` were taken, each of `tensors`; with what it measured they held `numbers`. `came` are the adapters that
-    came to it, and `trained` the target tokens that it trained on.
+    came to it, and `trained` the target tokens that it trained on. `left` are all bytes that left it in replies to
+    training, by kind, and `lost` those of them in replies that were refused or came late.
     """
 
     replies: int = 0
@@ -42,6 +43,13 @@ class Ledger:
     numbers: int = 0
     came: int = 0
     trained: int = 0
+    left: Mapping[str, int] = field(default_factory=dict)
+    lost: int = 0
+
+    def with_left(self, left: Mapping[str, int], lost: bool = False) -> Ledger:
+        """Give it with one more reply's bytes by kind; `lost`: it is not in the result."""
+        kinds = {kind: self.left.get(kind, 0) + left.get(kind, 0) for kind in {**self.left, **left}}
+        return changed(self, left=kinds, lost=self.lost + (sum(left.values()) if lost else 0))
 
 
 @dataclass(frozen=True)

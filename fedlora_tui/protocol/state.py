@@ -132,6 +132,7 @@ class RunState:
     speed: float | None = None
     cohort: int | None = None
     lanes: int = 1
+    privacy: ev.PrivacySpent | None = None
     checkpoint: ev.CheckpointWritten | None = None
     checkpoint_t: float | None = None
     export: ev.AdapterExported | None = None
@@ -554,6 +555,7 @@ _CHANGES: Mapping[type[ev.Event], Callable[[RunState, Any, float], RunState]] = 
     ev.OrgLeft: _org_left,
     ev.CohortSized: _cohort_sized,
     ev.Telemetry: _telemetry,
+    ev.PrivacySpent: lambda state, event, t: changed(state, privacy=event),
     ev.CheckpointWritten: _checkpoint_written,
     ev.AdapterExported: _adapter_exported,
     ev.CommandAcknowledged: _command_acknowledged,

@@ -56,7 +56,7 @@ def replied(org: OrganizationState, event: ev.UpdateReceived) -> OrganizationSta
         state="leaving" if org.state == "leaving" else "done",
         bytes_up=org.bytes_up + event.bytes_up,
         bytes_down=org.bytes_down + event.bytes_down,
-        ledger=ledger,
+        ledger=ledger.with_left(event.left),
         history=(*org.history, changed(row, seconds=org.seconds, bytes_up=event.bytes_up)),
     )
 

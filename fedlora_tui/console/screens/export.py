@@ -9,6 +9,7 @@ from fedlora_tui.console.row import Part as Words
 from fedlora_tui.console.screens.dialog import Dialog, Sends
 from fedlora_tui.console.screens.round_field import RoundField, choices
 from fedlora_tui.console.view import View
+from fedlora_tui.console.widgets.budget import said_of_export
 from fedlora_tui.console.widgets.machine import ADAPTER_BYTES, BASE_BYTES
 from fedlora_tui.protocol.commands import Export
 
@@ -38,7 +39,7 @@ class ExportDialog(Dialog[Sends | None]):
             [("to       ", "quiet"), (complaint, "care") if complaint else target],
             [("size     ", "quiet"), _size(view, merged=self._kind == 1)],
             [],
-            ["Written with privacy: none. Anyone with it can probe its training text."],
+            [said_of_export(view.state, glyphs)],
             [
                 *(("enter", "yours_bold"), " write   ", ("tab", "yours_bold"), " next field   "),
                 *((f"{glyphs.left} {glyphs.right}", "yours_bold"), " change it   ", ("esc", "yours_bold"), " leave"),

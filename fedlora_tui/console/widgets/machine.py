@@ -11,6 +11,7 @@ from fedlora_tui.console.drawing.text import right
 from fedlora_tui.console.row import Part as Words
 from fedlora_tui.console.row import Row, rule
 from fedlora_tui.console.view import View
+from fedlora_tui.console.widgets.budget import budget_line, budget_short
 from fedlora_tui.console.widgets.part import Part
 from fedlora_tui.protocol.events import Gpu, Telemetry
 from fedlora_tui.protocol.state import RunState
@@ -39,7 +40,7 @@ class MachineLine(Part):
             _put_process(row, machine, view.look.glyphs)
             speed_column = 52
         row.at(speed_column, f"{_speed(view):<4} tok/s")
-        row.at(speed_column + 13, (TEXT_SENT, "quiet"))
+        row.at(speed_column + 13, budget_short(view.state, view.look.glyphs) or (TEXT_SENT, "quiet"))
         return [row.text()]
 
 
@@ -140,7 +141,7 @@ def _traffic_lines(view: View, width: int) -> list[Text]:
         Row(width, glyphs)
         .at(7, (f"whole models {numbers.bytes_text(whole, glyphs)}   {numbers.ratio(times, glyphs)}", "quiet"))
         .text(),
-        Row(width, glyphs).at(0, ("privacy off: the server sees each update", "quiet")).text(),
+        Row(width, glyphs).at(0, *budget_line(state, glyphs)).text(),
     ]
 
 

@@ -160,10 +160,18 @@ class WhatLeft(Pane):
             _weighed("adapters", adapters, numbers.bytes_text(org.bytes_up, glyphs), end),
             _weighed("numbers", told, numbers.bytes_text(weighed, glyphs), end),
             _weighed("text", "0", "0 B", end),
-            _weighed("refused", refused, "", end),
-            [],
+            _weighed("refused", refused, numbers.bytes_text(ledger.lost, glyphs) if ledger.lost else "", end),
+            _factors(ledger.left, view),
             _weighed("came to it: adapters", f"{ledger.came} {times}", numbers.bytes_text(org.bytes_down, glyphs), end),
         ]
+
+
+def _factors(left: Mapping[str, int], view: View) -> Line:
+    """Give the bytes of either factor that left it, and of what is on no list; nothing where none was told."""
+    parts = [
+        f"{kind} {numbers.bytes_text(left[kind], view.look.glyphs)}" for kind in ("A", "B", "other") if left.get(kind)
+    ]
+    return [(0, [("of it: ", "quiet"), "  ".join(parts)])] if parts else []
 
 
 def _weighed(label: str, value: str, weight: str, end: int) -> Line:

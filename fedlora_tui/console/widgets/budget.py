@@ -1,0 +1,66 @@
+"""What was spent of a privacy budget, in a pane's line, in the last cells of row 4, and beside an export."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fedlora_tui.console.drawing import numbers
+from fedlora_tui.console.drawing.bars import share_bar
+from fedlora_tui.console.drawing.glyphs import Glyphs
+from fedlora_tui.console.row import Part as Words
+from fedlora_tui.protocol.state import RunState
+
+OFF = "privacy off: the server sees each update"
+BAR = 10
+
+
+def budget_line(state: RunState, glyphs: Glyphs) -> list[Words]:
+    """Give `ε 3.21 of 8.00 ████░░░░░░ δ 1e-5`, or that privacy is off."""
+    settings = _settings(state)
+    if settings is None:
+        return [(OFF, "quiet")]
+    epsilon, target = _spent(state), _number(settings, "target_epsilon")
+    delta = f"{glyphs.delta} {numbers.learning_rate(_number(settings, 'delta'), glyphs)}"
+    spent: list[Words] = [(f"{glyphs.epsilon} {numbers.epsilon(epsilon, glyphs)}", "guard_bold")]
+    if settings.get("seeded_noise"):
+        return [*spent, (" seeded: it protects nothing", "care")]
+    if not target:
+        return [*spent, (f" no budget  {delta}", "quiet")]
+    done, rest = share_bar(min(1.0, epsilon / target), BAR, glyphs)
+    return [*spent, f" of {numbers.epsilon(target, glyphs)} ", (done, "guard"), (rest, "quiet"), (f" {delta}", "quiet")]
+
+
+def budget_short(state: RunState, glyphs: Glyphs) -> Words | None:
+    """Give `ε 3.21/8`; None where privacy is off."""
+    settings = _settings(state)
+    if settings is None:
+        return None
+    target = _number(settings, "target_epsilon")
+    return (f"{glyphs.epsilon} {numbers.epsilon(_spent(state), glyphs)}" + (f"/{target:g}" if target else ""), "guard")
+
+
+def said_of_export(state: RunState, glyphs: Glyphs) -> str:
+    """Say what protects an adapter that is taken home."""
+    settings = _settings(state)
+    if settings is None or state.privacy is None:
+        return "Written with privacy: none. Anyone with it can probe its training text."
+    delta = numbers.learning_rate(state.privacy.delta, glyphs)
+    spent = f"{glyphs.epsilon} {numbers.epsilon(state.privacy.epsilon, glyphs)} at {glyphs.delta} {delta}"
+    return f"Written with privacy: {spent} for a whole organization so far; the card says more."
+
+
+def _settings(state: RunState) -> Mapping[str, Any] | None:
+    """Give the run's [privacy] settings, None where no mechanism protects it."""
+    settings = state.started.config.get("privacy") if state.started is not None else None
+    on = isinstance(settings, Mapping) and settings.get("mechanism", "none") != "none"
+    return settings if on else None
+
+
+def _spent(state: RunState) -> float:
+    return state.privacy.epsilon if state.privacy is not None else 0.0
+
+
+def _number(settings: Mapping[str, Any], name: str) -> float:
+    value = settings.get(name)
+    return float(value) if isinstance(value, int | float) else 0.0
