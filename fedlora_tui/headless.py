@@ -214,6 +214,14 @@ def _preparing(state: RunState) -> str:
     return f"{stage.stage}: {stage.detail}"
 
 
+def _budget(state: RunState) -> str:
+    """Give what was spent of a privacy budget, nothing where there is none."""
+    if state.privacy is None:
+        return ""
+    target = state.privacy.target
+    return f"   epsilon {numbers.epsilon(state.privacy.epsilon)}" + (f" of {target:g}" if target else "")
+
+
 def _sentence(record: Record, state: RunState) -> str:
     """Put into words what a person wants to find in a log; empty for all else."""
     event = record.event
@@ -230,6 +238,7 @@ def _sentence(record: Record, state: RunState) -> str:
             f"round {event.round}/{event.rounds}   hold-out {holdout}"
             f"   train {numbers.loss(event.train_loss)}   drift {numbers.drift(event.drift)}"
             f"   {numbers.seconds(event.seconds)} s   {numbers.bytes_text(event.bytes_up + event.bytes_down)}"
+            f"{_budget(state)}"
         )
     if isinstance(event, RunContinued):
         return f"{event.reason}; it goes on after round {event.round} of {event.rounds}"

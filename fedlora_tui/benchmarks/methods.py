@@ -18,7 +18,7 @@ from fedlora_tui.benchmarks.report import Cell, Report
 from fedlora_tui.benchmarks.whole_run import RunFailed, check_combination, losses_at, plain_server, records_of
 from fedlora_tui.config import Config
 from fedlora_tui.organizations.roster import call_roster
-from fedlora_tui.protocol.events import Record, RoundFinished
+from fedlora_tui.protocol.events import PrivacySpent, Record, RoundFinished
 
 FEDIT = "fedit"
 """The method whose gain the others' are held against."""
@@ -47,7 +47,8 @@ Say = Callable[[str], None]
 class Outcome:
     """One run: hold-out losses before and after, and each round's drift, bytes and seconds.
 
-    `failure` says why there is no loss to show: the run ended early, or an organization could tell none.
+    `failure` says why there is no loss to show: the run ended early, or an organization could tell none. `epsilon` is
+    what it gave away of an organization, None where nothing protected it.
     """
 
     base: float
@@ -58,6 +59,7 @@ class Outcome:
     rounds: Sequence[float]
     seconds: float
     failure: str = ""
+    epsilon: float | None = None
 
     @property
     def gain(self) -> float:
@@ -86,6 +88,7 @@ def outcome_of(config: Config) -> Outcome:
         rounds=[event.seconds for event in finished],
         seconds=seconds,
         failure=failure,
+        epsilon=next((r.event.epsilon for r in reversed(records) if isinstance(r.event, PrivacySpent)), None),
     )
 
 
@@ -124,7 +127,9 @@ class Methods:
                 if outcome.failure
             ]
         ratios = {"of_fedit": {row["name"]: row["of_fedit"] for row in rows}}
-        return Report("quality", rows, ratios, notes, headings=HEADINGS)
+        protected = self.config.privacy.mechanism != "none"
+        headings = {**HEADINGS, "epsilon": "epsilon"} if protected else HEADINGS
+        return Report("quality", rows, ratios, notes, headings=headings)
 
     def _entries(self) -> dict[str, Config]:
         """Give the configuration of every row but for partition and seed."""
@@ -175,6 +180,7 @@ def row_of(partition: str, name: str, rate: float, found: Mapping[str, Sequence[
         "gain": None,
         "of_fedit": None,
         "of_fedit_spread": None,
+        "epsilon": own[0].epsilon,
         "failed": sum(bool(outcome.failure) for outcome in own),
         "drift": _mean([drift for outcome in own for drift in outcome.drifts]),
         "drift_median": _median([drift for outcome in own for drift in outcome.drifts]),

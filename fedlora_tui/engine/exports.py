@@ -87,7 +87,7 @@ def write(run: Path, command: Export, base: BaseModel, settings: dict[str, Any])
     if fault is not None:
         raise UserError(f"round {round} of {run.name} cannot be exported: {fault}; name another with --round")
     kept = checkpoint.read(run, round)
-    origin = _origin(run, kept.state, base, settings)
+    origin = _origin(run, kept.state, base, settings, own=bool(command.org))
     adapter = taken_home(kept, command.org)
     folder = destination(run, round, command)
     _keep_what_is_there(folder)
@@ -109,7 +109,7 @@ def _keep_what_is_there(folder: Path) -> None:
         raise UserError(f"{folder}: is not empty, and nothing there is overwritten; name a new folder with --out")
 
 
-def _origin(run: Path, state: Any, base: BaseModel, settings: dict[str, Any]) -> Origin:
+def _origin(run: Path, state: Any, base: BaseModel, settings: dict[str, Any], own: bool) -> Origin:
     return Origin(
         run=run.name,
         round=state["round"],
@@ -121,7 +121,7 @@ def _origin(run: Path, state: Any, base: BaseModel, settings: dict[str, Any]) ->
         eval_loss=state["eval_loss"],
         train_loss=state["train_loss"],
         settings=settings,
-        privacy=statement(state["config"].get("privacy", {}), state.get("privacy", ())),
+        privacy=statement(state["config"].get("privacy", {}), state.get("privacy", ()), own),
     )
 
 

@@ -15,6 +15,10 @@ NOT_PROTECTED = (
     "counts that organizations send: tokens, steps",
     "what is chosen by looking at hold-out losses, such as the best round",
 )
+OWN_B = (
+    "**B of this adapter is its organization's own, trained with neither clipping nor noise: nothing below protects "
+    "that organization from whoever holds it. What is said holds for all others, by way of A.**"
+)
 LOSSES = "losses that organizations send: they carry no noise"
 
 
@@ -23,15 +27,20 @@ def charges_of(kept: Sequence[Mapping[str, Any]]) -> tuple[Charge, ...]:
     return tuple(Charge(line["noise_multiplier"], line["probability"], line["sampling"]) for line in kept)
 
 
-def statement(settings: Mapping[str, Any], kept: Sequence[Mapping[str, Any]]) -> str:
-    """Give the privacy statement of an adapter, from its run's [privacy] settings and what was charged up to it."""
+def statement(settings: Mapping[str, Any], kept: Sequence[Mapping[str, Any]], own: bool = False) -> str:
+    """Give the privacy statement of an adapter, from its run's [privacy] settings and what was charged up to it.
+
+    `own`: it is that of one organization, whose B never left it, and has no noise.
+    """
     charges = charges_of(kept)
     if settings.get("mechanism", "none") == "none" or not charges:
         return UNPROTECTED
     delta = settings["delta"]
     found = spent(charges, delta)
     noises = sorted({charge.noise_multiplier for charge in charges})
+    unprotected = [*NOT_PROTECTED, *(() if settings["withhold_losses"] else (LOSSES,))]
     lines = [
+        *([OWN_B, ""] if own else []),
         f"Differential privacy of whole organizations: epsilon = {found.epsilon:.4g} at delta = {delta:g}.",
         "",
         "| | |",
@@ -45,7 +54,7 @@ def statement(settings: Mapping[str, Any], kept: Sequence[Mapping[str, Any]]) ->
         "",
         "Not protected:",
         "",
-        *(f"- {what}" for what in (*NOT_PROTECTED, *(() if settings["withhold_losses"] else (LOSSES,)))),
+        *(f"- {what}" for what in unprotected),
     ]
     return "\n".join(lines)
 

@@ -85,11 +85,14 @@ def runs(items: list, length: int):
     return zip(*(items[start:] for start in range(length)), strict=False)
 
 
-@pytest.fixture(scope="module")
-def leavings(tmp_path_factory):
+PROTECTED = {"privacy.mechanism": "gaussian", "privacy.noise": "organizations", "privacy.clip": "module"}
+
+
+@pytest.fixture(scope="module", params=["plain", "protected"])
+def leavings(request, tmp_path_factory):
     """A whole run with joins, a refusal and exports: all that it left on disk, said and sent."""
     home = tmp_path_factory.mktemp("privacy")
-    settings = small_settings(home)
+    settings = small_settings(home) | (PROTECTED if request.param == "protected" else {})
     folder = home / "private"
     folder.mkdir()
     texts = {name: private_text(name) for name in (*NAMES, "zone")}
@@ -102,6 +105,7 @@ def leavings(tmp_path_factory):
     messages = []
     original = LocalGrid.send_and_receive
 
+    # Both ways, every message of the run: training, measuring, the base alone, errors.
     def spying(self, sent, *, timeout=None):
         sent = list(sent)
         replies = list(original(self, sent, timeout=timeout))
