@@ -13,6 +13,7 @@ NOT_PROTECTED = (
     "organizations that agree to look at one of them: each knows what it sent itself",
     "the run's journal: it names who trained in which round, and holds norms of single updates",
     "counts that organizations send: tokens, steps",
+    "what other runs on the same text give away, which adds to this",
     "what is chosen by looking at hold-out losses, such as the best round",
 )
 OWN_B = (
