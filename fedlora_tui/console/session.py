@@ -21,6 +21,8 @@ from fedlora_tui.protocol.state import RunState, apply
 ANSWER_SECONDS = 3.0
 """How long an answer is waited for at the quick pace."""
 
+AT_REST = frozenset(("paused", "done", "failed", "stopped"))
+
 
 class Session:
     """A run, the selected organization, the order of rows, and the words of the answer row.
@@ -103,14 +105,22 @@ class Session:
             self.unasked.append(toast)
         if self._together is not None and self._together.take(record.event):
             return self._note_together(record.t)
+        said = answer(before, self.state, self._glyphs)
+        if record.t < self._opened_at and not self.asking:
+            return self._look_back(before, said)
         if self.state.answer is not before.answer:
             self._asked_at = None
-        said = answer(before, self.state, self._glyphs)
         told = self.state.answer if self.state.answer is not before.answer else None
         if self._several is not None and told is not None and told.event.by == YOU:
             said = self._several.heard(told)
             self._several = None if self._several.complete else self._several
         self.said = said or self.said
+        return said is not None
+
+    def _look_back(self, before: RunState, said: Said | None) -> bool:
+        """Of what was told before this console came, say how the run stands; answers of then stand in the log."""
+        if self.state.phase != before.phase and {self.state.phase, before.phase} & AT_REST:
+            self.said = said if self.state.phase in AT_REST else None
         return said is not None
 
     def _note_together(self, t: float) -> bool:
