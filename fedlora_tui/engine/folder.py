@@ -57,7 +57,7 @@ def letters() -> str:
 
 def write_config(folder: Path, config: Config) -> None:
     """Keep the resolved configuration beside the journal."""
-    (folder / CONFIG).write_text(to_toml(config), encoding="utf-8")
+    _write_synced(folder / CONFIG, to_toml(config))
 
 
 def read_config(folder: Path) -> Config:
@@ -68,7 +68,15 @@ def read_config(folder: Path) -> Config:
 def write_parent(folder: Path, parent: Path) -> None:
     """Say in a fork's folder where its parent stands, where that is not beside it."""
     if parent.absolute().parent != folder.absolute().parent:
-        (folder / PARENT).write_text(f"{parent.absolute()}\n", encoding="utf-8")
+        _write_synced(folder / PARENT, f"{parent.absolute()}\n")
+
+
+def _write_synced(path: Path, text: str) -> None:
+    """Write a file to the disk itself: after a power loss an empty one would be read as a run of the defaults."""
+    with path.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def parent_place(folder: Path, parent: str) -> Path:
