@@ -394,8 +394,14 @@ def _console(arguments: argparse.Namespace) -> int:
 def _attach(arguments: argparse.Namespace) -> int:
     from fedlora_tui.console_run import attach_console
     from fedlora_tui.engine.folder import find, read_config
+    from fedlora_tui.engine.listing import summary
+    from fedlora_tui.protocol.control_place import found_socket
+    from fedlora_tui.protocol.naming import called
 
     folder = find(_runs_dir(arguments), arguments.run)
+    if found_socket(folder) is None and summary(folder).state == "done":
+        shown = f"{PROGRAM} replay {called(folder)} shows it"
+        raise UserError(f"{folder.name}: no process runs it, for it is done; {shown}")
     return attach_console(folder, read_config(folder), arguments.ascii, arguments.readonly)
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedlora_tui.config import RULES, Config
+from fedlora_tui.config import RULES, Config, to_literal, to_mapping
 from fedlora_tui.engine import journal
-from fedlora_tui.engine.folder import parent_place
+from fedlora_tui.engine.folder import CONFIG, parent_place
 from fedlora_tui.engine.steering import Outstanding
 from fedlora_tui.errors import UserError
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.events import Record
+from fedlora_tui.protocol.naming import called
 
 if TYPE_CHECKING:
     from fedlora_tui.engine.checkpoint import Checkpoint
@@ -22,6 +24,18 @@ if TYPE_CHECKING:
 
 TURNED = ("lora", "federation")
 """The sections whose keys may be turned while a run goes on."""
+
+ITS_PLACE = (
+    "console.",
+    "runs.",
+    "model.base",
+    "model.device",
+    "model.gradient_checkpointing",
+    "data.path",
+    "data.joined",
+    "data.readers",
+)
+"""Keys, and sections, of a run's config.toml that may be others where it goes on: where things lie, how they look."""
 
 TERMINATED = "terminated"
 """Why a run was stopped that the machine ended, and not its operator: what was asked for still is."""
@@ -127,6 +141,22 @@ def look_back(folder: Path) -> Past:
     warnings = _in_words(broken, f"the run goes on after round {kept.round} instead")
     told = None if kept.round == 0 or kept.round in _finished(records) else _round_finished(state)
     return Past(records, started, kept, _outstanding(records, asked), _why(records), told, warnings)
+
+
+def check_as_begun(folder: Path, config: Config, begun: Mapping[str, Any]) -> None:
+    """Make sure that a run's config.toml still is what the run began with, as its journal has it. Raises UserError.
+
+    Another hold-out, say, would be measured on what was trained on.
+    """
+    now = json.loads(json.dumps(to_mapping(config)))
+    for section, keys in begun.items():
+        for key, before in keys.items():
+            name, value = f"{section}.{key}", now.get(section, {}).get(key, before)
+            if value != before and not name.startswith(ITS_PLACE):
+                raise UserError(
+                    f"{folder / CONFIG}: {name} = {to_literal(value)}, and the run began with {to_literal(before)}: "
+                    f"put it back; fedlora-tui fork {called(folder)} makes a run with changes"
+                )
 
 
 def read_journal(folder: Path) -> list[Record]:

@@ -20,7 +20,17 @@ from fedlora_tui.engine.course import Course, Entrant, run_id
 from fedlora_tui.engine.exporting import Exporting, in_words
 from fedlora_tui.engine.knobs import Change
 from fedlora_tui.engine.lock import Lock
-from fedlora_tui.engine.past import Fork, Past, as_turned, look_back, parent_of, run_continued, stood_by, with_joined
+from fedlora_tui.engine.past import (
+    Fork,
+    Past,
+    as_turned,
+    check_as_begun,
+    look_back,
+    parent_of,
+    run_continued,
+    stood_by,
+    with_joined,
+)
 from fedlora_tui.engine.steering import Steering, Stopped, Terms
 from fedlora_tui.engine.stream import Inbox, Reader, Stream
 from fedlora_tui.engine.trying import Tell
@@ -234,6 +244,7 @@ class Run:
         """Prepare, in the way of the run that this one goes on with, where there is one."""
         if self._from.continues is not None:
             self._past = look_back(self._from.continues)
+            check_as_begun(self._from.continues, self.config, self._past.started.config)
             roster = replace(roster, names=self._past.organizations)
             config = with_joined(self.config, self._past.state)
             return self._course.prepare(config, roster, self._say, stood_by(self._past.state))

@@ -272,6 +272,28 @@ def test_a_broken_checkpoint_is_told_and_the_one_before_serves(settings, tmp_pat
     assert gone_on.told(ev.RunContinued)[0].round == 1
 
 
+def test_a_run_whose_configuration_was_changed_is_refused_but_where_things_lie_may_change(settings, tmp_path):
+    watched = WatchedRun(configured(settings))
+    copies = ended_at(watched, tmp_path, {"here": at(ev.TrainStep, 2)})
+    watched.go()
+    file = copies["here"] / "config.toml"
+    begun = file.read_text(encoding="utf-8")
+    # One flipped bit makes a 3 of a 1, and measures on what was trained on.
+    for before, after, said in (
+        ("holdout = 0.1 ", "holdout = 0.3 ", "data.holdout = 0.3, and the run began with 0.1: put it back"),
+        ("seed = 7 ", "seed = 6 ", "federation.seed = 6, and the run began with 7: put it back"),
+    ):
+        file.write_text(begun.replace(f"\n{before}", f"\n{after}"), encoding="utf-8")
+        refused = GoneOn(copies["here"]).go()
+        assert said in str(refused.run.refusal), refused.run.refusal
+        assert "\n" not in str(refused.run.refusal)
+        refused.run.close()
+    texts = tmp_path / "moved"
+    shutil.move(settings["data.path"], texts)
+    file.write_text(begun.replace(settings["data.path"], str(texts)), encoding="utf-8")
+    check_same(watched, GoneOn(copies["here"]).go(), 2)
+
+
 def test_a_run_is_written_by_one_process_at_a_time(settings):
     watched = WatchedRun(configured(settings, federation__rounds=2))
     refusals = []

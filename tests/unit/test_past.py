@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from fedlora_tui.engine.past import Past, _outstanding, _why
+import torch
+
+from fedlora_tui.engine.past import Past, _outstanding, _why, stood_by
+from fedlora_tui.engine.prepare import Stood
 from fedlora_tui.engine.steering import Outstanding
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.events import Record, Waiting
@@ -100,3 +103,13 @@ def test_why_a_run_ended_is_told_from_its_last_events():
     assert (
         _why(numbered(ev.RunStopped(3, 1, "interrupted"), continued(2), *steps)) == "its process ended without a word"
     )
+
+
+def test_sums_go_on_in_the_order_in_which_they_were_made():
+    before = torch.get_num_threads()
+    try:
+        assert stood_by({"threads": before + 1, "cohort": 5, "lanes": 2}) == Stood(5, 2)
+        assert torch.get_num_threads() == before + 1
+        assert stood_by({}) is None
+    finally:
+        torch.set_num_threads(before)
