@@ -37,8 +37,15 @@ def _undefendable(asked: FederationConfig, replies: int) -> str | None:
             f'{where} looks at whole replies, and federation.aggregation = "{method.name}" keeps B at home: '
             f"set one of them to another"
         )
+    if defence.weighs and method.weighs:
+        return (
+            f'{where} gives replies their weights, and federation.aggregation = "{method.name}" weighs them itself, '
+            f"by lengths that attackers choose: set one of them to another"
+        )
     if method.needs not in defence.goes_with:
-        able = ", ".join(other.name for other in METHODS.values() if other.needs in defence.goes_with)
+        able = ", ".join(
+            other.name for other in METHODS.values() if other.needs in defence.goes_with and not other.keeps_b_at_home
+        )
         return (
             f"{where} averages factors itself, which is not what federation.aggregation = "
             f'"{method.name}" does: it goes with {able}'

@@ -4,7 +4,8 @@ U Sigma V^T = sum p_i s_i B_i A_i, cut at the r largest singular values; A' = V^
 is that of a small matrix between QRs of the stacked factors, never of an m x n one. All of Sigma stands in B', so a
 direction whose singular value is 0 keeps a row of A that can be trained; where the stack has fewer rows than the rank,
 the rows that start anew fill A' up, made orthonormal. The rows are in the order of their weight: an organization of a
-lower rank starts from the first ones, which are the best of that rank. Up and down travels one adapter of its own rank.
+lower rank starts from the first ones, which are the best of that rank. Up travels one adapter of its own rank, down the
+global one, which it measures.
 """
 
 from __future__ import annotations

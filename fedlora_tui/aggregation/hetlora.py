@@ -4,8 +4,8 @@ A' = sum w_i [A_i; 0], B' = sum w_i [B_i, 0], filled up to the global rank. w_i 
 n_i = ||s B_i A_i||_F over all modules jointly: who changed more weighs more, and the tokens of a text do not count (but
 zero tokens are nobody). An organization of a lower rank starts from the first rows of the global adapter
 (`lora.resize.first_rows`). A row that is zero in A' and B' would have no gradient ever again, so a row that no reply
-trained keeps the A that was sent; its product stays nothing. Up and down travels one adapter of the organization's own
-rank. The paper's pruning of ranks while training is not part of this.
+trained keeps the A that was sent; its product stays nothing. Up travels one adapter of the organization's own rank,
+down the global one, which it measures. The paper's pruning of ranks while training is not part of this.
 """
 
 from __future__ import annotations
@@ -62,4 +62,4 @@ def _padded_mean(weighted: Weighted, module: str, sent: Factors) -> Factors:
     return Factors(a.to(first.a.dtype), b.to(first.b.dtype))
 
 
-METHOD = Method("hetlora", hetlora, needs="replies", unequal_ranks=True)
+METHOD = Method("hetlora", hetlora, needs="replies", unequal_ranks=True, weighs=True)

@@ -67,7 +67,8 @@ class Method:
     weighted sums of the factors are enough, else "replies". `trains` gives the factors that a round trains, and that
     travel up. `continues` is False where the next adapter's factors are not those sent, moved a little: then no server
     optimizer can go on from them. `keeps_rank` is True where the rank that a run began with cannot be turned: what
-    stays at home, or what the method makes of a factor, is of that rank.
+    stays at home, or what the method makes of a factor, is of that rank. `weighs` is True where it weighs replies
+    itself, whatever their weights.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Method:
     keeps_b_at_home: bool = False
     keeps_rank: bool = False
     continues: bool = True
+    weighs: bool = False
     trains: Callable[[int], frozenset[Factor]] = both
 
 

@@ -183,8 +183,9 @@ def test_a_run_with_each_defence_goes_to_its_end(settings, robust):
     [
         ({"aggregation": "flora", "server_optimizer": "fedavgm"}, "no server optimizer or rate can go on from them"),
         ({"aggregation": "flexlora", "server_learning_rate": 0.5}, "no server optimizer or rate can go on from them"),
-        ({"aggregation": "flora", "robust": "median"}, "it goes with fedit, ffa, rolora, fedsa, fedsvd"),
+        ({"aggregation": "flora", "robust": "median"}, "it goes with fedit, ffa, rolora, fedsvd"),
         ({"aggregation": "fedsa", "robust": "krum"}, "keeps B at home"),
+        ({"aggregation": "hetlora", "robust": "geometric-median"}, "weighs them itself"),
         ({"robust": "krum", "byzantine": 1}, "krum needs 2f.3 replies: with byzantine = 1 that is 5, there are 3"),
         ({"robust": "bulyan", "byzantine": 1}, "bulyan needs 4f.3 replies: with byzantine = 1 that is 7, there are 3"),
     ],

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from fedlora_tui.aggregation import METHODS, Start
+from fedlora_tui.aggregation.combinations import unworkable_config
 from fedlora_tui.aggregation.method import Reply
 from fedlora_tui.aggregation.robust import DEFENCES, check_size, defend
+from fedlora_tui.config_sections import FederationConfig
 from fedlora_tui.lora.adapter import Adapter, Factors
 from tests.robust_rounds import MODULES, adapter, content, dense, moved, replies_of, same_bytes, scaled, start
 
@@ -219,3 +222,44 @@ def test_a_hostile_basis_is_seen_by_coordinates_and_not_by_products():
     assert np.linalg.norm(mean_of_factors(chosen) - clean) > 100 * size
     for name in ("median", "trimmed-mean", "bulyan"):
         assert np.linalg.norm(dense(defend(name, 1, replies, start(sent)).adapter) - clean) < 3 * size
+
+
+def hostile_round(method, times):
+    """A round in which one of seven replies goes so many times as far as it went; all the others are the same."""
+    rng = np.random.default_rng(11)
+    sent, trained = adapter(rng), METHODS[method].trains(1)
+
+    def step(tensor, factor, size):
+        way = torch.tensor(0.02 * rng.standard_normal(tuple(tensor.shape)))
+        return tensor + size * way if factor in trained else tensor
+
+    replies = [
+        {m: Factors(step(f.a, "A", size), step(f.b, "B", size)) for m, f in sent.factors.items()}
+        for size in (1, 1, 1, times, 1, 1, 1)
+    ]
+    anew = replace(sent, factors={m: Factors(f.a, torch.zeros_like(f.b)) for m, f in sent.factors.items()})
+    return replies_of([replace(sent, factors=own) for own in replies]), Start(1, sent, lambda: anew)
+
+
+def gone(method, name, times):
+    """How far the next round starts from where this one did, in whole products."""
+    replies, begun = hostile_round(method, times)
+    defended = defend(name, 1, replies, begun)
+    made = METHODS[method].aggregate(defended.replies, begun) if defended.adapter is None else None
+    whole = dense(defended.adapter if made is None else made.adapter) - dense(begun.sent)
+    if made is not None and made.delta:
+        whole += np.concatenate([(f.b @ f.a).numpy().ravel() for _, f in sorted(made.delta.items())])
+    return np.linalg.norm(whole)
+
+
+def test_whatever_goes_together_bears_one_reply_that_is_a_thousand_times_too_long():
+    together = 0
+    for method in METHODS:
+        for name in DEFENCES:
+            if unworkable_config(FederationConfig(aggregation=method, robust=name, byzantine=1), 7) is None:
+                together += 1
+                clean = gone(method, name, 1)
+                for times in (1000, -1000):
+                    assert gone(method, name, times) < 3 * clean, (method, name, times)
+    assert together > 40
+    assert gone("hetlora", "geometric-median", 1000) > 1000 * gone("hetlora", "geometric-median", 1)

@@ -39,7 +39,7 @@ class Defence:
     be wrong. The theory asks for `per_byzantine` f + `beyond` replies. `goes_with` says by their `needs` which
     aggregation methods it may stand before: a defence that makes the adapter itself takes the place of a plain average
     of factors, and of nothing else. `products` is True where it judges B A, so both factors of a reply must be there.
-    `unequal_ranks` is True where replies may have ranks of their own.
+    `unequal_ranks` is True where replies may have ranks of their own, `weighs` where all that it does is to weigh them.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Defence:
     goes_with: frozenset[Needs]
     products: bool
     unequal_ranks: bool
+    weighs: bool = False
 
     def least(self, byzantine: int) -> int:
         """Give the fewest replies with which it holds what the theory promises."""

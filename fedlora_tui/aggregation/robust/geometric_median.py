@@ -60,5 +60,12 @@ def _apply(replies: Sequence[Reply], start: Start, byzantine: int) -> Defended:
 
 
 GEOMETRIC_MEDIAN = Defence(
-    "geometric-median", _apply, per_byzantine=2, beyond=1, goes_with=ANY, products=True, unequal_ranks=True
+    "geometric-median",
+    _apply,
+    per_byzantine=2,
+    beyond=1,
+    goes_with=ANY,
+    products=True,
+    unequal_ranks=True,
+    weighs=True,
 )
