@@ -16,9 +16,11 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from fedlora_tui.aggregation.server_step import ServerMemory
+from fedlora_tui.errors import UserError
 from fedlora_tui.lora.adapter import A_SUFFIX, B_SUFFIX, Adapter, Factors, from_tensors
 from fedlora_tui.lora.delta import NO_DELTA, BaseDelta
 
+VERSION = 1
 FOLDER = "checkpoints"
 ADAPTER, SERVER, STATE = "adapter.safetensors", "server.safetensors", "state.json"
 DELTA, OWN = "base-delta.safetensors", "organizations.safetensors"
@@ -61,7 +63,7 @@ def write(run: Path, checkpoint: Checkpoint) -> int:
     others = {SERVER: _named(checkpoint.server), DELTA: _delta_tensors(checkpoint.delta), OWN: _own_tensors(checkpoint)}
     tensors = {ADAPTER: {key: tensor.contiguous() for key, tensor in adapter.tensors().items()}}
     tensors |= {file: kept for file, kept in others.items() if kept}
-    state = {**checkpoint.state, "v": 1, "round": checkpoint.round, "files": [*tensors, STATE]}
+    state = {**checkpoint.state, "v": VERSION, "round": checkpoint.round, "files": [*tensors, STATE]}
     state |= {"rank": adapter.rank, "alpha": adapter.alpha, "alphas": dict(adapter.alphas)}
     state["server_steps"] = checkpoint.server.steps
     sums: dict[str, str] = {}
@@ -199,8 +201,12 @@ def rounds(run: Path) -> list[int]:
 
 
 def read_state(run: Path, round: int) -> dict[str, Any]:
-    """Read what a checkpoint knows of its run, without the adapter."""
-    state: dict[str, Any] = json.loads((run / FOLDER / name(round) / STATE).read_text(encoding="utf-8"))
+    """Read what a checkpoint knows of its run, without the adapter. Raises UserError where a newer version wrote it."""
+    place = run / FOLDER / name(round) / STATE
+    state: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
+    if state.get("v", VERSION) > VERSION:
+        said = f"checkpoint version {state['v']}, this program reads up to {VERSION}"
+        raise UserError(f"{place}: {said}; upgrade fedlora-tui to read this run")
     return state
 
 

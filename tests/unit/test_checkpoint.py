@@ -13,6 +13,8 @@ from fedlora_tui.aggregation.server_step import ServerMemory
 from fedlora_tui.engine import checkpoint
 from fedlora_tui.engine.checkpoint import Checkpoint
 from fedlora_tui.engine.keeping import Keeping
+from fedlora_tui.engine.past import newest_whole
+from fedlora_tui.errors import UserError
 from fedlora_tui.lora.adapter import Adapter, Factors
 from fedlora_tui.lora.delta import BaseDelta
 
@@ -97,6 +99,17 @@ def test_a_number_that_is_not_finite_is_refused_rather_than_written(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         checkpoint.write(tmp_path, Checkpoint(1, adapter(), state(eval_loss=float("nan"))))
     assert checkpoint.rounds(tmp_path) == []
+
+
+def test_a_checkpoint_of_a_newer_version_is_refused_by_its_version(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "VERSION", 2)
+        checkpoint.write(tmp_path, Checkpoint(1, adapter(), state()))
+    assert checkpoint.fault(tmp_path, 1) is None
+    said = r"checkpoints/round-0001/state.json: checkpoint version 2, this program reads up to 1; upgrade fedlora-tui"
+    for read in (checkpoint.read, checkpoint.is_full, lambda run, round: newest_whole(run)):
+        with pytest.raises(UserError, match=said):
+            read(tmp_path, 1)
 
 
 def test_no_pickle_is_in_a_checkpoint(tmp_path):
