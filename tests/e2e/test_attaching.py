@@ -385,7 +385,7 @@ def test_attach_says_in_one_line_that_a_run_is_over(tmp_path: Path) -> None:
     )
     assert asked.returncode == 2
     assert asked.stdout.strip().count("\n") == 0
-    assert f"{folder.name}: no process runs it, for it is done; fedlora-tui replay {folder.name}" in asked.stdout
+    assert f"{folder.name}: no process runs it, for it is done; fedlora-tui replay {folder}" in asked.stdout
 
 
 def test_an_engine_that_is_killed_leaves_nothing_in_the_folder_for_temporary_files(tmp_path: Path) -> None:

@@ -143,6 +143,11 @@ HARD = {
     "rolora": {"federation__aggregation": "rolora"},
     "fedsvd": {"federation__aggregation": "fedsvd"},
     "unequal ranks": {"federation__aggregation": "hetlora", "lora__rank": "{ default = 4, beta = 2 }"},
+    "one in quarantine": {
+        "faults__alpha": "nan in round 2",
+        "federation__quarantine_after": 1,
+        "federation__min_organizations": 1,
+    },
     "a module of its own rank": {"lora__rank_pattern": '{ "attn.c_attn" = 2 }', "lora__dropout": 0.1},
 }
 
