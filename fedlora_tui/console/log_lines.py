@@ -60,6 +60,11 @@ def plain_entry(record: Record, glyphs: Glyphs) -> Entry | None:
             at = f"{glyphs.delta} {numbers.learning_rate(event.delta, glyphs)}"
             words = f"{numbers.epsilon(event.epsilon, glyphs)}{of} at {at} with round {event.round}"
             return Entry(record.t, glyphs.epsilon[0], "guard", "privacy", words)
+        case ev.SecureSummed():
+            many = f"{len(event.orgs)} of {len(event.orgs) + len(event.gone)} updates" if event.gone else "all updates"
+            sent = numbers.bytes_text(event.bytes_up + event.bytes_down, glyphs)
+            words = f"sum of {many}, none seen: {sent} of shares, {numbers.milliseconds(event.seconds, glyphs)}"
+            return Entry(record.t, sign("done"), "held", f"round {event.round}", words)
         case ev.Unknown():
             return Entry(record.t, "?", "quiet", "unknown", event.kind)
     return None

@@ -20,16 +20,19 @@ from fedlora_tui.engine.prepare import Prepared
 from fedlora_tui.engine.round_errors import TooFewRepliesError
 from fedlora_tui.engine.spread import by_module
 from fedlora_tui.engine.stream import Stream
+from fedlora_tui.engine.summing import summed
 from fedlora_tui.federation.client_app import kept_adapter
 from fedlora_tui.federation.global_model import GlobalModel
 from fedlora_tui.federation.local_grid import LocalGrid
 from fedlora_tui.federation.messages import TrainReply
+from fedlora_tui.federation.secure_rounds import SecureRound
 from fedlora_tui.federation.server_app import Server
 from fedlora_tui.lora.adapter import Adapter, with_b_of
 from fedlora_tui.lora.resize import first_rows, started
 from fedlora_tui.lora.rows import generator_seed
+from fedlora_tui.privacy.clipping import moved
 from fedlora_tui.privacy.noise import Bits
-from fedlora_tui.privacy.summing import Terms, noised_mean
+from fedlora_tui.privacy.summing import Terms, noised_mean, noised_total
 from fedlora_tui.protocol import events as ev
 
 
@@ -44,10 +47,10 @@ class Learned:
 
 @dataclass(frozen=True)
 class Made:
-    """What a round's replies became, and how much of them the method lost."""
+    """What a round's replies became, and how much of them the method lost, None where nobody saw them."""
 
     learned: Learned
-    drift: float
+    drift: float | None
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class Aggregating:
             aggregated = merged(method, accepted, start) if settled is None else Aggregated(settled)
         parts = losses(accepted, aggregated, threads) if accepted else {}
         lost = ratio(parts.values()) if accepted else math.nan
-        moved = updates(weighted, sent, self._began(before, weighted), threads) if weighted else {}
+        each = updates(weighted, sent, self._began(before, weighted), threads) if weighted else {}
         adapter, memory = advance(
             server_step_of(config, round), before.server, sent, aggregated.adapter, method.trains(round)
         )
@@ -112,13 +115,42 @@ class Aggregating:
                 defended.left_out,
                 defended.shortened,
                 {module: ratio([part]) for module, part in parts.items()},
-                {name: update.norm for name, update in moved.items()},
-                {name: update.cosine for name, update in moved.items()},
+                {name: update.norm for name, update in each.items()},
+                {name: update.cosine for name, update in each.items()},
             )
         )
-        for event in by_module(round, moved):
+        for event in by_module(round, each):
             self.stream.emit(event)
         return Made(Learned(model, own, memory), lost)
+
+    def aggregate_sum(
+        self, round: int, config: Config, before: Learned, secure: SecureRound, guarded: Guarded | None = None
+    ) -> Made:
+        """Make the new global adapter of a sum alone, and tell of it. Raises UnusableRoundError.
+
+        The method is given the mean update as one reply: what needs a sum makes of it what it makes of all of them.
+        """
+        started = time.monotonic()
+        assert secure.mean is not None
+        method, sent = METHODS[config.federation.aggregation], before.model.adapter
+        start = Start(round, sent, partial(self._anew, config, sent, round))
+        change = secure.change(sent, method.trains(round))
+        if guarded is None:
+            mean = moved(sent, change)
+        else:
+            count = len(secure.summed)
+            total = {name: count * tensor for name, tensor in change.items()}
+            mean = noised_total(total, count, sent, guarded.terms, guarded.source)
+        aggregated = merged(method, [Reply("", mean, secure.mean.weight)], start)
+        adapter, memory = advance(
+            server_step_of(config, round), before.server, sent, aggregated.adapter, method.trains(round)
+        )
+        check_finite(adapter)
+        learned = Learned(before.model.after(adapter, aggregated.delta), before.own, memory)
+        for event in summed(secure, round):
+            self.stream.emit(event)
+        self.stream.emit(ev.RoundAggregated(round, secure.summed, {}, None, time.monotonic() - started))
+        return Made(learned, None)
 
     def _whole(self, config: Config, name: str, reply: TrainReply) -> Adapter:
         """Give what an organization trained; where its B stays at home, this process is that home and looks there."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from fedlora_tui.config import RULES, Config
 from fedlora_tui.fault_profiles import ALLOWED, NONE, SECTION, profile_of
+from fedlora_tui.privacy.secure_sum.faults import unseen_fault
 from fedlora_tui.protocol.events import Waiting
 
 KEYS: Mapping[str, str] = {
@@ -156,4 +157,4 @@ def _fault_refused(config: Config, change: Change, present: Collection[str]) -> 
         return f"{change.org or 'no name'}: no such organization"
     if setting(config, change) == setting(after, change):
         return f"fault of {change.org} is {setting(config, change)} already"
-    return None
+    return unseen_fault(after)

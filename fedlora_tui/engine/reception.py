@@ -14,7 +14,7 @@ from statistics import median
 
 from fedlora_tui.config import FederationConfig
 from fedlora_tui.fault_profiles import FaultProfile, profile_of
-from fedlora_tui.federation.messages import TrainReply
+from fedlora_tui.federation.secure_messages import AnyReply
 from fedlora_tui.federation.server_app import Answer
 from fedlora_tui.protocol import events as ev
 
@@ -108,7 +108,7 @@ class Reception:
     profiles: Mapping[str, FaultProfile]
     arrivals: Arrivals | None
 
-    def close(self, answers: Sequence[Answer[TrainReply]]) -> Closing:
+    def close(self, answers: Sequence[Answer[AnyReply]]) -> Closing:
         """Close the round over its answers; where nothing depends on time all of them are in."""
         if self.arrivals is None:
             return Closing()
@@ -117,13 +117,13 @@ class Reception:
         seed = f"{self.seed}|{self.round}"
         return closing(self.seconds(answers), usable, self.goal, self.deadline, missing, seed)
 
-    def seconds(self, answers: Sequence[Answer[TrainReply]]) -> dict[str, float]:
+    def seconds(self, answers: Sequence[Answer[AnyReply]]) -> dict[str, float]:
         """Give after how many seconds each reply comes."""
         took = {} if self.arrivals is None else self.arrivals.seconds
         names = [answer.organization for answer in answers if answer.came]
         return {name: took.get(name, 0.0) * self._slower(name) for name in names}
 
-    def slow(self, answers: Sequence[Answer[TrainReply]], closing: Closing) -> dict[str, float]:
+    def slow(self, answers: Sequence[Answer[AnyReply]], closing: Closing) -> dict[str, float]:
         """Give those who are waited for though they are late against the others: how many times the median."""
         seconds = self.seconds(answers)
         middle = median(seconds.values()) if seconds else 0.0
@@ -134,7 +134,7 @@ class Reception:
         }
 
     def event_of(
-        self, answer: Answer[TrainReply], closing: Closing
+        self, answer: Answer[AnyReply], closing: Closing
     ) -> ev.UpdateReceived | ev.UpdateRejected | ev.UpdateLate:
         """Tell what becomes of an answer."""
         name, reply, late = answer.organization, answer.reply, closing.late.get(answer.organization)
@@ -145,7 +145,9 @@ class Reception:
         if reply is None:
             return ev.UpdateRejected(name, self.round, answer.refusal, answer.came, answer.left)
         sizes, held = (answer.bytes_up, answer.bytes_down), (answer.tensors, answer.numbers)
-        return ev.UpdateReceived(name, self.round, *sizes, reply.tokens, reply.loss, *held, answer.left)
+        return ev.UpdateReceived(
+            name, self.round, *sizes, reply.tokens, reply.loss, *held, answer.left, answer.shares_down
+        )
 
     def _slower(self, name: str) -> float:
         profile = self.profiles.get(name)

@@ -26,6 +26,7 @@ from fedlora_tui.engine.round_errors import RoundError, TooFewError, TooFewRepli
 from fedlora_tui.engine.sampling import measured, sampled
 from fedlora_tui.engine.steering import Steering
 from fedlora_tui.engine.stream import Stream
+from fedlora_tui.engine.summing import secure_round
 from fedlora_tui.engine.watching import Watching
 from fedlora_tui.engine.workable import rank_terms
 from fedlora_tui.errors import UserError
@@ -34,6 +35,8 @@ from fedlora_tui.federation.faults import misbehaving
 from fedlora_tui.federation.global_model import GlobalModel
 from fedlora_tui.federation.local_grid import LocalGrid
 from fedlora_tui.federation.messages import EvaluateReply, TrainReply
+from fedlora_tui.federation.secure_messages import AnyReply
+from fedlora_tui.federation.secure_rounds import SecureRound
 from fedlora_tui.federation.server_app import Answer, Server
 from fedlora_tui.lora.adapter import Adapter
 from fedlora_tui.lora.cohort import LocalTraining
@@ -311,9 +314,9 @@ class RoundLoop:
             self.stream.sync()
             plan = self.guard.plan(plan, self.config)
         try:
-            replies = self._train({name: self._own_plan(plan, name) for name in names}, sums)
+            replies, secure = self._train({name: self._own_plan(plan, name) for name in names}, sums)
             with one_thread() as threads:
-                lost, train_loss = self._aggregate(round, replies, threads)
+                lost, train_loss = self._aggregate(round, replies, secure, threads)
         except UnusableRoundError as trouble:
             self.guard.draw_anew()
             if not self.patient or not self.steering.alone:
@@ -377,19 +380,26 @@ class RoundLoop:
         rows = max((len(self.prepared.texts.rows(name).train) for name in names), default=0)
         return federation.local_epochs * -(-rows // federation.batch_size)
 
-    def _train(self, plans: Mapping[str, LocalTraining], sums: RoundSums) -> dict[str, TrainReply]:
-        """Exchange the train messages; give the replies that passed the check and are in time."""
-        replies, round = {}, sums.round
+    def _train(
+        self, plans: Mapping[str, LocalTraining], sums: RoundSums
+    ) -> tuple[dict[str, AnyReply], SecureRound | None]:
+        """Exchange the train messages; give the replies that passed the check and are in time, and their secure sum."""
+        replies, round = dict[str, AnyReply](), sums.round
         if not plans:
-            return {}
+            return {}, None
         goal = len(self._sample(round, beyond=False))
         taking_in = reception(self.config.federation, self.config.faults, plans, round, goal, self._at_work)
         self.watching.begin_training(taking_in.profiles, taking_in.arrivals)
         began = self._at_work()
+        largest, noised = max(map(self._weight, plans)), self.guard.terms(self.config)
+        secure = secure_round(self.server, self.config, round, largest, noised)
+        answers: Sequence[Answer[AnyReply]]
         with misbehaving(self.grid, taking_in.profiles, round):
-            answers = self.server.train(plans, self.model)
+            answers = (secure or self.server).train(plans, self.model)
         closing = taking_in.close(answers)
         self._wait_for(answers, taking_in, closing, began)
+        if secure is not None:
+            answers = secure.unmask(answers, closing.late)
         for answer in answers:
             sums.bytes_up += answer.bytes_up
             sums.bytes_down += answer.bytes_down
@@ -402,14 +412,19 @@ class RoundLoop:
                 self._without(answer.organization, late=isinstance(event, ev.UpdateLate))
         self._punish(round)
         self._check_enough(replies, answers)
-        return replies
+        if secure is not None and secure.failed:
+            raise TooFewRepliesError(f"the secure sum failed, and no update was seen: {secure.failed}")
+        return replies, secure
+
+    def _weight(self, name: str) -> int:
+        return self.prepared.texts.rows(name).train_tokens
 
     def _at_work(self) -> float:
         """Give the seconds of a clock that stands still while the run does."""
         return time.monotonic() - self.steering.seconds_at_rest
 
     def _wait_for(
-        self, answers: Sequence[Answer[TrainReply]], taking_in: Reception, closing: Closing, began: float
+        self, answers: Sequence[Answer[AnyReply]], taking_in: Reception, closing: Closing, began: float
     ) -> None:
         """Wait until the round closes, where organizations are slower than this process trained them."""
         if taking_in.arrivals is None or began + closing.seconds <= self._at_work():
@@ -445,7 +460,7 @@ class RoundLoop:
             self._tell(ev.OrgQuarantined(name, round, offender.reason, offender.rounds))
         self.steering.now_quarantined(self.conduct.quarantined)
 
-    def _check_enough(self, replies: Mapping[str, TrainReply], answers: Sequence[Answer[TrainReply]]) -> None:
+    def _check_enough(self, replies: Mapping[str, AnyReply], answers: Sequence[Answer[AnyReply]]) -> None:
         """Raise TooFewRepliesError where a round has too few replies to be aggregated."""
         least = self.config.federation.min_replies
         # Under a protection a sum of nobody is one, too: that there is none would tell who replied.
@@ -457,12 +472,18 @@ class RoundLoop:
         few = f"{len(replies)} of {len(answers)} replies could be used, {least} are needed (federation.min_replies)"
         raise TooFewRepliesError(f"{few}: {why}")
 
-    def _aggregate(self, round: int, replies: dict[str, TrainReply], threads: int) -> tuple[float, float | None]:
+    def _aggregate(
+        self, round: int, replies: Mapping[str, AnyReply], secure: SecureRound | None, threads: int
+    ) -> tuple[float | None, float | None]:
         """Make the new global adapter; give the round's drift and mean train loss, found on `threads` at most."""
         before = Learned(self.model, self.own, self.server_memory)
         terms = self.guard.terms(self.config)
         guarded = None if terms is None else Guarded(terms, self.guard.source(round, self.config))
-        made = self.aggregating.aggregate(round, self.config, before, replies, threads, guarded)
+        if secure is None:
+            seen = {name: reply for name, reply in replies.items() if isinstance(reply, TrainReply)}
+            made = self.aggregating.aggregate(round, self.config, before, seen, threads, guarded)
+        else:
+            made = self.aggregating.aggregate_sum(round, self.config, before, secure, guarded)
         self.model, self.own, self.server_memory = made.learned.model, dict(made.learned.own), made.learned.server
         self.trained_by |= replies.keys()
         return made.drift, mean((reply.loss, reply.tokens) for reply in replies.values())

@@ -385,7 +385,7 @@ class Run:
         spec = AdapterSpec(shapes(targets, rank), rank, alpha, own_alphas(targets), own_ranked(targets))
         withheld = config.privacy.withhold_losses
         watching = Watching(self._stream, self._steering, run_id(self._place), len(prepared.bases), withheld)
-        side = ClientSide(base, spec, prepared.texts.rows, watching)
+        side = ClientSide(base, spec, prepared.texts.rows, watching, config.privacy.secure_sum)
         laid = self._course.lay(self._place, Entrant(prepared, side, self._steering.rest))
         self._stream.emit(ev.CohortSized(laid.cohort, len(prepared.bases)))
         server = Server(laid.grid, spec)

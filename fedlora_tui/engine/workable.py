@@ -12,6 +12,7 @@ from fedlora_tui.aggregation.combinations import needs_equal_ranks, unequal_rank
 from fedlora_tui.config import Config
 from fedlora_tui.engine.sampling import sampled
 from fedlora_tui.privacy.combinations import unprotectable
+from fedlora_tui.privacy.secure_sum.combinations import unsummable
 
 
 def unworkable(config: Config, organizations: Collection[str], round: int) -> str | None:
@@ -25,7 +26,12 @@ def unworkable(config: Config, organizations: Collection[str], round: int) -> st
             "lower it, or let more organizations train"
         )
     refused = unequal_ranks_refused(lora.default_rank, lora.own_ranks, federation)
-    return refused or unworkable_config(federation, len(replies)) or unprotectable(config, len(names))
+    return (
+        refused
+        or unworkable_config(federation, len(replies))
+        or unprotectable(config, len(names))
+        or unsummable(config, len(replies))
+    )
 
 
 def rank_terms(config: Config) -> tuple[bool, bool]:

@@ -40,6 +40,7 @@ from fedlora_tui.federation.messages import (
     train_reply,
 )
 from fedlora_tui.federation.passes import Watch
+from fedlora_tui.federation.secure_organization import Hiding, answer_query, begin_hiding, hidden_reply
 from fedlora_tui.lora.adapter import BOTH, Adapter
 from fedlora_tui.lora.base_model import BaseModel
 from fedlora_tui.lora.cohort import LocalTraining, Measured, StepDone, Trained, measure_cohort, train_cohort
@@ -70,12 +71,16 @@ class Observer(Watch, Protocol):
 
 @dataclass(frozen=True)
 class ClientSide:
-    """What organizations of this process share: the frozen base, the way to their rows, and who watches."""
+    """What organizations of this process share: the frozen base, the way to their rows, and who watches.
+
+    `masked_only`: they take part in secure sums, and send no update that is not masked.
+    """
 
     base: BaseModel
     spec: AdapterSpec
     rows: Callable[[str], Rows]
     observer: Observer
+    masked_only: bool = False
 
 
 SideOf = Callable[[Context], ClientSide]
@@ -93,6 +98,13 @@ def client_app(side: ClientSide) -> ClientApp:
     @app.evaluate()
     def evaluate(message: Message, context: Context) -> Message:
         return evaluate_messages(side, [message], [context])[0]
+
+    @app.query()
+    def query(message: Message, context: Context) -> Message:
+        try:
+            return answer_query(message, context)
+        except Refused as refused:
+            return _error(message, refused)
 
     return app
 
@@ -119,6 +131,7 @@ class _Job:
     keep: Callable[[], None]
     rows: Rows
     plan: LocalTraining
+    hiding: Hiding | None
 
 
 @dataclass(frozen=True)
@@ -150,9 +163,11 @@ def train_together(
         try:
             model, keep = _received(side.spec, message, context, known)
             plan = read_plan(read_config(message))
-            jobs.append(_Job(index, side, message, context, model, keep, side.rows(organization(context)), plan))
+            hiding, rows = begin_hiding(message, context, side.masked_only), side.rows(organization(context))
+            jobs.append(_Job(index, side, message, context, model, keep, rows, plan, hiding))
         except Refused as refused:
             replies[index] = _error(message, refused)
+    hidden: list[tuple[_Job, Trained]] = []
     for own in _alike(jobs):
         trained = train_cohort(
             base,
@@ -164,16 +179,20 @@ def train_together(
         )
         for job, result in zip(own, trained, strict=True):
             job.keep()
+            if job.hiding is not None:
+                hidden.append((job, result))
+                continue
             replies[job.index] = _reply(job, result)
             if job.plan.keep_b:
                 keep_b(job.context.state, result.adapter)
+    # One vector a session: it is masked when no pass can run out of memory any more and send for the same again.
+    replies |= {job.index: _hidden(job, result) for job, result in hidden}
     return [replies[index] for index in range(len(messages))]
 
 
 def _reply(job: _Job, result: Trained) -> Message:
     """Give what leaves an organization that trained: checked here as it will be where it comes in."""
-    start, plan = _start(job), job.plan
-    leaves = replace(result, adapter=leaving(result.adapter, start, plan, result.organization))
+    start, plan, leaves = _start(job), job.plan, _leaving(job, result)
     withheld = bool(plan.withhold_loss)
     reply = train_reply(job.message, leaves, job.rows.train_tokens, plan.sends, withheld)
     spec, rest = job.side.spec.at(leaves.adapter.rank), None if plan.sends == BOTH else start
@@ -189,6 +208,23 @@ def checked(
     except Refused as refused:
         return _error(message, refused if str(refused) in stayed(spec) else Refused(STAYED))
     return reply
+
+
+def _leaving(job: _Job, result: Trained) -> Trained:
+    """Give what was trained as it may leave."""
+    return replace(result, adapter=leaving(result.adapter, _start(job), job.plan, result.organization))
+
+
+def _hidden(job: _Job, result: Trained) -> Message:
+    """Give what leaves an organization whose update is masked: nothing where it is not what may travel."""
+    assert job.hiding is not None
+    # Where a change may be so long and no longer, every organization weighs the same.
+    weight = 1 if job.plan.update_norm else job.rows.train_tokens
+    try:
+        return hidden_reply(job.message, job.context, job.hiding, _start(job), _leaving(job, result), weight, job.plan)
+    except Refused as refused:
+        logging.getLogger(__name__).warning("nothing is sent: %s", refused)
+        return _error(job.message, Refused(STAYED))
 
 
 def _tell(jobs: Sequence[_Job], done: Sequence[StepDone]) -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from flwr.app import Message
 
 from fedlora_tui.federation.messages import ARRAYS, METRICS
+from fedlora_tui.federation.secure_messages import MASKED
 from fedlora_tui.lora.adapter import SUFFIXES
 
 NUMBERS, WORDS, OTHER = "numbers", "words", "other"
 """Beside the two factors: named numbers, the reason of an error, and all that is on no list."""
+
+SHARES = "shares"
+"""Keys and shares of a secure sum; the vector itself is of the kind that its record is called, masked."""
 
 NUMBER_BYTES = 8
 
@@ -18,10 +22,11 @@ def weighed(message: Message) -> dict[str, int]:
     if message.has_error():
         words = len((message.error.reason or "").encode())
         return {WORDS: words} if words else {}
-    found = dict.fromkeys((*SUFFIXES, NUMBERS, OTHER), 0)
+    found = dict.fromkeys((*SUFFIXES, MASKED, NUMBERS, OTHER), 0)
     for name, record in message.content.array_records.items():
         for tensor, array in record.items():
-            found[_factor(tensor) if name == ARRAYS else OTHER] += len(array.data)
+            kind = _factor(tensor) if name == ARRAYS else MASKED if name == tensor == MASKED else OTHER
+            found[kind] += len(array.data)
     for name, metrics in message.content.metric_records.items():
         count = sum(len(value) if isinstance(value, list) else 1 for value in metrics.values())
         found[NUMBERS if name == METRICS else OTHER] += NUMBER_BYTES * count

@@ -36,7 +36,8 @@ class LocalGrid(Grid):
     def __init__(self, app: ClientApp, passes: Answering | None = None, run_id: int = RUN_ID) -> None:
         """Answer by `passes`, or one by one by `app` where there are none."""
         self.app = app
-        self.passes = passes or OneByOne(app)
+        self._alone = OneByOne(app)
+        self.passes = passes or self._alone
         self.run_id = run_id
         self._contexts: dict[int, Context] = {}
         self._next_node = SERVER_NODE + 1
@@ -100,7 +101,9 @@ class LocalGrid(Grid):
         reached = [message for message in sent if message.metadata.message_id not in replies]
         for kind in dict.fromkeys(message.metadata.message_type for message in sent):
             own = [message for message in reached if message.metadata.message_type == kind]
-            for reply in self.passes.answer(kind, [(m, self._contexts[m.metadata.dst_node_id]) for m in own]):
+            # Queries need no base: they wait for no pass, nor for other runs of a race.
+            answering = self._alone if kind == MessageType.QUERY else self.passes
+            for reply in answering.answer(kind, [(m, self._contexts[m.metadata.dst_node_id]) for m in own]):
                 replies[reply.metadata.reply_to_message_id] = _numbered(reply)
         return [replies[m.metadata.message_id] for m in sent if m.metadata.message_id in replies]
 

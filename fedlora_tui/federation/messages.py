@@ -17,7 +17,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.common.constant import SType
 
 from fedlora_tui.lora.adapter import A_SUFFIX, B_SUFFIX, BOTH, Adapter, Factors, alpha_at, from_tensors, is_one_of
@@ -29,6 +29,9 @@ ARRAYS, METRICS, CONFIG = "arrays", "metrics", "config"
 
 DELTA = "base-delta"
 """The record of what joins the base: factors by module, of a rank of their own."""
+
+SECURE = "secure-sum"
+"""The record of what a secure sum needs besides: keys and sealed shares, and whose they are."""
 
 DELTA_A, DELTA_B = ".delta_A.weight", ".delta_B.weight"
 
@@ -99,7 +102,7 @@ def _array(tensor: torch.Tensor) -> Array:
     """Lay a tensor into Flower's array as Flower itself does, to the same bytes, but without numpy's file object."""
     values = np.ascontiguousarray(tensor.numpy())
     array = copy(_empty(values.shape, values.dtype))
-    array.data = b"".join((_header(values.shape, values.dtype.str), values.data))
+    array.data = b"".join((array_header(values.shape, values.dtype.str), values.data))
     return array
 
 
@@ -165,7 +168,7 @@ def _rank(array: Array) -> int:
 def _values(name: str, array: Array, shape: tuple[int, int]) -> np.ndarray:
     if array.dtype != "float32" or tuple(array.shape) != shape:
         raise Refused(f"{name} is not float32 {list(shape)}")
-    header = _header(shape)
+    header = array_header(shape)
     if array.stype != SType.NUMPY or not array.data.startswith(header):
         raise Refused(f"{name} holds something else than the array that it declares")
     if len(array.data) != len(header) + 4 * math.prod(shape):
@@ -177,7 +180,7 @@ def _values(name: str, array: Array, shape: tuple[int, int]) -> np.ndarray:
 
 
 @lru_cache(maxsize=1024)
-def _header(shape: tuple[int, ...], format: str = "<f4") -> bytes:
+def array_header(shape: tuple[int, ...], format: str = "<f4") -> bytes:
     """Give what numpy writes before such an array's values: nothing that a message brings is parsed, only compared."""
     buffer = io.BytesIO()
     np.lib.format.write_array_header_1_0(buffer, {"descr": format, "fortran_order": False, "shape": shape})
@@ -190,10 +193,20 @@ def weight(record: ArrayRecord) -> int:
 
 
 def arrays_weight(message: Message) -> int:
-    """Give the bytes that all arrays of a message weigh."""
+    """Give the bytes that all arrays of a message weigh, and what it holds for a secure sum."""
     if not message.has_content():
         return 0
-    return sum(weight(record) for record in message.content.array_records.values())
+    arrays = sum(weight(record) for record in message.content.array_records.values())
+    return arrays + secure_weight(message.content.config_records.get(SECURE, {}))
+
+
+def secure_weight(record: Mapping[str, object]) -> int:
+    """Give the bytes of keys and shares, and 8 for each number of a list."""
+    return sum(
+        len(value) * (8 if isinstance(value, list) else 1)
+        for value in record.values()
+        if isinstance(value, bytes | list)
+    )
 
 
 def counted(message: Message) -> tuple[int, int]:
@@ -253,7 +266,8 @@ def _content(config: ConfigRecord, sent: Sent) -> RecordDict:
 def read_sent(message: Message) -> Sent:
     """Read what a message brings of the global model; its arrays are not looked into yet. Raises Refused."""
     config = read_config(message)
-    extra = set(message.content) - {CONFIG, ARRAYS, DELTA}
+    allowed = {CONFIG, ARRAYS, DELTA, *((SECURE,) if message.metadata.message_type == MessageType.TRAIN else ())}
+    extra = set(message.content) - allowed
     if extra:
         raise Refused(f"{len(extra)} records that are no part of a message")
     rank = int(_number(config, RANK, int))
@@ -346,9 +360,9 @@ def read_train_reply(
     """
     if message.has_error() and message.error.reason in stayed(spec):
         raise Refused(message.error.reason)
-    content = _checked_content(message, {ARRAYS, METRICS})
+    content = checked_content(message, {ARRAYS, METRICS})
     allowed = {name: kind for name, kind in TRAIN_METRICS.items() if not (withheld and name == "loss")}
-    numbers = _numbers(content[METRICS], allowed)
+    numbers = read_numbers(content[METRICS], allowed)
     record = _record(content, ARRAYS, ArrayRecord)
     adapter = decode(record, spec) if rest is None else decode_part(record, spec, sends, rest)
     return TrainReply(
@@ -375,12 +389,13 @@ class EvaluateReply:
 
 def read_evaluate_reply(message: Message) -> EvaluateReply:
     """Check an evaluate reply and read it. Raises Refused."""
-    content = _checked_content(message, {METRICS})
-    numbers = _numbers(content[METRICS], EVALUATE_METRICS)
+    content = checked_content(message, {METRICS})
+    numbers = read_numbers(content[METRICS], EVALUATE_METRICS)
     return EvaluateReply(numbers["loss"], int(numbers["num-examples"]))
 
 
-def _checked_content(message: Message, allowed: set[str]) -> RecordDict:
+def checked_content(message: Message, allowed: set[str]) -> RecordDict:
+    """Give a reply's content where it holds these records and no others. Raises Refused."""
     if message.has_error():
         raise Refused(f"error {message.error.code}{_kind(message.error.reason or '')}")
     if set(message.content) != allowed:
@@ -401,7 +416,8 @@ def _record(content: RecordDict, name: str, kind: type[ArrayRecord]) -> ArrayRec
     return record
 
 
-def _numbers(record: object, allowed: Mapping[str, type]) -> dict[str, float]:
+def read_numbers(record: object, allowed: Mapping[str, type]) -> dict[str, float]:
+    """Read exactly the numbers of these names and kinds. Raises Refused."""
     if not isinstance(record, MetricRecord):
         raise Refused(f"{METRICS} is a {type(record).__name__}, not a MetricRecord")
     if set(record) != set(allowed):

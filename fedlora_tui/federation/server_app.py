@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from flwr.app import Context, Message, MessageType, RecordDict
+from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
 from flwr.serverapp import Grid, ServerApp
 
 from fedlora_tui.federation.global_model import GlobalModel
@@ -14,6 +14,7 @@ from fedlora_tui.federation.last_replies import LastReplies, LastReply
 from fedlora_tui.federation.ledger import weighed
 from fedlora_tui.federation.messages import (
     BASE_ALONE,
+    SECURE,
     AdapterSpec,
     EvaluateReply,
     Refused,
@@ -47,21 +48,22 @@ def serve(grid: Grid, main: Callable[[], None]) -> None:
 
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 NO_REPLY = "no reply came"
 """Why there is none from an organization that did not answer."""
 
 
 @dataclass(frozen=True)
-class Answer(Generic[T]):
+class Answer(Generic[T_co]):
     """One organization's answer: its reply, or why it was refused, and the bytes of arrays that went each way.
 
     `came` is False where there was no answer at all. `tensors` and `numbers` are how many a good reply held; `left` are
-    the bytes of each kind that any reply held.
+    the bytes of each kind that any reply held. `shares_down` are the keys and shares of a secure sum in what went down.
     """
 
     organization: str
-    reply: T | None
+    reply: T_co | None
     refusal: str
     bytes_up: int
     bytes_down: int
@@ -69,6 +71,7 @@ class Answer(Generic[T]):
     tensors: int = 0
     numbers: int = 0
     left: Mapping[str, int] = field(default_factory=dict)
+    shares_down: int = 0
 
 
 class Server:
@@ -120,6 +123,27 @@ class Server:
                 own = LastReply(round, answer.reply.adapter, model.delta)
                 self.last_replies.keep(answer.organization, own)
         return answers
+
+    def train_hidden(
+        self,
+        plans: Mapping[str, LocalTraining],
+        model: GlobalModel,
+        hidden: Mapping[str, ConfigRecord],
+        read: Callable[[Message], T],
+    ) -> list[Answer[T]]:
+        """Let organizations train as `train` does, and send what they trained masked, by what each is told for it."""
+        sent = self._lacking(plans, model)
+        contents = {name: train_content(plan, sent[name]) for name, plan in plans.items()}
+        for name, content in contents.items():
+            content[SECURE] = hidden[name]
+        round = next(iter(plans.values())).round
+        return self._ask(contents, MessageType.TRAIN, round, model.version, lambda name, reply: read(reply))
+
+    def query(
+        self, contents: Mapping[str, RecordDict], round: int, read: Callable[[str, Message], T]
+    ) -> list[Answer[T]]:
+        """Ask organizations something that has nothing to do with what they hold."""
+        return self._ask(dict(contents), MessageType.QUERY, round, BASE_ALONE, read)
 
     def evaluate(self, round: int, model: GlobalModel, organizations: Sequence[str]) -> list[Answer[EvaluateReply]]:
         """Let organizations measure the model on their own hold-outs; what travels serves the next training too."""

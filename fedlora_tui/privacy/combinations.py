@@ -7,15 +7,13 @@ from dataclasses import fields
 from fedlora_tui.aggregation import METHODS
 from fedlora_tui.config import Config, PrivacyConfig
 
-BY_THEMSELVES = ("mechanism", "withhold_losses", "secure_sum")
-"""Keys that mean something without a mechanism."""
+BY_THEMSELVES = ("mechanism", "withhold_losses", "secure_")
+"""How keys begin that mean something without a mechanism."""
 
 
 def unprotectable(config: Config, organizations: int) -> str | None:
     """Say why updates cannot be protected as a configuration asks, and what to do; None where they can."""
     privacy = config.privacy
-    if privacy.secure_sum:
-        return "privacy.secure_sum = true is not available yet: set it to false"
     if privacy.mechanism == "none":
         return _needless(config)
     return _not_a_sum(config) or _depends_on_others(config) or _no_budget(config, organizations)
@@ -24,7 +22,7 @@ def unprotectable(config: Config, organizations: int) -> str | None:
 def _needless(config: Config) -> str | None:
     """Refuse what would look like a protection and is none: a key that asks for more of it, with no mechanism."""
     for item in fields(PrivacyConfig):
-        if item.name in BY_THEMSELVES or getattr(config.privacy, item.name) == item.default:
+        if item.name.startswith(BY_THEMSELVES) or getattr(config.privacy, item.name) == item.default:
             continue
         return (
             f'privacy.{item.name} does nothing with privacy.mechanism = "none": set that to "gaussian", or leave it out'

@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from fedlora_tui.lora.adapter import Adapter
-from fedlora_tui.privacy.clipping import Limit, change_of, moved, shortened, zero
+from fedlora_tui.privacy.clipping import Change, Limit, change_of, moved, shortened, zero
 from fedlora_tui.privacy.noise import Bits, noised
 
 
@@ -55,5 +55,10 @@ def noised_mean(
         change = change_of(reply, sent, factors)
         own = change if terms.by_organizations else shortened(change, terms.limit)
         total = {name: tensor + own[name] for name, tensor in total.items()}
-    total = noised(total, terms.missing(len(replies)), source)
-    return moved(sent, {name: tensor / terms.expected for name, tensor in total.items()})
+    return noised_total(total, len(replies), sent, terms, source)
+
+
+def noised_total(total: Change, replies: int, sent: Adapter, terms: Terms, source: Bits) -> Adapter:
+    """Give `sent` moved by the noised mean of so many replies' changes, of which the sum alone is known."""
+    whole = noised(total, terms.missing(replies), source)
+    return moved(sent, {name: tensor / terms.expected for name, tensor in whole.items()})

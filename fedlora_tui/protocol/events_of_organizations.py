@@ -81,7 +81,8 @@ class TrainStep(Event):
 class UpdateReceived(Event):
     """An organization's reply passed the check of what may travel: so many `tensors` and `numbers`, nothing else.
 
-    `left` are its bytes by kind: those of A, of B and of numbers.
+    `left` are its bytes by kind: those of A, of B and of numbers, or masked and shares where its update was summed unseen;
+    `shares_down` what of the bytes that came were keys and shares.
     """
 
     type: ClassVar[str] = "update_received"
@@ -94,6 +95,7 @@ class UpdateReceived(Event):
     tensors: int = 0
     numbers: int = 0
     left: Mapping[str, int] = field(default_factory=dict)
+    shares_down: int = 0
 
 
 @dataclass(frozen=True)

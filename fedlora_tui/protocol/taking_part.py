@@ -47,7 +47,7 @@ def replied(org: OrganizationState, event: ev.UpdateReceived) -> OrganizationSta
         replies=before.replies + 1,
         tensors=event.tensors,
         numbers=before.numbers + event.numbers,
-        came=before.came + (event.bytes_down > 0),
+        came=before.came + (event.bytes_down > event.shares_down),
         trained=before.trained + event.tokens,
     )
     row = OrganizationRound(event.round, event.loss, curve=means(org.round_curve), ended="done")

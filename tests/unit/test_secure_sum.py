@@ -287,12 +287,13 @@ def test_numbers_that_do_not_fit_are_refused_or_cut_and_counted():
 
 @pytest.mark.parametrize(("count", "unit", "bits"), [(64, 2**25, 32), (65, 16, 64), (8, 2**29, 64), (3, 1, 32)])
 def test_words_are_narrow_where_that_is_enough_and_steps_are_as_fine_as_they_can_be(count, unit, bits):
-    for range_ in (1e-3, 0.7, 1.0, 1000.0):
+    for range_ in (1e-3, 0.7, 1.0, 60.0, 1e5):
         fixed = Fixed(count, unit, range_)
-        assert fixed.bits == bits
+        assert fixed.bits == (bits if range_ < 1e5 else 64)
+        top = fixed.bits - 1
         largest = count * (range_ * fixed.scale + 0.5)
-        assert largest < 2 ** (bits - 1)
-        assert 2 * largest + count >= 2 ** (bits - 1) or range_ * fixed.scale > 2**50
+        assert largest < 2**top
+        assert 2 * largest + count >= 2**top or range_ * fixed.scale > 2**50
         words = [fixed.words(np.array([-range_]), unit)] * count
         total = words[0].copy()
         for word in words[1:]:

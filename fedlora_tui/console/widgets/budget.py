@@ -11,20 +11,23 @@ from fedlora_tui.console.drawing.glyphs import Glyphs
 from fedlora_tui.console.row import Part as Words
 from fedlora_tui.protocol.state import RunState
 
-OFF = "privacy off: the server sees each update"
+OFF, SUMS = "privacy off: the server sees each update", "secure sum: the server sees sums alone"
 BAR = 10
 
 
 def budget_line(state: RunState, glyphs: Glyphs) -> list[Words]:
-    """Give `ε 3.21 of 8.00 ████░░░░░░ δ 1e-5`, or that privacy is off."""
+    """Give `ε 3.21 of 8.00 ████░░░░░░ δ 1e-5`, and whether the server sees each update."""
     settings = _settings(state)
     if settings is None:
-        return [(OFF, "quiet")]
+        return [(SUMS, "held") if _secure(state) else (OFF, "quiet")]
     epsilon, target = _spent(state), _number(settings, "target_epsilon")
     delta = f"{glyphs.delta} {numbers.learning_rate(_number(settings, 'delta'), glyphs)}"
     spent: list[Words] = [(f"{glyphs.epsilon} {numbers.epsilon(epsilon, glyphs)}", "guard_bold")]
     if settings.get("seeded_noise"):
         return [*spent, (" seeded: it protects nothing", "care")]
+    if _secure(state):
+        whole = f" of {numbers.epsilon(target, glyphs)}" if target else ""
+        return [*spent, f"{whole}  {delta}", ("  secure sum", "held")]
     if not target:
         return [*spent, (f" no budget  {delta}", "quiet")]
     done, rest = share_bar(min(1.0, epsilon / target), BAR, glyphs)
@@ -55,6 +58,12 @@ def _settings(state: RunState) -> Mapping[str, Any] | None:
     settings = state.started.config.get("privacy") if state.started is not None else None
     on = isinstance(settings, Mapping) and settings.get("mechanism", "none") != "none"
     return settings if on else None
+
+
+def _secure(state: RunState) -> bool:
+    """Tell whether updates are summed unseen."""
+    settings = state.started.config.get("privacy") if state.started is not None else None
+    return isinstance(settings, Mapping) and settings.get("secure_sum") is True
 
 
 def _spent(state: RunState) -> float:

@@ -24,7 +24,8 @@ EXTRA_WORDS = 2
 """The weight, and how many numbers were cut."""
 
 NARROW_AT_MOST = 64
-"""With more organizations in a sum, words of 32 bits would leave steps that are too coarse."""
+NARROW_RANGE = 2**12
+"""With more organizations in a sum, or a wider range for all of them, words of 32 bits would leave coarse steps."""
 
 MOST_UNIT = 2**53
 
@@ -40,8 +41,8 @@ class Fixed:
     @property
     def bits(self) -> int:
         """How many bits a word has, 32 or 64."""
-        narrow = self.organizations <= NARROW_AT_MOST and self.organizations * self.unit < 2**32
-        return 32 if narrow else 64
+        few, light = self.organizations <= NARROW_AT_MOST, self.organizations * self.unit < 2**32
+        return 32 if few and light and self.organizations * self.range <= NARROW_RANGE else 64
 
     @property
     def kind(self) -> np.dtype[Any]:

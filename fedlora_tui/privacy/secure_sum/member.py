@@ -145,6 +145,8 @@ class Member:
         if self.summed is not None and self.summed.round == self.session.round and self.summed.alive != digest:
             raise Declined(f"round {self.session.round} was summed before, over other organizations")
         self.stage, self._answered, self.summed = "unmasked", digest, Summed(self.session.round, digest)
+        # Whoever reads what is kept later learns no key that hid anything.
+        self._channel = self._masking = self._seed = b""
         return {owner: self._received[owner][owner in present] for owner in sorted(present | absent)}
 
     def _turn(self, stage: str) -> None:
