@@ -30,6 +30,7 @@ BENCHES = {
     "speed": "tokens a second against other ways to train the same",
     "rounds": "what a round costs by organizations, rank and cohort",
     "console": "how soon a key shows, and what the console costs a run",
+    "secure": "what a round costs whose updates are summed unseen, in bytes and seconds",
 }
 
 
@@ -275,7 +276,7 @@ def _with_speed(group: Any) -> None:
 
 def _with_rounds(group: Any) -> None:
     lists: dict[str, Any] = {"type": _numbers, "metavar": "N,..."}
-    group.add_argument("--organizations", help="organizations known (10,100,1000,10000)", **lists)
+    group.add_argument("--organizations", help="organizations known (10,100,1000,10000; secure: 8,32)", **lists)
     group.add_argument("--ranks", default=(1, 4, 16, 64), help="ranks (1,4,16,64)", **lists)
     group.add_argument(
         "--cohorts", default=(1, 2, 4, 8, 16), help="organizations a pass (1,2,4,8,16); none leaves a list out", **lists
@@ -529,7 +530,7 @@ def _bench(arguments: argparse.Namespace) -> int:
     by_method = bool(arguments.methods)
     rates = arguments.rates or ((usual,) if by_method else (usual / 2, usual, usual * 2))
     partitions = arguments.partitions or (("natural",) if by_method else ("natural", "iid", "quantity"))
-    known = (12, 1000) if arguments.bench == "console" else (10, 100, 1000, 10_000)
+    known = {"console": (12, 1000), "secure": (8, 32)}.get(arguments.bench, (10, 100, 1000, 10_000))
     asked = Asked(
         config,
         seeds=arguments.seeds or (1 if arguments.bench == "robust" else 3),
@@ -559,7 +560,11 @@ COMMANDS: dict[str, Command] = {
     "attach": (_attach_parser, _attach, "console on a run that goes on in another process"),
     "replay": (_replay_parser, _replay, "console on a run's journal, at any speed; demo: one that is here already"),
     "export": (_export_parser, _export, "write a finished round's adapter, or a merged model"),
-    "bench": (_bench_parser, _bench, "measure a claim on this machine: quality, robust, speed, rounds, console"),
+    "bench": (
+        _bench_parser,
+        _bench,
+        "measure a claim on this machine: quality, robust, speed, rounds, console, secure",
+    ),
     "doctor": (_doctor_parser, _doctor, "what this machine has and what is missing; --data: your text in counts"),
 }
 

@@ -143,6 +143,12 @@ def _rounds(asked: Asked, say: Callable[[str], None]) -> Report:
     return Costs(asked.config, asked.organizations, asked.ranks, asked.cohorts, say).report()
 
 
+def _secure(asked: Asked, say: Callable[[str], None]) -> Report:
+    from fedlora_tui.benchmarks.secure import Secure
+
+    return Secure(asked.config, asked.organizations, say).report()
+
+
 def _console(asked: Asked, say: Callable[[str], None]) -> Report:
     try:
         from fedlora_tui.benchmarks.console import ConsoleBench
@@ -157,4 +163,5 @@ BENCHES: dict[str, Callable[[Asked, Callable[[str], None]], Report]] = {
     "speed": _speed,
     "rounds": _rounds,
     "console": _console,
+    "secure": _secure,
 }

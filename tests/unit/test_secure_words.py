@@ -1,0 +1,35 @@
+"""What a console says of a run whose updates are summed unseen."""
+
+from __future__ import annotations
+
+import pytest
+
+from fedlora_tui.console.drawing.glyphs import UNICODE
+from fedlora_tui.console.log_lines import plain_entry
+from fedlora_tui.console.widgets.machine import privacy_words
+from fedlora_tui.protocol import events as ev
+from fedlora_tui.protocol.events import Record
+from fedlora_tui.protocol.state import RunState, apply
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"privacy": {"secure_sum": True}}, "secure sum: the server sees sums alone"),
+        ({"privacy": {"secure_sum": False}}, "privacy off: the server sees each update"),
+        ({}, "privacy off: the server sees each update"),
+    ],
+)
+def test_the_machines_pane_says_what_the_server_sees(config, words):
+    started = ev.RunStarted("r", "m", 100, 10, 4, 8.0, "fedit", ("a", "b", "c"), "cpu", config)
+    assert privacy_words(apply(RunState(), Record(1, 0.0, started)))[0] == words
+    assert privacy_words(RunState())[0] == "privacy off: the server sees each update"
+
+
+def test_the_log_page_says_what_was_summed_and_what_that_took():
+    def said(gone):
+        event = ev.SecureSummed(3, ("a", "b"), gone, 2, 3, 1024, 1024, 0.02, 40, 0, 1e-9)
+        return plain_entry(Record(9, 0.0, event), UNICODE).words
+
+    assert said(()) == "sum of all updates, none seen: 2.0 KiB of shares, 20 ms"
+    assert said(("c",)) == "sum of 2 of 3 updates, none seen: 2.0 KiB of shares, 20 ms"
