@@ -54,6 +54,8 @@ class Voices:
         if kept is not None and METHODS[kept.state["aggregation"]].keeps_b_at_home:
             own = kept.own.get(organization)
             return Candidate(organization, kept.round, own, "" if own else "it has not trained yet")
+        if kept is not None and kept.state["config"]["privacy"].get("secure_sum"):
+            return Candidate(organization, lacks="updates are summed unseen: nobody has its own")
         last = self._last_replies.wanted(organization)
         if last is None:
             return Candidate(organization, lacks="none of its replies is here: its next one will be")

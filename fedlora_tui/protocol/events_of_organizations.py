@@ -81,8 +81,8 @@ class TrainStep(Event):
 class UpdateReceived(Event):
     """An organization's reply passed the check of what may travel: so many `tensors` and `numbers`, nothing else.
 
-    `left` are its bytes by kind: those of A, of B and of numbers, or masked and shares where its update was summed unseen;
-    `shares_down` what of the bytes that came were keys and shares.
+    `left` are its bytes by kind: those of A, of B and of numbers; of one that was summed unseen those of its masked
+    vector, and keys and shares. `shares_down` are the keys and shares in what came to it.
     """
 
     type: ClassVar[str] = "update_received"

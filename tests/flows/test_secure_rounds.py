@@ -9,14 +9,17 @@ import torch
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 
 from fedlora_tui.engine import checkpoint
+from fedlora_tui.engine.voices import Voices
 from fedlora_tui.errors import UserError
 from fedlora_tui.federation import secure_organization
+from fedlora_tui.federation.last_replies import LastReplies
 from fedlora_tui.federation.local_grid import LocalGrid
 from fedlora_tui.federation.messages import ARRAYS, METRICS, SECURE
 from fedlora_tui.federation.secure_messages import MASKED, UNMASK
 from fedlora_tui.privacy.secure_sum.member import Declined
 from fedlora_tui.protocol import commands as ask
 from fedlora_tui.protocol import events as ev
+from fedlora_tui.protocol.trying import Question
 from tests.flows.test_going_on import GoneOn, at, check_same, ended_at
 from tests.tiny_runs import WatchedRun, configured, small_settings
 
@@ -107,6 +110,8 @@ def test_nothing_is_told_of_one_update_by_itself(runs):
     assert [event.drift for event in secure.told(ev.RoundFinished)] == [None, None]
     assert {org.norm for org in secure.run.state.organizations.values()} == {None}
     assert secure.run.state.history[-1].drift is None
+    tried = Voices(secure.folder, LastReplies()).candidates(Question(1, "Dear", "alpha"))
+    assert tried[-1].lacks == "updates are summed unseen: nobody has its own"
 
 
 def test_every_reply_is_keys_shares_or_one_masked_vector_and_three_numbers(runs):

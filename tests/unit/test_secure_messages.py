@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
 
 from fedlora_tui.federation import secure_messages as wire
 from fedlora_tui.federation import secure_organization
 from fedlora_tui.federation.local_grid import _identify
 from fedlora_tui.federation.messages import CONFIG, METRICS, SECURE, Refused, arrays_weight
+from fedlora_tui.lora.adapter import Adapter, Factors
+from fedlora_tui.lora.cohort import LocalTraining, Trained
 from fedlora_tui.privacy.secure_sum.fixed_point import Fixed
 from fedlora_tui.privacy.secure_sum.keys import PublicKeys, Session
 from fedlora_tui.privacy.secure_sum.member import BOX_BYTES, Member
@@ -155,5 +158,13 @@ def test_what_an_organization_was_given_counts_once_its_reply_is_made():
     assert again is not None
     again.member.mask(np.zeros(LENGTH, FIXED.kind))
     secure_organization._keep(context, again.member)
+    before = dict(context.state[SECURE])
+    a = torch.tensor([[0.5, 0.25]])
+    began = Adapter({"m": Factors(a, torch.zeros(2, 1))}, 1, 1.0)
+    spoilt = Adapter({"m": Factors(a, torch.tensor([[0.0], [torch.nan]]))}, 1, 1.0)
+    plan = LocalTraining(4, 7, 1, 0, 1, 1e-3, 0.0, 0.0, 0.0)
+    with pytest.raises(Refused, match="nan or infinity in the update"):
+        secure_organization.hidden_reply(asked, context, first, began, Trained("a", spoilt, 1.0, 9, 1), 9, plan)
+    assert dict(context.state[SECURE]) == before
     with pytest.raises(Refused, match="out of turn: this organization has masked in round 4"):
         secure_organization.begin_hiding(asked, context, only=True)

@@ -6,7 +6,7 @@ import pytest
 
 from fedlora_tui.console.drawing.glyphs import UNICODE
 from fedlora_tui.console.log_lines import plain_entry
-from fedlora_tui.console.widgets.machine import privacy_words
+from fedlora_tui.console.widgets.budget import budget_line
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.events import Record
 from fedlora_tui.protocol.state import RunState, apply
@@ -17,13 +17,17 @@ from fedlora_tui.protocol.state import RunState, apply
     [
         ({"privacy": {"secure_sum": True}}, "secure sum: the server sees sums alone"),
         ({"privacy": {"secure_sum": False}}, "privacy off: the server sees each update"),
+        (
+            {"privacy": {"secure_sum": True, "mechanism": "gaussian", "target_epsilon": 8.0, "delta": 1e-5}},
+            "ε 0.00 of 8.00  δ 1e-5  secure sum",
+        ),
         ({}, "privacy off: the server sees each update"),
     ],
 )
 def test_the_machines_pane_says_what_the_server_sees(config, words):
     started = ev.RunStarted("r", "m", 100, 10, 4, 8.0, "fedit", ("a", "b", "c"), "cpu", config)
-    assert privacy_words(apply(RunState(), Record(1, 0.0, started)))[0] == words
-    assert privacy_words(RunState())[0] == "privacy off: the server sees each update"
+    line = budget_line(apply(RunState(), Record(1, 0.0, started)), UNICODE)
+    assert "".join(part if isinstance(part, str) else part[0] for part in line) == words
 
 
 def test_the_log_page_says_what_was_summed_and_what_that_took():
