@@ -8,12 +8,11 @@ from dataclasses import replace
 from fedlora_tui.console.actions.action import Action, Each, Situation
 from fedlora_tui.console.arrangement import Arrangement, in_order, natural, passes
 from fedlora_tui.console.drawing.glyphs import Glyphs
-from fedlora_tui.console.several import Several
 from fedlora_tui.console.toasts import Toast, unasked
 from fedlora_tui.console.together import Together
 from fedlora_tui.console.view import Said
 from fedlora_tui.console.wording import answer
-from fedlora_tui.protocol.commands import YOU, Command, Finish, Stop
+from fedlora_tui.protocol.commands import YOU, AddOrganization, Command, Finish, Stop
 from fedlora_tui.protocol.events import CommandAcknowledged, CommandRefused, Record
 from fedlora_tui.protocol.handle import RunHandle
 from fedlora_tui.protocol.state import RunState, apply
@@ -49,7 +48,6 @@ class Session:
         self._asked_at: float | None = None
         self._sorted_for: tuple[int, frozenset[str]] = (0, frozenset())
         self._silent = False
-        self._several: Several | None = None
 
     @property
     def situation(self) -> Situation:
@@ -110,10 +108,6 @@ class Session:
             return self._look_back(before, said)
         if self.state.answer is not before.answer:
             self._asked_at = None
-        told = self.state.answer if self.state.answer is not before.answer else None
-        if self._several is not None and told is not None and told.event.by == YOU:
-            said = self._several.heard(told)
-            self._several = None if self._several.complete else self._several
         self.said = said or self.said
         return said is not None
 
@@ -124,13 +118,11 @@ class Session:
         return said is not None
 
     def _note_together(self, t: float) -> bool:
-        """Say what became of commands that were sent as one, once all of them are answered."""
+        """Say what became of commands that were sent at once, once all of them are answered."""
         if self._together is None or not self._together.complete:
             return False
         self._asked_at = None
-        taken, words = self._together.taken, self._together.words
-        sign, style = (self._glyphs.answered, "held") if taken else ("!", "care_bold")
-        self.said, self._together = Said(sign, style, t, words), None
+        self.said = self._together.said(t)
         return True
 
     def _note_silence(self) -> bool:
@@ -151,24 +143,29 @@ class Session:
 
     def command(self, command: Command, words: str) -> None:
         """Send a command, and say `words` until the run answers."""
-        self._asked_at = self._clock()
-        self.say(self._glyphs.none, "quiet", words + self._glyphs.ellipsis)
-        self.handle.send(command)
+        self._together = None
+        self._send((command,), words)
 
     def ask(self, commands: Sequence[Command], words: str) -> None:
         """Send commands, and say `words` until the run has answered all of them."""
-        self._several = Several(len(commands), self._glyphs) if len(commands) > 1 else None
-        for command in commands:
-            self.command(command, words)
+        ranked = any(isinstance(command, AddOrganization) and command.rank for command in commands)
+        self._together = Together(commands, self._glyphs) if len(commands) > 1 or ranked else None
+        self._send(commands, words)
 
     def ask_each(self, asked: Each) -> None:
         """Send a command for each of several organizations; what became of them is said as one."""
-        self._together = Together(asked)
-        for command in asked.commands.values():
-            self.command(command, f"asked: {command.name} {len(asked.commands)}")
-        if self._together.complete:
-            self.refuse(self._together.words)
-            self._together = None
+        commands = tuple(asked.commands.values())
+        self._together = Together(commands, self._glyphs, asked.refused)
+        if commands:
+            self._send(commands, f"asked: {commands[0].name} {len(commands)}")
+        else:
+            self.said = self._together.said(self._clock())
+
+    def _send(self, commands: Sequence[Command], words: str) -> None:
+        self._asked_at = self._clock()
+        self.say(self._glyphs.none, "quiet", words + self._glyphs.ellipsis)
+        for command in commands:
+            self.handle.send(command)
 
     def leave_by(self, command: Finish | Stop) -> None:
         """End the run, now or after its round; the console leaves when it is over."""

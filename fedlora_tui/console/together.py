@@ -1,21 +1,36 @@
-"""Commands that are sent as one, a command an organization, and what the run said to each of them."""
+"""Commands that are sent at once, and what the run says to all of them, told together."""
 
 from __future__ import annotations
 
-from fedlora_tui.console.actions.action import Each
-from fedlora_tui.protocol.commands import YOU, Command, Fault
+from collections.abc import Mapping, Sequence
+
+from fedlora_tui.console.drawing.glyphs import Glyphs
+from fedlora_tui.console.view import Said
+from fedlora_tui.console.wording import command_words
+from fedlora_tui.protocol.commands import YOU, AddOrganization, Command, Fault, Rank
 from fedlora_tui.protocol.events import CommandAcknowledged, CommandRefused, Event
+from fedlora_tui.protocol.joining import joiner
+
+ON_ONE = ("drop", "release", "fault")
+"""Commands that are told by how many organizations they were taken for."""
 
 
 class Together:
-    """What became of commands that were sent as one."""
+    """What became of commands that were sent at once; one that is never answered keeps the others from being told.
 
-    def __init__(self, asked: Each) -> None:
-        self._waits = dict(asked.commands)
-        self._refused = dict(asked.refused)
-        self._first = next(iter(asked.commands.values()), None)
+    Who joins with a rank of its own is acknowledged twice by the run, and told once.
+    """
+
+    def __init__(self, commands: Sequence[Command], glyphs: Glyphs, refused: Mapping[str, str] | None = None) -> None:
+        """`refused` are organizations for which nothing was sent, and why."""
+        self._waits = list(commands)
+        self._count = len(commands)
+        self._glyphs = glyphs
+        self._taken: list[Command] = []
+        self._words: dict[str, str] = {}
+        self._named = dict(refused or {})
+        self._reasons: list[str] = []
         self._round: int | None = None
-        self.taken = 0
 
     @property
     def complete(self) -> bool:
@@ -24,39 +39,64 @@ class Together:
 
     def take(self, event: Event) -> bool:
         """Take in what the run says; True where it answers one of them."""
-        if not isinstance(event, CommandAcknowledged | CommandRefused):
+        if not isinstance(event, CommandAcknowledged | CommandRefused) or event.by != YOU:
             return False
-        name = next((name for name, command in self._waits.items() if _answers(event, command)), None)
-        if name is None:
+        if self._ranks_a_joiner(event):
+            return True
+        command = self._answered(event)
+        if command is None:
             return False
-        del self._waits[name]
-        if isinstance(event, CommandRefused):
-            self._refused[name] = event.reason
-        else:
-            self.taken += 1
+        self._waits.remove(command)
+        if isinstance(event, CommandAcknowledged):
+            self._taken.append(command)
+            self._words[f"{event.command} {joiner(event.value)}"] = command_words(
+                event.command, event.value, self._glyphs, event.before
+            )
             self._round = event.takes_effect_round
+        elif command.name in ON_ONE:
+            self._named[str(joiner(command.value))] = event.reason
+        else:
+            self._reasons.append(event.reason)
         return True
 
-    @property
-    def words(self) -> str:
-        """Say how many were taken, and name those that were not."""
-        said = [_done(self._first, self.taken, self._round)] if self.taken and self._first is not None else []
-        said += [_not_done(name, reason) for name, reason in self._refused.items()]
-        return "; ".join(said)
+    def said(self, t: float) -> Said:
+        """Give the words for the answer row: how many or which were taken, and why others were not."""
+        refused = [reason if name in reason else f"{name}: {reason}" for name, reason in self._named.items()]
+        if self._reasons:
+            reasons = "; ".join(dict.fromkeys(self._reasons))
+            refused.insert(0, f"{len(self._reasons)} of {self._count} refused: {reasons}")
+        by_name = self._taken and all(command.name in ON_ONE for command in self._taken)
+        if by_name and not self._reasons:
+            return Said(self._glyphs.answered, "held", t, "; ".join([self._done(), *refused]))
+        if refused:
+            return Said("!", "care_bold", t, "; ".join(refused))
+        wait = "" if self._round is None else f", from round {self._round} on"
+        return Said(self._glyphs.answered, "held", t, ", ".join(self._words.values()) + wait)
 
+    def _answered(self, event: CommandAcknowledged | CommandRefused) -> Command | None:
+        """Give the command that is answered; of one that adds, the run repeats a name that it may have chosen."""
+        named = [command for command in self._waits if command.name == event.command]
+        if event.command == AddOrganization.name:
+            return next(iter(named), None)
+        whose = joiner(event.value) if event.command in ON_ONE else event.value
+        return next((command for command in named if whose in (command.value, getattr(command, "org", None))), None)
 
-def _answers(event: CommandAcknowledged | CommandRefused, command: Command) -> bool:
-    return event.by == YOU and event.command == command.name and event.value == command.value
+    def _ranks_a_joiner(self, event: CommandAcknowledged | CommandRefused) -> bool:
+        """Take in the rank of one that joins, which the run tells by itself."""
+        if event.command != Rank.name or not isinstance(event.value, Mapping):
+            return False
+        joins = f"{AddOrganization.name} {event.value.get('org')}"
+        if joins not in self._words or any(command.value == event.value for command in self._waits):
+            return False
+        self._words[joins] += f" with rank {event.value.get(Rank.name)}"
+        return True
 
-
-def _done(command: Command, count: int, turn: int | None) -> str:
-    leave = "leaves" if count == 1 else "leave"
-    if isinstance(command, Fault):
-        return f"fault {command.to} for {count}, waits for round {turn}"
-    if command.name == "release":
-        return f"{count} {leave} quarantine with round {turn}"
-    return f"{count} {leave} at round {turn}"
-
-
-def _not_done(name: str, reason: str) -> str:
-    return reason if name in reason else f"{name}: {reason}"
+    def _done(self) -> str:
+        """Say for how many organizations commands of one kind were taken."""
+        first, count = self._taken[0], len(self._taken)
+        leave = "leaves" if count == 1 else "leave"
+        if isinstance(first, Fault):
+            return f"fault {first.to} for {count}, waits for round {self._round}"
+        if first.name == "release":
+            return f"{count} {leave} quarantine with round {self._round}"
+        return f"{count} {leave} at round {self._round}"

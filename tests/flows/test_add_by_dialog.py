@@ -83,6 +83,19 @@ async def test_what_the_run_refuses_is_said() -> None:
         await console.until(lambda: console.said == "no such folder or file: 'notes'")
 
 
+async def test_several_with_a_rank_of_their_own_get_one_answer() -> None:
+    async with opened(deaf=True, size=(120, 40)) as console:
+        console.app.session.state.started.config["lora"] = {}  # type: ignore[index, union-attr]
+        await console.press("A", *TO_MANY, "right", "tab", "8", "enter")
+        assert console.run.sent == [cmd.AddOrganization(rank=8)] * 2
+        for name in ("clinic", "clinic-2"):
+            console.run._tell(ev.CommandAcknowledged("add", name, 8), SHOWN_AT)
+            console.run._tell(ev.CommandAcknowledged("rank", {"org": name, "rank": 8}, 8, before=4), SHOWN_AT)
+        await console.until(lambda: console.said == "+ clinic with rank 8, + clinic-2 with rank 8, from round 8 on")
+        console.run._tell(ev.CommandAcknowledged("rank", {"org": "clinic", "rank": 2}, 8, "Ana", 8), SHOWN_AT)
+        await console.until(lambda: console.said.startswith("Ana: clinic rank 8"))
+
+
 async def test_one_with_text_from_elsewhere_waits_under_its_name_and_joins() -> None:
     async with opened(deaf=True) as console:
         value = {"org": "clinic", "place": "folder:/data/clinic"}
