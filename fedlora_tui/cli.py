@@ -9,6 +9,7 @@ import argparse
 import math
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -403,7 +404,17 @@ def _attach(arguments: argparse.Namespace) -> int:
     if found_socket(folder) is None and summary(folder).state == "done":
         shown = f"{PROGRAM} replay {called(folder)} shows it"
         raise UserError(f"{folder.name}: no process runs it, for it is done; {shown}")
-    return attach_console(folder, read_config(folder), arguments.ascii, arguments.readonly)
+    config = read_config(folder)
+    console = replace(config.console, prompts=_own_prompts())
+    return attach_console(folder, replace(config, console=console), arguments.ascii, arguments.readonly)
+
+
+def _own_prompts() -> tuple[str, ...]:
+    """Give the ready texts of the configuration that a run here would use: a run keeps none of them."""
+    try:
+        return load(_config_file(None)).console.prompts
+    except UserError:
+        return ()
 
 
 def _replay(arguments: argparse.Namespace) -> int:

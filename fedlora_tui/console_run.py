@@ -20,7 +20,7 @@ from fedlora_tui.config import Config
 from fedlora_tui.console.drawing.glyphs import glyphs_for
 from fedlora_tui.console.entry import run_console
 from fedlora_tui.console.options import ConsoleOptions
-from fedlora_tui.console.terminal import has_terminal
+from fedlora_tui.console.terminal import need_terminal
 from fedlora_tui.engine.ending import LAST_LINE_SECONDS, LAST_STEP_SECONDS
 from fedlora_tui.engine.past import TERMINATED
 from fedlora_tui.engine.process import start_engine
@@ -71,8 +71,7 @@ def runs_of(entry: Entry) -> Path:
 
 
 def _need_terminal() -> None:
-    if not has_terminal():
-        raise UserError("no terminal here: the console needs one; fedlora-tui run does the same run without")
+    need_terminal("the console needs one", "fedlora-tui run does the same run without")
 
 
 def _show(

@@ -16,7 +16,7 @@ from fedlora_tui.config import FederationConfig, LoraConfig
 from fedlora_tui.console.entry import run_setup
 from fedlora_tui.console.options import ConsoleOptions
 from fedlora_tui.console.setup.offer import Chosen, Offer
-from fedlora_tui.console.terminal import has_terminal
+from fedlora_tui.console.terminal import need_terminal
 from fedlora_tui.console_run import CONSOLE_LOG, end_on_termination
 from fedlora_tui.errors import UserError
 from fedlora_tui.place import look
@@ -38,8 +38,7 @@ def init(out: str, defaults: bool, ascii_only: bool) -> int:
         except FileExistsError:
             raise UserError(f"{out}: is there already and is not overwritten; name another file with --out") from None
         return _say_written(out)
-    if not has_terminal():
-        raise UserError("no terminal here: init asks on one; fedlora-tui init --defaults writes without asking")
+    need_terminal("init asks on one", "fedlora-tui init --defaults writes without asking")
     terminated = end_on_termination()
     with AdvisingProcess() as adviser, tempfile.TemporaryDirectory(prefix="fedlora-tui-") as scratch:
         left, failure = run_setup(offer(out), adviser, ConsoleOptions(ascii=ascii_only), Path(scratch) / CONSOLE_LOG)

@@ -12,7 +12,7 @@ from pathlib import Path
 from fedlora_tui.console.entry import run_console
 from fedlora_tui.console.options import ConsoleOptions
 from fedlora_tui.console.player import Replay
-from fedlora_tui.console.terminal import has_terminal
+from fedlora_tui.console.terminal import need_terminal
 from fedlora_tui.console_run import CONSOLE_LOG, end_on_termination
 from fedlora_tui.engine import journal
 from fedlora_tui.errors import UserError
@@ -41,8 +41,7 @@ def replay_console(folder: Path, runs: Path, speed: float, ascii_only: bool) -> 
     Raises UserError where there is no terminal, or no journal that can be replayed.
     """
     records = recorded(folder)
-    if not has_terminal():
-        raise UserError(f"no terminal here: a replay needs one; the journal itself is {folder / journal.NAME}")
+    need_terminal("a replay needs one", f"the journal itself is {folder / journal.NAME}")
     options = _options(records, folder, ascii_only)
     # Going through hundreds of thousands of records again and again would hold keys up.
     gc.freeze()

@@ -11,14 +11,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fedlora_tui.errors import UserError
+
 STAYS_IN_FRONT = "ctrl+z does nothing here: q then d leaves it running"
 STAYS_IN_FRONT_REPLAYED = "ctrl+z does nothing here: q leaves the replay"
 """What is said of the key that would put the console behind the shell."""
+
+DUMB = "dumb"
+"""What a terminal calls itself that writes lines and nothing else."""
 
 
 def has_terminal() -> bool:
     """Tell whether keys can be read from a terminal and a screen can be drawn on one."""
     return sys.stdin is not None and sys.stdin.isatty() and _screen_descriptor() is not None
+
+
+def need_terminal(why: str, instead: str) -> None:
+    """Raise UserError where there is no terminal to draw on, in one line: `why` one is needed, and what to do."""
+    if not has_terminal():
+        raise UserError(f"no terminal here: {why}; {instead}")
+    if os.environ.get("TERM") == DUMB:
+        raise UserError(f"TERM={DUMB}: nothing can be drawn on this terminal: {why} that draws; {instead}")
 
 
 @contextmanager

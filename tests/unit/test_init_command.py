@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fedlora_tui import init_command
 from fedlora_tui.cli import main
 from fedlora_tui.config import Config, load
+from fedlora_tui.console import terminal
 from fedlora_tui.console.setup.offer import Chosen
 from fedlora_tui.errors import UserError
 from fedlora_tui.init_command import write
@@ -47,7 +47,7 @@ def test_defaults_never_go_over_a_file(capsys: pytest.CaptureFixture[str]) -> No
 def test_without_a_terminal_one_line_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(init_command, "has_terminal", lambda: False)
+    monkeypatch.setattr(terminal, "has_terminal", lambda: False)
     assert main(["init"]) == 2
     assert capsys.readouterr().err == (
         "fedlora-tui: no terminal here: init asks on one; fedlora-tui init --defaults writes without asking\n"
