@@ -100,7 +100,8 @@ class Aggregating:
         adapter, memory = advance(
             server_step_of(config, round), before.server, sent, aggregated.adapter, method.trains(round)
         )
-        check_finite(adapter)
+        if settled is not None or adapter is not aggregated.adapter:
+            check_finite(adapter)
         model = before.model.after(adapter, aggregated.delta)
         own = _own(before.own, aggregated, model.adapter) if method.keeps_b_at_home else before.own
         weights = _weights(accepted, guarded)
