@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 from textual import events
@@ -14,11 +13,12 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from fedlora_tui.console.actions.action import Each
+from fedlora_tui.console.actions.key_names import key_of
 from fedlora_tui.console.actions.registry import ACTIONS, keys_on
 from fedlora_tui.console.actions.remapping import keymap_of
 from fedlora_tui.console.command_line import Act, Ask, Read
 from fedlora_tui.console.command_line import Look as LookCommand
-from fedlora_tui.console.forking import Forking
+from fedlora_tui.console.forking import Forking, forked_words
 from fedlora_tui.console.listing import Listing
 from fedlora_tui.console.look import Look, look_for
 from fedlora_tui.console.options import ConsoleOptions
@@ -49,16 +49,15 @@ from fedlora_tui.console.screens.try_it import TryIt
 from fedlora_tui.console.screens.tune import TuneDialog
 from fedlora_tui.console.session import Session
 from fedlora_tui.console.taking_along import copy, keep_picture, place_for
-from fedlora_tui.console.terminal import STAYS_IN_FRONT, STAYS_IN_FRONT_REPLAYED
 from fedlora_tui.console.theme import FEW_COLOURS, THEME, theme_of
 from fedlora_tui.console.toasts import Toasts, wheel_taken
 from fedlora_tui.console.trying import Asking
 from fedlora_tui.console.view import Steering, View
+from fedlora_tui.console.who_steers import passed
 from fedlora_tui.console.widgets.run_table import RunTable
 from fedlora_tui.console.widgets.table import OrganizationTable
 from fedlora_tui.protocol.commands import Finish, Stop
 from fedlora_tui.protocol.handle import Fork, ListRuns, RunHandle, Wheel
-from fedlora_tui.protocol.naming import called
 
 DRAIN_SECONDS = 0.1
 ANSWER_POLL_SECONDS = 0.03
@@ -188,19 +187,11 @@ class ConsoleApp(App[str], inherit_bindings=False):
         before, wheel = self._steering, self._wheel
         if wheel is not None:
             self._steering = Steering.of(wheel)
-            self._say_who_steers(before, self._steering)
+            if words := passed(before, self._steering, self._key("wheel")):
+                (self.session.answer if self._steering.ours else self.session.refuse)(words)
         if before is not None and self._steering is not None and before.ours and self._steering.theirs:
             self._toasts.add(wheel_taken(self._steering.holder), self._clock())
         return self._steering != before
-
-    def _say_who_steers(self, before: Steering | None, now: Steering) -> None:
-        """Say that the wheel has passed, here or away: it was asked for, and the answer comes from elsewhere."""
-        if before is None or before.ours == now.ours:
-            return
-        if now.ours:
-            self.session.answer("you steer now")
-        elif before.asked_by:
-            self.session.say("!", "care_bold", f"{now.holder} steers now: w takes the wheel")
 
     def _look_at_the_replay(self) -> bool:
         """Take in whether it plays and how fast; True where that has changed."""
@@ -215,12 +206,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
             return False
         self._forking = None
         if answer.run:
-            started = self.session.state.started
-            fork = Path(started.folder).with_name(answer.run) if started is not None else answer.run
-            # Its id stands first: on a narrow screen a path is cut.
-            which = "it" if called(fork) == answer.run else answer.run
-            words = f"forked: {which} goes on beside; fedlora-tui attach {called(fork)}"
-            self.session.answer(words)
+            self.session.answer(forked_words(answer.run, self.session.state))
         else:
             self.session.refuse(f"no fork: {answer.refusal}")
         return True
@@ -346,7 +332,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
         if len(self._pages) > 1:
             self._leave_page()
         else:
-            self.session.refuse("nothing to leave here: q leaves the console")
+            self.session.refuse(f"nothing to leave here: {self._key('leave')} leaves the console")
 
     def _send(self, asked: Sends | Each | None) -> None:
         """Send what a dialog asks the run for."""
@@ -444,7 +430,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
         elif isinstance(asked, LookCommand):
             self._look_otherwise(asked)
         elif isinstance(asked, Act) and asked.action == "leave" and self._leaves_at_once:
-            self.session.refuse(f"{ACTIONS[asked.action].key_in_footer(self._remapped)} leaves: a command never does")
+            self.session.refuse(f"{self._key('leave')} leaves: a command never does")
         elif isinstance(asked, Act):
             self.action_act(asked.action, asked.direction)
         self.paint()
@@ -501,6 +487,17 @@ class ConsoleApp(App[str], inherit_bindings=False):
             self._close_dialog()
             self.push_screen(LeaveDialog(self.view()), self._leave_chosen)
 
+    def _key(self, name: str) -> str:
+        """Give the key of an action that is in force, for a sentence that names it."""
+        return key_of(name, self._remapped)
+
+    @property
+    def _stays_in_front(self) -> str:
+        """What is said of the key that would put the console behind the shell."""
+        if self._replay is not None:
+            return f"ctrl+z does nothing here: {self._key('leave')} leaves the replay"
+        return f"{self._key('leave')} then d leaves it running; ctrl+z would stop the training"
+
     def _close_dialog(self) -> None:
         if isinstance(self.screen, Dialog):
             self.pop_screen()
@@ -529,7 +526,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
         All keys pass here in the order in which they were typed, whichever screen was open when they came.
         """
         if event.key == "ctrl+z":
-            self.session.refuse(STAYS_IN_FRONT if self._replay is None else STAYS_IN_FRONT_REPLAYED)
+            self.session.refuse(self._stays_in_front)
             self.paint()
         elif isinstance(self.screen, Dialog):
             event.prevent_default()
@@ -551,8 +548,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
             self.paint()
         elif event.key not in keys_on(self.page.NAME, self._remapped):
             name = event.character if event.is_printable and event.character else event.key
-            helps = ACTIONS["help"].key_in_footer(self._remapped)
-            self.session.refuse(f"{name} does nothing here: {helps} lists the keys")
+            self.session.refuse(f"{name} does nothing here: {self._key('help')} lists the keys")
             self.paint()
 
     def on_organization_table_pointed(self, message: OrganizationTable.Pointed) -> None:

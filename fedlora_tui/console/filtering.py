@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 NOT = "!"
 STATE = "state"
+LONGEST = 200
+"""The most characters of a filter."""
+
 _WRITTEN = re.compile(r"(?P<name>[^<>=]*)(?P<sign><=|>=|<|>|=)(?P<value>.*)")
 
 Fact = float | str | None

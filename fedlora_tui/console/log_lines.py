@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fedlora_tui.console.actions.keymap import USUAL, Keymap
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.drawing.glyphs import Glyphs
 from fedlora_tui.console.filtering import Filter
@@ -30,11 +31,11 @@ class LogLine:
         return f"{numbers.clock(self.entry.t, glyphs)}  {self.entry.sign} {self.entry.name}   {self.entry.words}"
 
 
-def event_lines(state: RunState, glyphs: Glyphs) -> list[LogLine]:
+def event_lines(state: RunState, glyphs: Glyphs, keymap: Keymap = USUAL) -> list[LogLine]:
     """Write a run's events, oldest first: those that the overview shows in its log, and those it shows elsewhere."""
     lines = []
     for place, record in enumerate(state.log):
-        entry = entry_of(record, state, glyphs) or plain_entry(record, glyphs)
+        entry = entry_of(record, state, glyphs, keymap) or plain_entry(record, glyphs)
         if entry is not None:
             # What was said before there was a journal has no number of its own.
             lines.append(LogLine(record.seq or place - len(state.log), entry, entry.words))

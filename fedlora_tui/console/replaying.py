@@ -62,8 +62,11 @@ REFUSED: Mapping[str, str] = {
 """What is said of actions that a replay has no use for; all others that send the run something change nothing."""
 
 
-def reason(name: str, direction: str, playing: Playing) -> str | None:
-    """Say why an action that the run would take does nothing in a replay, None where it acts."""
+def reason(name: str, direction: str, playing: Playing, back: str = "[") -> str | None:
+    """Say why an action that the run would take does nothing in a replay, None where it acts.
+
+    `back` is the key that goes a round back.
+    """
     if name not in OTHERWISE:
         return REFUSED.get(name, CHANGES_NOTHING)
     if name == "more_rounds":
@@ -72,7 +75,7 @@ def reason(name: str, direction: str, playing: Playing) -> str | None:
         return "it goes no slower" if direction == "down" and playing.speed <= SPEEDS[0] else None
     if name == "rank" and direction != "up":
         return "the recording begins here" if direction == "down" and playing.at_start else None
-    return "the recording ends here: [ goes a round back" if playing.at_end else None
+    return f"the recording ends here: {back} goes a round back" if playing.at_end else None
 
 
 def label(name: str, playing: Playing) -> str:

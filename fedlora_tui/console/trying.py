@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fedlora_tui.console.typed_line import DIGITS, TypedLine
 from fedlora_tui.protocol.trying import (
     ALL,
     BASE,
@@ -45,10 +46,11 @@ class Asking:
         """`own` are ready texts that the operator has configured."""
         self.ready = (*own, *READY)[:MOST_READY]
         self.own = min(len(own), MOST_READY)
-        self.text, self.caret = "", 0
+        self.line = TypedLine(MOST_CHARACTERS)
         self.field: int | None = 0
         self.org, self.round = "", 0
-        self.tokens, self.tenths, self.seed = 60, 0, 7
+        self.tokens, self.tenths = 60, 0
+        self.seed_line = TypedLine(len(str(MOST_SEED)), DIGITS, "7")
         self.tab = 0
         self.offset = 0
         self.unseen = self.stopping = False
@@ -57,6 +59,16 @@ class Asking:
         self._tries: Tries | None = None
         self._earlier: list[str] = []
         self._back = 0
+
+    @property
+    def text(self) -> str:
+        """The text as it stands."""
+        return self.line.text
+
+    @property
+    def seed(self) -> int:
+        """The seed of the next answer."""
+        return min(MOST_SEED, int(self.seed_line.text or 0))
 
     @property
     def writes(self) -> bool:
@@ -129,36 +141,10 @@ class Asking:
             self.answer = Answer(self._asked.number, over=True, refusal="the run's process is gone")
         return waited
 
-    def write(self, words: str) -> None:
-        """Put words where the caret is."""
-        words = "".join(letter for letter in words if letter.isprintable())[: MOST_CHARACTERS - len(self.text)]
-        self.text = self.text[: self.caret] + words + self.text[self.caret :]
-        self.caret += len(words)
-
-    def erase(self, *, before: bool) -> None:
-        """Take away the letter before the caret, or the one behind it."""
-        at = self.caret - 1 if before else self.caret
-        if 0 <= at < len(self.text):
-            self.text = self.text[:at] + self.text[at + 1 :]
-            self.caret = at
-
-    def clear(self) -> None:
-        """Begin a new text."""
-        self.text, self.caret = "", 0
-
-    def move(self, key: str) -> None:
-        """Move the caret by a key."""
-        to = {"left": self.caret - 1, "right": self.caret + 1, "home": 0, "end": len(self.text)}[key]
-        self.caret = max(0, min(len(self.text), to))
-
-    def take(self, text: str) -> None:
-        """Write a text that is ready."""
-        self.text, self.caret = text, len(text)
-
     def earlier(self, step: int) -> None:
         """Go back or on among earlier texts; behind the last one stands an empty line."""
         self._back = max(0, min(len(self._earlier), self._back - step))
-        self.take(self._earlier[-self._back] if self._back else "")
+        self.line.put(self._earlier[-self._back] if self._back else "")
 
     def next_field(self, step: int) -> None:
         """Go to the field before or after."""
@@ -181,12 +167,4 @@ class Asking:
         elif name == "temperature":
             self.tenths = max(0, min(HOTTEST, self.tenths + step))
         elif name == "seed":
-            self.seed = max(0, min(MOST_SEED, self.seed + step))
-
-    def type_seed(self, digit: str) -> None:
-        """Add a digit to the seed."""
-        self.seed = min(MOST_SEED, int(f"{self.seed}{digit}"))
-
-    def erase_seed(self) -> None:
-        """Take the seed's last digit away."""
-        self.seed //= 10
+            self.seed_line.put(str(max(0, min(MOST_SEED, self.seed + step))))

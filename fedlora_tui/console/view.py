@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from fedlora_tui.console.actions.action import Situation
+from fedlora_tui.console.actions.key_names import key_of
 from fedlora_tui.console.actions.keymap import USUAL, Keymap
 from fedlora_tui.console.arrangement import Arrangement
 from fedlora_tui.console.layout import Layout
@@ -22,7 +23,7 @@ OF_ORGANIZATIONS = ("overview", "organization")
 
 @dataclass(frozen=True)
 class Said:
-    """What the answer row says: its sign, the sign's style, when, and the words; `hints` are keys that are good now."""
+    """What the answer row says: its sign, the sign's style, when, and the words; `hints` are actions good now."""
 
     sign: str
     style: str
@@ -33,10 +34,11 @@ class Said:
 
 @dataclass(frozen=True)
 class Field:
-    """A field that is open on the answer row: its sign, what was typed, and what there is to say of that."""
+    """A field that is open on the answer row: its sign, what was typed, the caret, and what there is to say of it."""
 
     sign: str
     typed: str
+    caret: int
     note: str = ""
     bad: bool = False
 
@@ -85,12 +87,11 @@ class Steering:
         """True where another asks this console for the wheel."""
         return self.ours and bool(self.asked_by)
 
-    @property
-    def watching(self) -> str:
-        """Why this console changes nothing, empty where it does."""
+    def watching(self, keymap: Keymap = USUAL) -> str:
+        """Say why this console changes nothing, empty where it does."""
         if self.readonly:
             return "this console only watches (--readonly)"
-        return "" if self.ours else f"{self.holder} steers: w takes the wheel"
+        return "" if self.ours else f"{self.holder} steers: {key_of('wheel', keymap)} takes the wheel"
 
     @property
     def theirs(self) -> bool:
@@ -144,6 +145,10 @@ class View:
     x_axis: str = ""
     toasts: tuple[Toast, ...] = ()
 
+    def key(self, name: str, direction: str = "") -> str:
+        """Give the key of an action that is in force, for a sentence that names it."""
+        return key_of(name, self.keymap, direction)
+
     @property
     def situation(self) -> Situation:
         """What the registry of actions judges by."""
@@ -154,7 +159,7 @@ class View:
             self.leaving == "stop",
             runs=len(self.runs),
             page=self.page,
-            watching="" if self.wheel is None else self.wheel.watching,
+            watching="" if self.wheel is None else self.wheel.watching(self.keymap),
             wheel="alone" if self.wheel is None else self.wheel.standing,
             apart=self.wheel is not None,
             replay=self.replay,

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from fedlora_tui.console.actions.key_names import key_of
+from fedlora_tui.console.actions.keymap import USUAL, Keymap
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.drawing.glyphs import Glyphs
 from fedlora_tui.console.view import Said
@@ -31,21 +33,21 @@ class Entry:
     words: str
 
 
-def entries(state: RunState, glyphs: Glyphs, most: int) -> list[Entry]:
+def entries(state: RunState, glyphs: Glyphs, most: int, keymap: Keymap = USUAL) -> list[Entry]:
     """Give the last lines of the log, oldest first."""
     found: list[Entry] = []
     for record in reversed(state.log):
         if len(found) == most:
             break
-        entry = entry_of(record, state, glyphs)
+        entry = entry_of(record, state, glyphs, keymap)
         if entry is not None:
             found.append(entry)
     return found[::-1]
 
 
-def entry_of(record: Record, state: RunState, glyphs: Glyphs) -> Entry | None:
+def entry_of(record: Record, state: RunState, glyphs: Glyphs, keymap: Keymap = USUAL) -> Entry | None:
     """Write one record as a line of the log, None for kinds that the screen shows elsewhere."""
-    said = _run_words(record.event, state, glyphs) or _organization_words(record.event, glyphs)
+    said = _run_words(record.event, state, glyphs) or _organization_words(record.event, glyphs, keymap)
     return None if said is None else Entry(record.t, *said)
 
 
@@ -100,7 +102,7 @@ def short_reason(reason: str) -> str:
     return _TENSOR.sub(r"\1 \2", reason)
 
 
-def _organization_words(event: ev.Event, glyphs: Glyphs) -> tuple[str, str, str, str] | None:
+def _organization_words(event: ev.Event, glyphs: Glyphs, keymap: Keymap) -> tuple[str, str, str, str] | None:
     sign = glyphs.organization_state
     match event:
         case ev.OrgJoined() if event.round > 1:
@@ -115,12 +117,8 @@ def _organization_words(event: ev.Event, glyphs: Glyphs) -> tuple[str, str, str,
         case ev.UpdateLate():
             return sign("late"), "care", event.org, f"late: {event.reason}"
         case ev.OrgQuarantined():
-            return (
-                sign("quarantine"),
-                "broken_bold",
-                event.org,
-                f"quarantine: {short_reason(event.reason)}   x releases it",
-            )
+            words = f"quarantine: {short_reason(event.reason)}   {key_of('faults', keymap)} releases it"
+            return sign("quarantine"), "broken_bold", event.org, words
         case ev.OrgReleased():
             return sign("joining"), "yours", event.org, f"released from quarantine with round {event.round}"
         case ev.Warned():
@@ -264,7 +262,7 @@ def _acknowledged(event: ev.CommandAcknowledged, before: RunState, state: RunSta
 
 def _phase_answer(before: RunState, state: RunState, glyphs: Glyphs) -> Said | None:
     t = state.phase_since or state.t
-    good = ("t try", "e export") if finished_rounds(state) else ()
+    good = ("try", "export") if finished_rounds(state) else ()
     if state.phase == "paused" and not state.reason:
         return Said(glyphs.answered, "held", t, f"paused at step {state.step}, nothing lost", good)
     if state.phase == "paused":
@@ -272,11 +270,11 @@ def _phase_answer(before: RunState, state: RunState, glyphs: Glyphs) -> Said | N
     if state.phase == "running" and before.phase == "paused":
         return Said(glyphs.answered, "held", t, f"round {state.round} goes on")
     if state.phase == "done":
-        return Said(glyphs.answered, "held", t, "the run is done" + _reason(state), (*good, "q quit"))
+        return Said(glyphs.answered, "held", t, "the run is done" + _reason(state), (*good, "leave"))
     if state.phase == "failed":
         return Said(glyphs.refused, "broken_bold", t, "the run failed" + _reason(state))
     if state.phase == "stopped":
-        return Said(glyphs.answered, "held", t, "the run is stopped" + _reason(state), (*good, "q quit"))
+        return Said(glyphs.answered, "held", t, "the run is stopped" + _reason(state), (*good, "leave"))
     return None
 
 

@@ -384,7 +384,9 @@ class Steering:
         round = self._next_round()
         if command.org not in self._present:
             joining = any((change.command, change.org) == ("add", command.org) for change in self._wishes.waiting)
-            raise Refusal(f"{command.org} has not joined yet: u takes it back" if joining else "no such organization")
+            if joining:
+                raise Refusal(f"{command.org} has not joined yet: undo takes it back")
+            raise Refusal("no such organization")
         if Change("drop", command.org) in self._wishes.waiting:
             raise Refusal(f"{command.org} leaves already")
         if len(self._taking_part() - {command.org}) < need:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from textual.events import Paste
 
 from fedlora_tui.console.screens.faults import FaultsDialog
 from fedlora_tui.console.screens.leave import LeaveDialog
@@ -310,3 +311,17 @@ async def test_a_replay_is_filtered_sorted_and_marked_too() -> None:
         await console.press("left_square_bracket")
         assert "/ p" in rule_of(console)
         assert console.app.session.marked
+
+
+async def test_a_filter_is_edited_at_its_caret_and_takes_what_is_pasted() -> None:
+    async with opened() as console:
+        await console.press("slash", *"harmac", "home", "p")
+        assert " / p▏harmac" in console.text("last-rows")
+        console.app.post_message(Paste("x\n"))
+        await console.until(lambda: console.app.session.arrangement.typed == "pxharmac")
+        await console.press("backspace", "end")
+        assert console.app.session.shown == ("pharmacy-1", "pharmacy-2")
+        await console.press("enter")
+        console.app.post_message(Paste("x"))
+        await console.press("down")
+        assert console.app.session.arrangement.typed == "pharmac"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from textual.events import Paste
+
 from fedlora_tui.console.screens.log import LogPage
 from fedlora_tui.console.screens.rounds_table import RoundsTable
 from fedlora_tui.console.screens.whole_line import WholeLine
@@ -144,3 +146,13 @@ async def test_pages_do_not_pile_up() -> None:
         assert isinstance(console.app.page, LogPage)
         await console.press("escape", "escape")
         assert console.app.screen is console.app.overview
+
+
+async def test_what_is_pasted_into_its_filter_filters() -> None:
+    async with opened() as console:
+        await console.press("l", "slash")
+        console.app.post_message(Paste("check\npoint"))
+        await console.until(lambda: "/ check point▏" in console.text("log-list"))
+        await console.press("left", "left", "left", "left", "left", "backspace")
+        assert "/ check▏point" in console.text("log-list")
+        assert "6 of " in console.text("log-list")

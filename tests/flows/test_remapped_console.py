@@ -8,7 +8,8 @@ import pytest
 
 from fedlora_tui.console.screens.faults import FaultsDialog
 from fedlora_tui.protocol import commands as cmd
-from tests.flows.opened import opened
+from tests.flows.opened import ScriptedWheel, opened
+from tests.flows.scripted_run import SHOWN_AT
 
 KEYS = {"pause": "f2", "more_rounds": "f3 f4", "undo": "ctrl+x", "faults": "F", "help": "f1", "compare": "f5"}
 
@@ -68,3 +69,39 @@ async def test_everything_that_is_queued_is_seen_in_the_next_round() -> None:
         await console.press("right_square_bracket", "plus", "j", "right_curly_bracket", "a", "d")
         row = console.text("last-rows").splitlines()[0]
         assert row.startswith(" next round   rank 8   rounds 21   city-permits rank 16   + clinic-9   − city-permits")
+
+
+OTHERS = {"wheel": "W", "back": "f9", "layout": "f10", "pane": "f1 f2 f3 f4 f5 f6", "help": "H", "leave": "Q"}
+OTHERS |= {"move": "I K home end pageup pagedown", "filter": "F", "open": "O", "undo": "U", "panes": "f7 f8"}
+OTHERS |= {"follow": "L", "faults": "X", "export": "E", "log": "i", "try": "T", "rank": "< >", "flip": "ctrl+a ctrl+b"}
+
+
+async def test_what_is_said_names_the_keys_that_are_in_force() -> None:
+    async with opened((120, 40), options={"keys": OTHERS}, troubled=True, at=SHOWN_AT) as console:
+        assert "X releases it" in console.text("log")
+        for keys, part, words in (
+            (["f9"], "", "nothing to leave here: Q leaves the console"),
+            (["f10"], "", "all panes are here: f1 twice shows one alone"),
+            (["f2"], "", "pane 2 alone: f10 brings all panes back"),
+            (["f10", "ctrl+z"], "", "Q then d leaves it running; ctrl+z would stop the training"),
+            (["F", *"pharmacy", "enter"], "", "2 of 12 organizations; f9 shows all again"),
+            (["F", *"zzz"], "table", "none passes the filter: f9 clears it"),
+            (["enter", "f9", "O", "O"], "", "it is open: I and K go to the others, f9 goes back"),
+            (["x"], "", "x does nothing here: H lists the keys"),
+            (["f9", "i", "L"], "", "it stands here; L follows the end again"),
+            (["F", *"zzz"], "log-list", "no line passes the filter: f9 clears it"),
+            (["enter", "f9", "f9", "a", "end", "d"], "", "clinic-9 has not joined yet: U takes it back"),
+        ):
+            await console.press(*keys)
+            assert words in (console.text(part) if part else console.said), keys
+
+
+async def test_a_failed_run_and_who_watches_name_them_too() -> None:
+    wheel = ScriptedWheel(may_steer=False, holder="ada@pts/3", alone=False)
+    async with opened((120, 40), options={"keys": OTHERS}, wheel=wheel) as console:
+        assert "watching: ada@pts/3 steers, W takes the wheel" in console.text("run-line")
+        await console.press("a")
+        assert console.said == "ada@pts/3 steers: W takes the wheel"
+    async with opened((120, 40), options={"keys": OTHERS}, fail_at=(4, 40), at=SHOWN_AT) as console:
+        for line in ("E  export round 3", "Q  leave", "i  the traceback"):
+            assert line in console.text("failed")

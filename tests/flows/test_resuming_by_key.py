@@ -48,5 +48,5 @@ async def test_a_run_of_the_consoles_own_process_does_not_go_on() -> None:
     async with opened(**FAILED) as console:
         assert "resume in a new process" not in console.text("failed")
         await console.press("space")
-        assert console.said == "the run has failed"
+        assert console.said == "the run has failed: fedlora-tui resume 1122-1402, or fork 1122-1402"
         assert "space pause" in console.text("last-rows")

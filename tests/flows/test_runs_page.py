@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from fedlora_tui.console.screens.runs_list import RunsList
@@ -84,6 +86,13 @@ async def test_what_cannot_be_done_with_a_run_is_said(row: int, key: str, reason
         await console.press(*["j"] * row, key)
         assert console.said == reason
         assert console.app.is_running
+
+
+async def test_a_fork_is_suggested_where_the_run_lies(tmp_path: Path) -> None:
+    async with opened(size=NORMAL, others=ScriptedRuns(), options={"runs_folder": str(tmp_path)}) as console:
+        await listed(console)
+        await console.press("j", "j", "j", "space")
+        assert console.said.startswith(f"1121-1750 is done: fedlora-tui fork {tmp_path}/1121-1750 --round 20")
 
 
 async def test_of_a_run_that_is_over_it_says_that() -> None:

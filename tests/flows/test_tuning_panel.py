@@ -238,3 +238,29 @@ async def test_unknown_numbers_are_dashes() -> None:
         assert console.app.session.state.history[-1].round == 0
         await console.press("comma")
         assert "a round –" in console.text("dialog")
+
+
+async def test_a_run_that_ended_early_is_not_tuned_and_what_to_do_is_said() -> None:
+    async with opened(at=SHOWN_AT + 400, fail_at=(9, 3), wheel=ScriptedWheel()) as console:
+        for keys in (["comma"], ["right_square_bracket"], ["plus"], ["right_curly_bracket"]):
+            await console.press(*keys)
+            assert console.app.screen is console.app.overview
+            assert console.said == "the run has failed: space resumes it, f forks it"
+        await console.press("colon", *"rank 8", "enter")
+        assert "the run has failed: space resumes it, f forks it" in console.text("dialog")
+        assert console.run.sent == []
+
+
+async def test_a_panel_under_which_the_run_fails_says_so_and_asks_for_nothing() -> None:
+    async with opened(fail_at=(9, 3)) as console:
+        await console.press("comma", "right")
+        await console.at(SHOWN_AT + 400)
+        await console.press("enter")
+        assert "the run has failed: fedlora-tui resume 1122-1402, or fork 1122-1402" in console.text("dialog")
+        assert console.run.sent == []
+
+
+async def test_a_run_whose_process_is_gone_is_not_tuned() -> None:
+    async with opened(wheel=ScriptedWheel(lives=False)) as console:
+        await console.press("comma")
+        assert console.said == "the run's process is gone: fedlora-tui resume 1122-1402 goes on"

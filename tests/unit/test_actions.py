@@ -128,8 +128,8 @@ def test_every_action_explains_itself(action: object) -> None:
     [
         ("finishing", False, "finishing: the last evaluation and checkpoint are under way"),
         ("done", False, "the run is done"),
-        ("failed", False, "the run has failed"),
-        ("stopped", False, "the run is stopped"),
+        ("failed", False, "the run has failed: it has no checkpoint to go on from"),
+        ("stopped", False, "the run is stopped: it has no checkpoint to go on from"),
         ("running", True, "stopping already"),
     ],
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import tomli
+from textual import events
 
 from fedlora_tui.config import LEFT_OUT, RULES, Config, load, to_toml
 from fedlora_tui.console.setup.fields import RANKS, Fields
@@ -64,8 +65,8 @@ def test_a_letter_at_a_base_begins_another_one(fields: Fields) -> None:
     for letter in " ./q ":
         fields.type(letter)
     assert fields.chosen.base == "./q"
-    fields.erase()
-    fields.erase(all_of_it=True)
+    assert fields.edit(events.Key("backspace", None))
+    assert fields.edit(events.Key("ctrl+u", None))
     assert fields.chosen.base == ""
     fields.turn(1)
     assert fields.chosen.base == "embedded"
@@ -98,7 +99,7 @@ def test_ranks_go_through_the_consoles_ladder_and_say_where_it_ends(fields: Fiel
         seen.append(fields.chosen.rank)
     assert seen == [4, 8, 16, 32, 64]
     assert "64 is the most" in fields.turn(1)
-    fields.erase(all_of_it=True)
+    assert fields.edit(events.Key("ctrl+u", None))
     typed(fields, "rank", "5")
     fields.turn(-1)
     assert fields.chosen.rank == 4
@@ -112,7 +113,7 @@ def test_numbers_take_digits_alone_and_nothing_typed_is_the_usual_one(fields: Fi
     assert fields.chosen.organizations == 12
     fields.turn(1)
     assert fields.chosen.organizations == 13
-    fields.erase(all_of_it=True)
+    assert fields.edit(events.Key("ctrl+u", None))
     assert fields.chosen.organizations == 8
     typed(fields, "rounds", "25")
     fields.turn(1)
@@ -123,12 +124,26 @@ def test_numbers_take_digits_alone_and_nothing_typed_is_the_usual_one(fields: Fi
     assert fields.chosen.rounds == 1
 
 
-def test_what_only_has_choices_takes_no_letter_and_a_path_no_choice(fields: Fields) -> None:
+def test_what_only_has_choices_takes_no_letter_and_no_key_of_a_line(fields: Fields) -> None:
     fields.move(1)
     assert fields.type("x") == "left and right choose here"
-    fields.turn(1)
-    fields.move(1)
-    assert fields.turn(1) == "a path is typed"
+    assert not fields.edit(events.Key("left", None))
+
+
+def test_the_caret_goes_through_what_is_typed_and_beyond_its_edges_the_choices_turn(fields: Fields) -> None:
+    fields.type("q2")
+    assert not fields.edit(events.Key("right", None))
+    for key in ("left", "backspace"):
+        assert fields.edit(events.Key(key, None))
+    assert fields.chosen.base == "2"
+    assert not fields.edit(events.Key("left", None))
+    fields.turn(-1)
+    assert fields.chosen.base == "embedded"
+    typed(fields, "rank", "16")
+    assert not fields.edit(events.Key("left", None))
+    for key in ("home", "delete"):
+        assert fields.edit(events.Key(key, None))
+    assert fields.chosen.rank == 6
 
 
 def test_the_console_goes_through_the_same_ranks() -> None:

@@ -261,7 +261,7 @@ def test_an_organization_is_dropped_at_the_next_round_if_enough_stay():
     assert helm.refused(ask.DropOrganization("c")) == "a round needs 2 (federation.min_organizations)"
     assert helm.refused(ask.DropOrganization("nobody")) == "no such organization"
     helm.taken(ask.AddOrganization())
-    assert "u takes it back" in helm.refused(ask.DropOrganization("d"))
+    assert "undo takes it back" in helm.refused(ask.DropOrganization("d"))
     helm.taken(ask.DropOrganization("c"))
     assert helm.steering.begin_round(2) == [Change("drop", "b"), Change("add", "d"), Change("drop", "c")]
 

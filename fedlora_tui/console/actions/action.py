@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fedlora_tui.console import replaying
+from fedlora_tui.console.actions.key_names import key_of
 from fedlora_tui.console.actions.keymap import USUAL, Keymap
 from fedlora_tui.console.replaying import OTHERWISE, REFUSED, Playing
 from fedlora_tui.protocol.commands import Command
@@ -40,6 +41,10 @@ class Situation:
     gone: bool = False
     keymap: Keymap = USUAL
     marked: tuple[str, ...] = ()
+
+    def key(self, name: str, direction: str = "") -> str:
+        """Give the key of an action that is in force, for a sentence that names it."""
+        return key_of(name, self.keymap, direction)
 
     @property
     def may_go_on(self) -> bool:
@@ -85,11 +90,15 @@ class Action:
 
     def footer(self, situation: Situation) -> str:
         """Give its key and word for the footer."""
+        return f"{self.key_in_footer(situation.keymap)} {self.label_in(situation)}"
+
+    def label_in(self, situation: Situation) -> str:
+        """Give its word for the footer."""
         resumes = situation.state.phase == "paused" or situation.may_go_on
         label = "resume" if self.id == "pause" and resumes else self.label
         if situation.replay is not None:
             label = replaying.label(self.id, situation.replay) or self.label
-        return f"{self.key_in_footer(situation.keymap)} {label}"
+        return label
 
     def key_in_footer(self, keymap: Keymap) -> str:
         """Give its key, or the first of them, as the footer names it."""
@@ -113,7 +122,7 @@ class Action:
         if self.page and situation.page != self.page:
             return f"{self.shown_in(situation.keymap)} does this in the {self.page} alone"
         if situation.replay is not None and (self.command is not None or self.id in REFUSED):
-            return replaying.reason(self.id, situation.direction, situation.replay)
+            return replaying.reason(self.id, situation.direction, situation.replay, situation.key("rank", "down"))
         return self.refusal(situation)
 
 

@@ -21,7 +21,8 @@ def _cannot_compare(situation: Situation) -> str | None:
 
 def _cannot_open(situation: Situation) -> str | None:
     if situation.page == "organization":
-        return "it is open: up and down go to the others, esc goes back"
+        up, down, back = situation.key("move", "up"), situation.key("move", "down"), situation.key("back")
+        return f"it is open: {up} and {down} go to the others, {back} goes back"
     if situation.page != "overview" or situation.selected is not None:
         return None
     return "nothing is selected"

@@ -43,7 +43,7 @@ def _cannot_drop_selected(situation: Situation) -> str | None:
         return reason
     organization = situation.state.organizations[situation.selected or ""]
     if organization.state == "joining":
-        return f"{organization.name} has not joined yet: u takes it back"
+        return f"{organization.name} has not joined yet: {situation.key('undo')} takes it back"
     minimum = minimum_organizations(situation.state)
     staying = sum(org.state not in ("leaving", "quarantine") for org in situation.state.organizations.values())
     if staying - (organization.state != "quarantine") < minimum:

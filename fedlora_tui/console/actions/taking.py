@@ -7,9 +7,12 @@ from dataclasses import replace
 
 from fedlora_tui.console.actions.action import Each, Situation
 from fedlora_tui.protocol.commands import Command
+from fedlora_tui.protocol.naming import called
 from fedlora_tui.protocol.state import RunState
 
 DEFAULT_MINIMUM = 2
+ENDED_EARLY = {"failed": "the run has failed", "stopped": "the run is stopped"}
+"""What is said of a run that ended before its last round, by its phase."""
 
 
 def takes_nothing(situation: Situation, starting: str) -> str | None:
@@ -20,12 +23,30 @@ def takes_nothing(situation: Situation, starting: str) -> str | None:
         return f"the run is starting: {starting}"
     if situation.stopping:
         return "stopping already"
+    phase = situation.state.phase
+    if phase in ENDED_EARLY:
+        return f"{ENDED_EARLY[phase]}: {_instead(situation)}"
+    if situation.gone and phase != "done":
+        return f"the run's process is gone: fedlora-tui resume {_run(situation.state)} goes on"
     return {
         "finishing": "finishing: the last evaluation and checkpoint are under way",
         "done": "the run is done",
-        "failed": "the run has failed",
-        "stopped": "the run is stopped",
-    }.get(situation.state.phase)
+    }.get(phase)
+
+
+def _instead(situation: Situation) -> str:
+    """Say what can be done with a run that has ended early, for nothing in it changes any more."""
+    if situation.state.checkpoint is None:
+        return "it has no checkpoint to go on from"
+    if situation.may_go_on and situation.runs == 1:
+        return f"{situation.key('pause')} resumes it, {situation.key('fork')} forks it"
+    run = _run(situation.state)
+    return f"fedlora-tui resume {run}, or fork {run}"
+
+
+def _run(state: RunState) -> str:
+    """Name the run on a command line."""
+    return "RUN" if state.started is None else called(state.started.folder or state.started.run)
 
 
 def cannot_change(situation: Situation) -> str | None:

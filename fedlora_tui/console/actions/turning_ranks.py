@@ -26,7 +26,7 @@ def cannot_turn_own_rank(situation: Situation) -> str | None:
     if (reason := cannot_change_selected(situation) or _method_keeps_rank(state)) is not None:
         return reason
     if not state.unequal_ranks and not _method_waits(state):
-        return f"{state.aggregation} needs equal ranks: [ ] turns that of all"
+        return f"{state.aggregation} needs equal ranks: {situation.key('rank')} turns that of all"
     return _at_the_end(situation, coming_ranks(state).of(situation.selected or ""))
 
 
@@ -42,7 +42,8 @@ def _method_waits(state: RunState) -> bool:
 def _at_the_end(situation: Situation, stands: int) -> str | None:
     """Say that there is no further rank that way."""
     if situation.direction == "up" and stands >= RANKS[-1]:
-        return f"{stands} is the most here: :rank and --set take more"
+        box = situation.key("command")
+        return f"{stands} is the most here: {box if box == ':' else box + ' '}rank and --set take more"
     if situation.direction == "down" and stands <= RANKS[0]:
         return "1 is the least"
     return None

@@ -11,6 +11,7 @@ from fedlora_tui.console.row import Part as Words
 from fedlora_tui.console.screens.dialog import EDGES, Dialog, Sends
 from fedlora_tui.console.screens.round_field import choices
 from fedlora_tui.console.tuning import Unallowed, coming, configured, read_number, stepped
+from fedlora_tui.console.typed_line import DIGITS, TypedLine
 from fedlora_tui.console.view import View
 from fedlora_tui.protocol.commands import AddOrganization
 from fedlora_tui.protocol.state import RunState
@@ -25,6 +26,7 @@ HINTS = (
 )
 LABEL_WIDTH = 10
 MOST_TYPED = 400
+MOST_DIGITS = 4
 MOST_ADDED = 100
 
 
@@ -38,16 +40,27 @@ class AddByDialog(Dialog[Sends | None]):
         super().__init__(view)
         self._field = FROM
         self._kind = SOURCE
-        self._what = ["", "", ""]
-        self._called = ""
-        self._many = 1
-        self._rank = ""
+        self._what = [TypedLine(MOST_TYPED) for _ in LABELS]
+        self._called = TypedLine(MOST_TYPED)
+        self._number = TypedLine(len(str(MOST_ADDED)), DIGITS, "1")
+        self._rank = TypedLine(MOST_DIGITS, DIGITS)
         self._complaint = ""
 
     @property
     def takes_letters(self) -> bool:
         """True while a text is written."""
         return self._field in (WHAT, NAME)
+
+    @property
+    def _many(self) -> int:
+        """How many are to join."""
+        return max(1, min(MOST_ADDED, int(self._number.text or 1)))
+
+    @property
+    def _line(self) -> TypedLine | None:
+        """The line that is written in the field which takes keys."""
+        lines = {WHAT: self._what[self._kind], NAME: self._called, MANY: self._number, RANK: self._rank}
+        return lines.get(self._field)
 
     def content(self, view: View) -> list[list[Words]]:
         """Give the fields, what it comes to, why it cannot be, and the keys."""
@@ -59,7 +72,7 @@ class AddByDialog(Dialog[Sends | None]):
             self._row(WHAT, LABELS[self._kind], self._text(WHAT, self._what[self._kind], HINTS[self._kind])),
             self._row(NAME, "name", self._text(NAME, self._called, self._own_name())),
             self._row(MANY, "how many", self._turned(MANY, str(self._many), glyphs)),
-            self._row(RANK, "rank", self._turned(RANK, self._rank or f"as all ({coming(state, 'rank')})", glyphs)),
+            self._row(RANK, "rank", self._turned(RANK, self._rank.text or f"as all ({coming(state, 'rank')})", glyphs)),
             [],
             [("costs     ", "quiet"), _costs(state, self._many, glyphs), ("   (estimates)", "quiet")],
             [("joins     ", "quiet"), f"at round {turn} with the adapter of round {turn - 1}"],
@@ -81,58 +94,28 @@ class AddByDialog(Dialog[Sends | None]):
             return
         if event.key in ("tab", "down", "shift+tab", "up"):
             self._field = (self._field + (1 if event.key in ("tab", "down") else -1)) % 5
-        elif event.key in ("left", "right"):
+        elif event.key in ("left", "right") and not self.takes_letters:
             self._change(1 if event.key == "right" else -1)
-        else:
-            self._edit(event.key, event.character if event.is_printable and event.character else "")
+        elif self._line is None or not self._line.press(event):
+            self._complaint = f"{(event.is_printable and event.character) or event.key} does nothing here"
         self.repaint()
 
     def on_paste(self, event: events.Paste) -> None:
         """Take what is pasted as what the text field says."""
         if self._field not in (WHAT, NAME):
             self._field = WHAT
-        self._write(self._written + " ".join(event.text.split()))
+        if self._line is not None:
+            self._line.paste(event.text)
         self.repaint()
-
-    @property
-    def _written(self) -> str:
-        return self._called if self._field == NAME else self._what[self._kind]
-
-    def _write(self, text: str) -> None:
-        if self._field == NAME:
-            self._called = text[:MOST_TYPED]
-        else:
-            self._what[self._kind] = text[:MOST_TYPED]
 
     def _change(self, step: int) -> None:
         if self._field == FROM:
             self._kind = (self._kind + step) % 3
         elif self._field == MANY:
-            self._many = max(1, min(MOST_ADDED, self._many + step))
+            self._number.put(str(max(1, min(MOST_ADDED, self._many + step))))
         elif self._field == RANK:
             state = self._view.state
-            self._rank = str(stepped(state, "rank", int(self._rank or coming(state, "rank")), step))
-
-    def _edit(self, key: str, character: str) -> None:
-        if self._field in (WHAT, NAME):
-            if key == "backspace":
-                self._write(self._written[:-1])
-            elif key == "ctrl+u":
-                self._write("")
-            elif character:
-                self._write(self._written + character)
-            return
-        digit = character.isascii() and character.isdigit()
-        if self._field == MANY and digit:
-            self._many = max(1, min(MOST_ADDED, int(f"{self._many}{character}"[-3:])))
-        elif self._field == MANY and key in ("backspace", "ctrl+u"):
-            self._many = max(1, self._many // 10)
-        elif self._field == RANK and digit:
-            self._rank = (self._rank + character)[:4]
-        elif self._field == RANK and key in ("backspace", "ctrl+u"):
-            self._rank = ""
-        else:
-            self._complaint = f"{character or key} does nothing here"
+            self._rank.put(str(stepped(state, "rank", int(self._rank.text or coming(state, "rank")), step)))
 
     def _add(self) -> None:
         commands = self._commands()
@@ -141,14 +124,14 @@ class AddByDialog(Dialog[Sends | None]):
             self.repaint()
             return
         first, *further = commands
-        whose = self._called or self._what[self._kind] or "the next one"
+        whose = self._called.text or self._what[self._kind].text or "the next one"
         self.dismiss(Sends(first, f"asked: add {whose}", tuple(further)))
 
     def _commands(self) -> list[AddOrganization] | str:
         """Give what to ask the run for, or why there is nothing to ask for."""
-        state, what, name = self._view.state, self._what[self._kind].strip(), self._called.strip()
+        state, what, name = self._view.state, self._what[self._kind].text.strip(), self._called.text.strip()
         try:
-            rank = int(read_number(state, "rank", self._rank)) if self._rank else 0
+            rank = int(read_number(state, "rank", self._rank.text)) if self._rank.text else 0
         except Unallowed as error:
             return str(error)
         if rank and rank != coming(state, "rank") and not state.unequal_ranks:
@@ -177,17 +160,15 @@ class AddByDialog(Dialog[Sends | None]):
         style = "yours_bold" if self._field == place else "quiet"
         return [(f"{label:<{LABEL_WIDTH}}", style), *words]
 
-    def _text(self, place: int, typed: str, hint: str) -> list[Words]:
-        """Write a text: its end where it is long, what it may be where it is empty."""
-        glyphs = self._view.look.glyphs
-        caret = (glyphs.caret if self._field == place else "", "yours_bold")
+    def _text(self, place: int, line: TypedLine, hint: str) -> list[Words]:
+        """Write a text, and what it may be where it is empty."""
+        glyphs, here = self._view.look.glyphs, self._field == place
         if place == NAME and self._kind == SOURCE:
             return [(hint, "quiet")]
-        if not typed:
-            return [caret, (hint, "quiet")]
-        room = self.box_width(self._view) - EDGES - LABEL_WIDTH - 1
-        shown = typed if len(typed) <= room else glyphs.ellipsis + typed[-room + len(glyphs.ellipsis) :]
-        return [(shown, "yours_bold" if self._field == place else ""), caret]
+        if not line.text:
+            return [(glyphs.caret if here else "", "yours_bold"), (hint, "quiet")]
+        room = self.box_width(self._view) - EDGES - LABEL_WIDTH
+        return line.words(room, glyphs, focused=here, style="yours_bold" if here else "")
 
     def _turned(self, place: int, words: str, glyphs: Glyphs) -> list[Words]:
         if self._field != place:

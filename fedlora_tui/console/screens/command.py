@@ -13,6 +13,7 @@ from fedlora_tui.console.drawing.glyphs import Glyphs
 from fedlora_tui.console.drawing.text import left
 from fedlora_tui.console.row import Part as Words
 from fedlora_tui.console.screens.dialog import EDGES, Dialog
+from fedlora_tui.console.typed_line import TypedLine
 from fedlora_tui.console.view import View
 
 SHOWN = 8
@@ -30,13 +31,18 @@ class CommandDialog(Dialog[Read | None]):
 
     def __init__(self, view: View, history: Sequence[str] = ()) -> None:
         super().__init__(view)
-        self.typed = ""
+        self._typed = TypedLine(MOST_TYPED)
         self._history = [*history]
         self._place = len(self._history)
         self._draft = ""
         self._completing: list[Match] = []
         self._choice = -1
         self._complaint = ""
+
+    @property
+    def typed(self) -> str:
+        """The line as it stands."""
+        return self._typed.text
 
     @property
     def takes_letters(self) -> bool:
@@ -51,7 +57,7 @@ class CommandDialog(Dialog[Read | None]):
         lines = [_match(match, place == self._choice, glyphs) for place, match in enumerate(found)][top : top + SHOWN]
         more = len(found) - top - SHOWN
         return [
-            [(": ", "yours_bold"), *self._line(view)],
+            [(": ", "yours_bold"), *self._typed.words(self.box_width(view) - EDGES - 3, glyphs, focused=True)],
             [],
             *lines,
             *([[]] * (SHOWN - len(lines))),
@@ -76,24 +82,22 @@ class CommandDialog(Dialog[Read | None]):
             self._complete(1 if event.key == "tab" else -1)
         elif event.key in ("up", "down"):
             self._go_back(-1 if event.key == "up" else 1)
-        elif event.key == "backspace":
-            self._write(self.typed[:-1])
-        elif event.key == "ctrl+u":
-            self._write("")
-        elif event.key == "ctrl+w":
-            self._write(self.typed.rstrip().rpartition(" ")[0])
-        elif event.is_printable and event.character:
-            self._write(self.typed + event.character)
+        else:
+            self._edited(self._typed.press(event))
         self.repaint()
 
     def on_paste(self, event: events.Paste) -> None:
         """Take what is pasted as typed, in one line."""
-        self._write(self.typed + " ".join(event.text.split()))
+        self._edited(self._typed.paste(event.text))
         self.repaint()
 
+    def _edited(self, edited: bool) -> None:
+        if edited:
+            self._completing, self._choice = [], -1
+
     def _write(self, text: str) -> None:
-        self.typed = text[:MOST_TYPED]
-        self._completing, self._choice = [], -1
+        self._typed.put(text)
+        self._edited(True)
 
     def _complete(self, step: int) -> None:
         """Take the next of the matches of what was typed."""
@@ -108,7 +112,7 @@ class CommandDialog(Dialog[Read | None]):
             match = self._completing[0]
             self._write(match.text + ("" if match.whole else " "))
         else:
-            self.typed = self._completing[self._choice].text
+            self._typed.put(self._completing[self._choice].text)
 
     def _go_back(self, step: int) -> None:
         """Bring an earlier line back, or come back to what was typed."""
@@ -141,12 +145,6 @@ class CommandDialog(Dialog[Read | None]):
             ACTIONS[gate].reason(replace(situation, selected=org or situation.selected)) for gate, org in asked.gates
         )
         return next((reason for reason in reasons if reason is not None), None)
-
-    def _line(self, view: View) -> list[Words]:
-        """Write what is typed: its end where it is long."""
-        glyphs, room = view.look.glyphs, self.box_width(view) - EDGES - 4
-        typed = self.typed if len(self.typed) <= room else glyphs.ellipsis + self.typed[-room + len(glyphs.ellipsis) :]
-        return [typed, (glyphs.caret, "yours_bold")]
 
 
 def _match(match: Match, chosen: bool, glyphs: Glyphs) -> list[Words]:

@@ -65,11 +65,8 @@ class ExportDialog(Dialog[Sends | None]):
                 self._kind = (self._kind + step) % len(KINDS)
             else:
                 self._round.turn(step)
-        elif event.key == "backspace":
-            self._round.erase()
-        elif event.character is not None and event.character.isascii() and event.character.isdigit():
+        elif self._round.press(event):
             self._field = 1
-            self._round.type(event.character)
 
     def _write(self) -> None:
         if not self._round.complaint(self._view.state):

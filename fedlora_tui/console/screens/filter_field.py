@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from textual import events
 
+from fedlora_tui.console.actions.key_names import key_of
+from fedlora_tui.console.actions.keymap import Keymap
+from fedlora_tui.console.filtering import LONGEST
 from fedlora_tui.console.session import Session
+from fedlora_tui.console.typed_line import TypedLine
 from fedlora_tui.console.view import Field
-
-LONGEST = 200
-"""The most signs of a filter."""
 
 EXAMPLES = "words, !word, state:late, gain<0.1, rank=8; esc leaves the field"
 
@@ -18,26 +19,32 @@ class FilterField:
 
     def __init__(self) -> None:
         self.open = False
+        self._line = TypedLine(LONGEST)
 
     def shown(self, session: Session) -> Field | None:
         """Give how it stands, None where it is not open."""
         if not self.open:
             return None
-        arrangement = session.arrangement
+        arrangement, line = session.arrangement, self._of(session)
         if arrangement.complaint:
-            return Field("/", arrangement.typed, arrangement.complaint, bad=True)
-        return Field("/", arrangement.typed, found(session) if arrangement.typed.strip() else EXAMPLES)
+            return Field("/", line.text, line.caret, arrangement.complaint, bad=True)
+        return Field("/", line.text, line.caret, found(session) if line.text.strip() else EXAMPLES)
 
-    def press(self, event: events.Key, session: Session) -> None:
-        """Take a key: letters are letters, the cursor's keys move it on."""
-        typed = session.arrangement.typed
+    def press(self, event: events.Key, session: Session, keymap: Keymap) -> None:
+        """Take a key: letters are letters, up and down move on among the rows."""
         if event.key in ("enter", "escape", "tab"):
             self.open = False
-            _say(session)
+            _say(session, key_of("back", keymap))
         elif event.key in ("up", "down"):
             session.move(event.key, 1)
-        elif (text := typed_after(typed, event)) != typed:
-            session.filter(text)
+        elif (line := self._of(session)).press(event):
+            session.filter(line.text)
+
+    def paste(self, words: str, session: Session) -> None:
+        """Take what is pasted as typed."""
+        line = self._of(session)
+        line.paste(words)
+        session.filter(line.text)
 
     def clear(self, session: Session) -> bool:
         """Show all rows again; False where all are shown and nothing is typed."""
@@ -45,15 +52,11 @@ class FilterField:
         session.filter("")
         return bool(typed)
 
-
-def typed_after(typed: str, event: events.Key) -> str:
-    """Give what is typed of a filter after a key that writes or erases; any other key leaves it as it is."""
-    if event.key == "backspace":
-        return typed[:-1]
-    if event.key == "ctrl+u":
-        return ""
-    writes = event.is_printable and len(typed) < LONGEST
-    return typed + (event.character or "") if writes else typed
+    def _of(self, session: Session) -> TypedLine:
+        """Give the line as it stands with the run in front, which may have another filter than the one before."""
+        if self._line.text != session.arrangement.typed:
+            self._line.put(session.arrangement.typed)
+        return self._line
 
 
 def found(session: Session) -> str:
@@ -61,11 +64,11 @@ def found(session: Session) -> str:
     return f"{len(session.shown)} of {len(session.state.organizations)}"
 
 
-def _say(session: Session) -> None:
+def _say(session: Session, back: str) -> None:
     arrangement = session.arrangement
     if arrangement.complaint:
         session.refuse(f"filters nothing: {arrangement.complaint}")
     elif arrangement.filter.empty:
         session.answer("no filter")
     else:
-        session.answer(f"{found(session)} organizations; esc shows all again")
+        session.answer(f"{found(session)} organizations; {back} shows all again")

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from textual import events
 
-from fedlora_tui.console.drawing.glyphs import Glyphs
 from fedlora_tui.console.row import Part as Words
 from fedlora_tui.console.screens.dialog import EDGES, Dialog
 from fedlora_tui.console.screens.round_field import RoundField
+from fedlora_tui.console.typed_line import TypedLine
 from fedlora_tui.console.view import View
 
 LABEL_WIDTH = 9
+MOST_TYPED = 1000
 EXAMPLE = "like lora.rank=8 federation.learning_rate=5e-4"
 ROUNDS_KEY = "federation.rounds"
 
@@ -35,7 +36,7 @@ class ForkDialog(Dialog[Asked | None]):
     def __init__(self, view: View) -> None:
         super().__init__(view)
         self._round = RoundField()
-        self._typed = ""
+        self._changes = TypedLine(MOST_TYPED)
         self._typing = False
 
     @property
@@ -49,7 +50,7 @@ class ForkDialog(Dialog[Asked | None]):
         complaint = self._complaint()
         return [
             [("round    ", "quiet"), *self._round.words(view.state, glyphs, focused=not self._typing)],
-            [("changes  ", "quiet"), *self._changes(view)],
+            [("changes  ", "quiet"), *self._line(view)],
             [],
             *([[(complaint, "care")], []] if complaint else self._what_enter_does()),
             [],
@@ -65,7 +66,7 @@ class ForkDialog(Dialog[Asked | None]):
             self.dismiss(None)
         elif event.key == "enter":
             if not self._complaint():
-                self.dismiss(Asked(self._number(), tuple(shlex.split(self._typed))))
+                self.dismiss(Asked(self._number(), tuple(shlex.split(self._changes.text))))
         else:
             self._edit(event)
             self.repaint()
@@ -73,32 +74,20 @@ class ForkDialog(Dialog[Asked | None]):
     def on_paste(self, event: events.Paste) -> None:
         """Take what is pasted as changes."""
         self._typing = True
-        self._typed += " ".join(event.text.split())
+        self._changes.paste(event.text)
         self.repaint()
 
     def _edit(self, event: events.Key) -> None:
-        character = event.character if event.is_printable and event.character else ""
         if event.key in ("tab", "down", "shift+tab", "up"):
             self._typing = not self._typing
+        elif self._typing:
+            self._changes.press(event)
         elif event.key in ("left", "right"):
-            if not self._typing:
-                self._round.turn(1 if event.key == "right" else -1)
-        elif event.key == "backspace":
-            self._erase()
-        elif event.key == "ctrl+u":
-            self._typed = ""
-        elif not self._typing and character.isascii() and character.isdigit():
-            self._round.type(character)
-        elif character:
+            self._round.turn(1 if event.key == "right" else -1)
+        elif not self._round.press(event) and event.is_printable and event.character:
             # Nothing but a number is written in the other field: a letter there begins a change.
             self._typing = True
-            self._typed += character
-
-    def _erase(self) -> None:
-        if self._typing:
-            self._typed = self._typed[:-1]
-        else:
-            self._round.erase()
+            self._changes.write(event.character)
 
     def _what_enter_does(self) -> list[list[Words]]:
         return [
@@ -115,7 +104,7 @@ class ForkDialog(Dialog[Asked | None]):
         if complaint := self._round.complaint(state):
             return complaint
         try:
-            changes = shlex.split(self._typed)
+            changes = shlex.split(self._changes.text)
         except ValueError:
             return "changes: a quotation mark is not closed"
         for change in changes:
@@ -126,16 +115,11 @@ class ForkDialog(Dialog[Asked | None]):
             return f"round {self._number()} is the last: it would be done; add {ROUNDS_KEY}={state.rounds + 10}"
         return ""
 
-    def _changes(self, view: View) -> list[Words]:
-        """Write the line of changes: its end where it is long, what it may be where it is empty."""
+    def _line(self, view: View) -> list[Words]:
+        """Write the line of changes, and what it may be where it is empty."""
         glyphs = view.look.glyphs
-        caret = glyphs.caret if self._typing else ""
-        if not self._typed:
+        if not self._changes.text:
+            caret = glyphs.caret if self._typing else ""
             return [(caret, "yours_bold"), (f"none, or {EXAMPLE}", "quiet")]
-        room = self.box_width(view) - EDGES - LABEL_WIDTH - 1
-        return [(_end(self._typed, room, glyphs) + caret, "yours_bold" if self._typing else "")]
-
-
-def _end(text: str, room: int, glyphs: Glyphs) -> str:
-    """Give the end of a text that is too long for its room, with a sign that it is not all."""
-    return text if len(text) <= room else glyphs.ellipsis + text[len(text) - room + len(glyphs.ellipsis) :]
+        room = self.box_width(view) - EDGES - LABEL_WIDTH
+        return self._changes.words(room, glyphs, focused=self._typing, style="yours_bold" if self._typing else "")

@@ -17,7 +17,6 @@ from fedlora_tui.console.log_file import LogFile
 from fedlora_tui.console.log_lines import event_lines, file_lines, filtered
 from fedlora_tui.console.look import Look
 from fedlora_tui.console.runs import Runs
-from fedlora_tui.console.screens.filter_field import typed_after
 from fedlora_tui.console.screens.page import Page, bindings
 from fedlora_tui.console.screens.whole_line import WholeLine
 from fedlora_tui.console.view import View
@@ -76,12 +75,19 @@ class LogPage(Page):
         if event.key in ("enter", "escape", "down", "up", "tab"):
             table.typing = False
         else:
-            table.typed = typed_after(table.typed, event)
+            table.line.press(event)
         return True
+
+    def on_paste(self, event: events.Paste) -> None:
+        """Take what is pasted into the filter, while it is typed."""
+        if self._list.typing:
+            self._list.line.paste(event.text)
+            self.post_message(self.NeedsPaint())
 
     def back(self) -> bool:
         """Clear the filter."""
-        had, self._list.typed = self._list.typed, ""
+        had = self._list.line.text
+        self._list.line.put("")
         return bool(had)
 
     def on_log_list_pointed(self, message: LogList.Pointed) -> None:
@@ -97,14 +103,14 @@ class LogPage(Page):
         table, glyphs = self._list, view.look.glyphs
         table.trouble = ""
         if table.source == EVENTS:
-            lines = event_lines(view.state, glyphs)
+            lines = event_lines(view.state, glyphs, view.keymap)
             table.capped = len(view.state.log) == LOG_LENGTH
         else:
             file = self._opened(view)
             file.look()
             lines, table.trouble, table.capped = file_lines(file), file.trouble, file.capped
         table.total = len(lines)
-        table.lines = filtered(lines, parsed(table.typed), glyphs)
+        table.lines = filtered(lines, parsed(table.line.text), glyphs)
 
     def _opened(self, view: View) -> LogFile:
         """Give the engine.log of the run in front."""
@@ -135,13 +141,17 @@ class LogPage(Page):
 
     def _filter(self, argument: str) -> None:
         self._list.typing = True
-        self._runs.front.say("/", "yours_bold", "words, and !word for those left out; enter keeps it, esc clears it")
+        self._runs.front.say(
+            "/", "yours_bold", f"words, and !word for those left out; enter keeps it, then {self.key('back')} clears it"
+        )
 
     def _follow(self, argument: str) -> None:
         table = self._list
         if table.chosen is None and table.lines:
             table.chosen = table.lines[-1].number
-            self._runs.front.say(self._look.glyphs.answered, "held", "it stands here; f follows the end again")
+            self._runs.front.say(
+                self._look.glyphs.answered, "held", f"it stands here; {self.key('follow')} follows the end again"
+            )
         else:
             table.chosen = None
             self._runs.front.say(self._look.glyphs.answered, "held", "it follows the end")

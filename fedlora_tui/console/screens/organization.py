@@ -83,7 +83,7 @@ class OneOrganization(Page):
             if isinstance(pane, Scrolled):
                 pane.scroll(PAGE_ROWS if direction == "page_down" else -PAGE_ROWS)
             else:
-                self._runs.front.refuse("nothing scrolls here: tab goes to rounds and modules")
+                self._runs.front.refuse(f"nothing scrolls here: {self.key('panes', 'next')} goes to rounds and modules")
             return
         self._runs.front.move(direction, 1)
 

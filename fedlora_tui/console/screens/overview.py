@@ -100,9 +100,15 @@ class Overview(Paned):
     def press(self, event: events.Key) -> bool:
         """Take a key into the filter while that is typed."""
         if self._filter.open:
-            self._filter.press(event, self._runs.front)
+            self._filter.press(event, self._runs.front, self._keymap)
             return True
         return False
+
+    def on_paste(self, event: events.Paste) -> None:
+        """Take what is pasted into the filter while that is typed."""
+        if self._filter.open:
+            self._filter.paste(event.text, self._runs.front)
+            self.post_message(self.NeedsPaint())
 
     def selection(self, view: View) -> str:
         """Give the rows that are marked, else the selected one, with their heads; of a failure its box; else a pane."""
@@ -155,7 +161,7 @@ class Overview(Paned):
     def _move(self, direction: str) -> None:
         session = self._runs.front
         if self.alone not in ("", "table"):
-            session.refuse("there are no rows to move in: 0 brings all panes back")
+            session.refuse(f"there are no rows to move in: {self.key('layout')} brings all panes back")
             return
         session.move(direction, max(1, self.layout_for(session.state).table))
 
@@ -181,7 +187,7 @@ class Overview(Paned):
 
     def _next_pane(self, direction: str) -> None:
         if self.alone:
-            self._runs.front.refuse("this pane is alone: 0 brings all back")
+            self._runs.front.refuse(f"this pane is alone: {self.key('layout')} brings all back")
             return
         if direction == "previous":
             self.focus_previous()

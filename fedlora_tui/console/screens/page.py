@@ -12,6 +12,7 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widget import Widget
 
+from fedlora_tui.console.actions.key_names import key_of
 from fedlora_tui.console.actions.keymap import USUAL, Keymap
 from fedlora_tui.console.actions.registry import keys_on
 from fedlora_tui.console.layout import LAST_ROWS, Layout
@@ -60,10 +61,16 @@ class Page(Screen[None], inherit_bindings=False):
         self._look = look
         self._runs = runs
         self._arranged: tuple[Layout, bool] | None = None
+        self._keymap = USUAL
 
     def hold(self, keymap: Keymap) -> None:
         """Take other keys."""
+        self._keymap = keymap
         self._bindings = BindingsMap(bindings(self.NAME, keymap))
+
+    def key(self, name: str, direction: str = "") -> str:
+        """Give the key of an action that is in force, for a sentence that names it."""
+        return key_of(name, self._keymap, direction)
 
     def parts(self) -> Iterable[Widget]:
         """Give its own parts from top to bottom."""

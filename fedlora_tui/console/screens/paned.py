@@ -47,23 +47,23 @@ class Paned(Page):
         if name is None:
             session.refuse(f"there is no pane {number} here: 1 to {max(self.PANES)}")
         elif name == self.alone:
-            session.refuse("it is alone already: 0 brings all panes back")
+            session.refuse(f"it is alone already: {self.key('layout')} brings all panes back")
         elif self.alone or self.focused_pane == name or not self.in_sight(name):
             self.alone = name
-            session.answer(f"pane {number} alone: 0 brings all panes back")
+            session.answer(f"pane {number} alone: {self.key('layout')} brings all panes back")
         else:
             self.focus_pane(name)
-            session.answer(f"pane {number}: {number} again shows it alone")
+            session.answer(f"pane {number}: {self.key('pane', number)} again shows it alone")
 
     def _show_all(self, argument: str) -> None:
         if self.back():
             self._runs.front.answer("all panes are back")
         else:
-            self._runs.front.refuse("all panes are here: a number twice shows one alone")
+            self._runs.front.refuse(f"all panes are here: {self.key('pane', '1')} twice shows one alone")
 
     def _turn_axis(self, argument: str) -> None:
         if not self.in_sight(self.CHART):
-            self._runs.front.refuse("the chart has no room here: 1 shows it alone")
+            self._runs.front.refuse(f"the chart has no room here: {self.key('pane', '1')} shows it alone")
             return
         self.x_axis = self.X_AXES[(self.X_AXES.index(self.x_axis) + 1) % len(self.X_AXES)]
         self._runs.front.answer(f"x-axis: {self.x_axis}")

@@ -128,10 +128,10 @@ class RunsList(Page):
             self.post_message(self.Chosen("attach" if found.state in LIVING else "replay", found.id))
 
     def _resume(self, argument: str) -> None:
-        found = self._chosen()
-        if found is None:
+        found, view = self._chosen(), self._view
+        if found is None or view is None:
             return
-        if (reason := cannot_resume(found)) is not None:
+        if (reason := cannot_resume(found, view)) is not None:
             self._runs.front.refuse(reason)
         else:
             self.post_message(self.Chosen("resume", found.id))

@@ -15,7 +15,7 @@ from fedlora_tui.console.actions.registry import ACTIONS
 from fedlora_tui.console.layout import Layout, arrange
 from fedlora_tui.console.look import Look
 from fedlora_tui.console.row import Part as Words
-from fedlora_tui.console.row import Row, width_of
+from fedlora_tui.console.row import Row
 from fedlora_tui.console.runs import Runs
 from fedlora_tui.console.screens.page import Page
 from fedlora_tui.console.try_layout import TryLayout, arrange_try
@@ -40,34 +40,30 @@ class TryRows(LastRows):
     def footer(self, view: View) -> Text:
         """Give the keys that act here, as many as fit; leaving stays."""
         row = Row(view.layout.width, view.look.glyphs)
-        for place, key in enumerate(_fitting(self._keys(view), view.layout.width)):
+        for place, key in enumerate(self._keys(view)):
             row.at(row.end + (2 if place else 1), *key)
         return row.text()
 
     def _keys(self, view: View) -> list[list[Words]]:
         glyphs, asking = view.look.glyphs, self._asking
         arrows, up_down = f"{glyphs.left} {glyphs.right}", f"{glyphs.up} {glyphs.down}"
-        pauses = ACTIONS["pause"].footer(view.situation).partition(" ")
-        leave = (
-            "esc",
-            "stops"
-            if asking.answering and not asking.stopping
-            else "back"
-            if asking.field is None
-            else "leaves the field, then",
-        )
+        pauses = ACTIONS["pause"].label_in(view.situation)
+        leave = ("esc", "leaves the field, then")
+        if asking.answering and not asking.stopping:
+            leave = ("esc", "stops")
+        elif asking.field is None:
+            leave = (view.key("back"), "back")
         keys = [("enter", "ask"), ("tab", "next field"), (arrows, "change it"), (up_down, "earlier texts")]
         if asking.field is None:
             keys = [("enter", "ask"), ("1", "write"), (arrows, "tokens")]
-        keys += [leave, (pauses[0], pauses[2]), ("?", "help")]
-        return [[(key, "yours_bold"), f" {word}"] for key, word in keys]
+        keys += [leave, (view.key("pause"), pauses), (view.key("help"), "help")]
+        return [[(key, "yours_bold"), f" {word}"] for key, word in _fitting(keys, leave, view.layout.width)]
 
 
-def _fitting(keys: list[list[Words]], width: int) -> list[list[Words]]:
+def _fitting(keys: list[tuple[str, str]], leave: tuple[str, str], width: int) -> list[tuple[str, str]]:
     """Let keys fall away from the right, but the one that leaves."""
-    while len(keys) > 1 and 1 + sum(width_of(*key) for key in keys) + 2 * (len(keys) - 1) > width:
-        leaving = next(place for place, key in enumerate(keys) if key[0] == ("esc", "yours_bold"))
-        keys = [*keys[:-1]] if leaving < len(keys) - 1 else [*keys[:-2], keys[-1]]
+    while len(keys) > 1 and 1 + sum(len(key) + 1 + len(word) for key, word in keys) + 2 * (len(keys) - 1) > width:
+        keys = keys[:-1] if keys[-1] != leave else [*keys[:-2], leave]
     return keys
 
 
@@ -124,7 +120,8 @@ class TryIt(Page):
     def press(self, event: events.Key) -> bool:
         """Write, change a field, ask, or go one layer out within the page."""
         asking = self._asking
-        if event.key == "escape":
+        leaves = ACTIONS["back"].keys_in(self._keymap)
+        if event.key == "escape" or (event.key in leaves and not event.is_printable):
             return self._one_layer_out()
         if event.key == "enter":
             self._ask()
@@ -141,14 +138,14 @@ class TryIt(Page):
     def on_paste(self, event: events.Paste) -> None:
         """Take what is pasted as text."""
         self._asking.field = 0
-        self._asking.write(" ".join(event.text.split()))
+        self._asking.line.paste(event.text)
         self.post_message(self.NeedsPaint())
 
     def _room(self, layout: Layout) -> TryLayout:
         return arrange_try(layout.width, layout.height, len(self._asking.ready))
 
     def _no_rows(self, direction: str) -> None:
-        self._runs.front.refuse("there are no rows here: 1 writes, esc goes back")
+        self._runs.front.refuse(f"there are no rows here: 1 writes, {self.key('back')} goes back")
 
     def _one_layer_out(self) -> bool:
         """Stop the answer, or leave the field; False where only the page itself can be left."""
@@ -164,18 +161,12 @@ class TryIt(Page):
     def _write(self, event: events.Key) -> None:
         asking, key = self._asking, event.key
         letter = event.character if event.is_printable and event.character else ""
-        if key in ("left", "right", "home", "end"):
-            asking.move(key)
-        elif key in ("up", "down"):
+        if key in ("up", "down"):
             asking.earlier(-1 if key == "up" else 1)
-        elif key in ("backspace", "delete"):
-            asking.erase(before=key == "backspace")
-        elif key == "ctrl+u":
-            asking.clear()
         elif not asking.text and letter.isascii() and letter.isdigit() and 0 < int(letter) <= len(asking.ready):
-            asking.take(asking.ready[int(letter) - 1])
-        elif letter:
-            asking.write(letter)
+            asking.line.put(asking.ready[int(letter) - 1])
+        else:
+            asking.line.press(event)
 
     def _change(self, event: events.Key) -> None:
         """Change the field that takes keys; what is no key of a field changes nothing."""
@@ -184,10 +175,8 @@ class TryIt(Page):
             step = 1 if key in ("right", "up") else -1
             session = self._runs.front
             asking.turn(step, session.order, [row.round for row in finished_rounds(session.state)])
-        elif FIELDS[asking.field or 0] == "seed" and event.character and event.character in "0123456789":
-            asking.type_seed(event.character)
-        elif FIELDS[asking.field or 0] == "seed" and key == "backspace":
-            asking.erase_seed()
+        elif FIELDS[asking.field or 0] == "seed":
+            asking.seed_line.press(event)
 
     def _look_around(self, event: events.Key) -> bool:
         """Go to a pane by its number, or along the tokens; False for a key that is the registry's."""

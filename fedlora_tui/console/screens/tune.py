@@ -6,6 +6,7 @@ from typing import Any
 
 from textual import events
 
+from fedlora_tui.console.actions.registry import ACTIONS
 from fedlora_tui.console.costs import Costs, costs
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.drawing.glyphs import Glyphs
@@ -28,6 +29,7 @@ from fedlora_tui.console.tuning import (
     stepped,
     taking_part,
 )
+from fedlora_tui.console.typed_line import TypedLine
 from fedlora_tui.console.view import View
 from fedlora_tui.protocol.commands import Undo
 from fedlora_tui.protocol.state import RunState
@@ -50,7 +52,7 @@ class TuneDialog(Dialog[Sends | None]):
         super().__init__(view)
         self._place = 0
         self._wanted: dict[str, Any] = {}
-        self._typed: dict[str, str] = {}
+        self._typed: dict[str, TypedLine] = {}
         self._complaint = ""
         self._why = False
 
@@ -77,7 +79,9 @@ class TuneDialog(Dialog[Sends | None]):
             [],
             *exact,
             [],
-            [(self._complaint, "care")] if self._complaint else [(_cannot(state), "quiet")],
+            [(self._complaint or self._over(view), "care")]
+            if self._complaint or self._over(view)
+            else [(_cannot(state), "quiet")],
             [],
             _keys(glyphs),
         ]
@@ -104,33 +108,36 @@ class TuneDialog(Dialog[Sends | None]):
         elif event.key in ("left", "right"):
             self._turn(1 if event.key == "right" else -1)
         else:
-            self._edit(event.key, character)
+            self._edit(event, character or event.key)
         self.repaint()
 
     def on_paste(self, event: events.Paste) -> None:
         """Take what is pasted as typed."""
-        for character in event.text.strip():
-            self._edit("", character)
+        name = self._setting
+        if name == "aggregation":
+            self._complaint = "nothing is typed here: left and right go through the methods"
+        elif not (line := self._typed.get(name, TypedLine(MOST_TYPED, TYPED))).paste(event.text):
+            self._complaint = "what was pasted is no number"
+        else:
+            self._typed[name] = line
         self.repaint()
 
     @property
     def _setting(self) -> str:
         return NAMES[self._place]
 
-    def _edit(self, key: str, character: str) -> None:
+    def _edit(self, event: events.Key, called: str) -> None:
         name = self._setting
-        if key == "ctrl+u":
+        if event.key == "ctrl+u":
             self._forget(name)
         elif name == "aggregation":
-            self._complaint = f"{character or key} does nothing here: left and right go through the methods"
-        elif key == "backspace":
-            self._typed[name] = self._typed.get(name, "")[:-1]
-            if not self._typed[name]:
-                self._forget(name)
-        elif character and character in TYPED:
-            self._typed[name] = (self._typed.get(name, "") + character)[:MOST_TYPED]
+            self._complaint = f"{called} does nothing here: left and right go through the methods"
+        elif not (line := self._typed.get(name, TypedLine(MOST_TYPED, TYPED))).press(event):
+            self._complaint = f"{called} does nothing here: type a number"
+        elif line.text:
+            self._typed[name] = line
         else:
-            self._complaint = f"{character or key} does nothing here: type a number"
+            self._forget(name)
 
     def _forget(self, name: str) -> None:
         self._typed.pop(name, None)
@@ -160,6 +167,9 @@ class TuneDialog(Dialog[Sends | None]):
     def _apply(self) -> None:
         """Ask the run for all that changed; where something cannot be, say so and ask for nothing."""
         state = self._view.state
+        if self._over(self._view):
+            self.repaint()
+            return
         try:
             changed = self._changed(state)
         except Unallowed as error:
@@ -174,19 +184,23 @@ class TuneDialog(Dialog[Sends | None]):
         names = ", ".join(SETTINGS[name] for name in changed)
         self.dismiss(Sends(first, f"asked: {names}", tuple(further)))
 
+    def _over(self, view: View) -> str:
+        """Say why nothing can be tuned any more, empty while it can: the run may end under an open panel."""
+        return ACTIONS["tune"].reason(view.situation) or ""
+
     def _changed(self, state: RunState) -> dict[str, Any]:
         """Give what is to be other than what comes anyway. Raises Unallowed."""
         wanted = dict(self._wanted)
-        for name, text in self._typed.items():
-            wanted[name] = read_number(state, name, text)
+        for name, line in self._typed.items():
+            wanted[name] = read_number(state, name, line.text)
         return {name: wanted[name] for name in NAMES if name in wanted and wanted[name] != coming(state, name)}
 
     def _readable(self, state: RunState) -> dict[str, Any]:
         """Give what is to be, without what is not allowed."""
         read = dict(self._wanted)
-        for name, text in self._typed.items():
+        for name, line in self._typed.items():
             try:
-                read[name] = read_number(state, name, text)
+                read[name] = read_number(state, name, line.text)
             except Unallowed:
                 read.pop(name, None)
         return read
@@ -207,7 +221,9 @@ class TuneDialog(Dialog[Sends | None]):
         here = name == self._setting
         wanted = self._readable(state).get(name, coming(state, name))
         now, typed = numbers_of(name, stands(state, name), glyphs), self._typed.get(name)
-        new = numbers_of(name, wanted, glyphs) if typed is None else typed + (glyphs.caret if here else "")
+        new = numbers_of(name, wanted, glyphs)
+        if typed is not None:
+            new = "".join(words[0] for words in typed.words(MOST_TYPED + 1, glyphs, focused=here))
         other = typed is not None or new != now
         marks = (f"{glyphs.choice_left} ", f" {glyphs.choice_right}") if here else ("  ", "  ")
         return [

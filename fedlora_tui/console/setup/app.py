@@ -129,11 +129,10 @@ class SetupApp(App[str], inherit_bindings=False):
             self.fields.move(1)
         elif event.key in ("up", "shift+tab"):
             self.fields.move(-1)
+        elif self.fields.edit(event):
+            self._changed("")
         elif event.key in ("left", "right"):
             self._changed(self.fields.turn(1 if event.key == "right" else -1))
-        elif event.key in ("backspace", "ctrl+u"):
-            self.fields.erase(all_of_it=event.key == "ctrl+u")
-            self._changed("")
         elif character:
             self._take(character)
         else:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.drawing.glyphs import Glyphs
-from fedlora_tui.console.drawing.text import cells, cut_start
+from fedlora_tui.console.drawing.text import cells
 from fedlora_tui.console.layout import LAST_ROWS, LEAST_HEIGHT, LEAST_WIDTH, NORMAL_WIDTH
 from fedlora_tui.console.row import Part as Words
 from fedlora_tui.console.row import Row, rule, width_of
@@ -32,10 +32,12 @@ from fedlora_tui.console.setup.offer import (
     Judged,
     Offer,
 )
+from fedlora_tui.console.typed_line import TypedLine
 from fedlora_tui.console.view import Said
 
 VALUE_COLUMN, REMARK_COLUMN = 17, 66
 LEAST_PREVIEW = 5
+VALUE_WIDTH = 20
 FOOTER = (("↑↓", "field"), ("←→", "choice"), ("enter", "write"), ("esc", "leave, nothing written"))
 
 
@@ -166,25 +168,26 @@ def _value(fields: Fields, setup: Setup, name: str, room: int, glyphs: Glyphs) -
     if name == PATH:
         if chosen.source == "synthetic":
             return [(glyphs.dash, "quiet")]
-        typed = cut_start(fields.typed[PATH], room - 1, glyphs)
-        return [(f"{typed}{glyphs.caret}", "yours_bold") if here else (typed or glyphs.dash, "" if typed else "quiet")]
+        if not (here or fields.typed[PATH].text):
+            return [(glyphs.dash, "quiet")]
+        return fields.typed[PATH].words(room, glyphs, focused=here, style="yours_bold" if here else "")
     return _number(fields, chosen, name, glyphs, here)
 
 
 def _number(fields: Fields, chosen: Chosen, name: str, glyphs: Glyphs, here: bool) -> list[Words]:
-    if typed := fields.typed[name]:
-        return [(f"{typed}{glyphs.caret}", "yours_bold") if here else typed]
+    if fields.typed[name].text:
+        return fields.typed[name].words(VALUE_WIDTH, glyphs, focused=here, style="yours_bold" if here else "")
     usual = {ORGANIZATIONS: chosen.organizations, RANK: chosen.rank}.get(name, chosen.rounds)
     words = "all" if usual is None else numbers.whole(usual, glyphs)
     return [(f"{words}{glyphs.caret}", "yours_bold") if here else words]
 
 
-def _typed(typed: str, chosen: bool, here: bool, room: int, glyphs: Glyphs) -> str:
-    """Give the words of the base that is typed, its end where it is long."""
-    typed = cut_start(typed, max(1, room - 12), glyphs)
-    if not chosen:
-        return typed or OWN
-    return f"{typed}{glyphs.caret}" if here else typed or glyphs.dash
+def _typed(line: TypedLine, chosen: bool, here: bool, room: int, glyphs: Glyphs) -> str:
+    """Give the words of the base that is typed, as much of them as there is room for."""
+    if not (line.text or (chosen and here)):
+        return glyphs.dash if chosen else OWN
+    words = line.words(max(1, room - 11), glyphs, focused=chosen and here)
+    return "".join(part if isinstance(part, str) else part[0] for part in words)
 
 
 def _choices(names: Sequence[str], place: int, room: int, glyphs: Glyphs, here: bool) -> list[Words]:
@@ -262,7 +265,7 @@ def _known(setup: Setup, name: str) -> str:
     if name == ORGANIZATIONS and chosen.source != "synthetic":
         return "all that there are" if chosen.organizations is None else "the first ones by name"
     if name == ROUNDS:
-        return "" if fields.typed[ROUNDS] else "as usual with this base"
+        return "" if fields.typed[ROUNDS].text else "as usual with this base"
     if name == METHOD:
         return "docs/methods.md has the others"
     if name == DEVICE:

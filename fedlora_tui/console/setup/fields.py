@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from textual import events
+
 from fedlora_tui.console.setup.offer import (
     AUTO,
     BASE,
@@ -22,12 +24,14 @@ from fedlora_tui.console.setup.offer import (
     Found,
     Offer,
 )
+from fedlora_tui.console.typed_line import DIGITS, TypedLine
 
 RANKS = (1, 2, 4, 8, 16, 32, 64)
 """The ranks that one key goes through."""
 
 ROUNDS_STEP = 10
 MOST_DIGITS = 9
+MOST_TYPED = 1000
 NUMBERS = (ORGANIZATIONS, RANK, ROUNDS)
 OWN = "another"
 """The choice of a base that is typed."""
@@ -48,25 +52,26 @@ class Fields:
         self._own_base = False
         self._source = SOURCES[0]
         self._device = AUTO
-        self.typed: dict[str, str] = {BASE: "", PATH: "", **dict.fromkeys(NUMBERS, "")}
+        texts = {name: TypedLine(MOST_TYPED) for name in (BASE, PATH)}
+        self.typed = {**texts, **{name: TypedLine(MOST_DIGITS, DIGITS) for name in NUMBERS}}
 
     @property
     def chosen(self) -> Chosen:
         """What the fields say now; a number that is not finished is 0."""
         return Chosen(
-            base=self.typed[BASE].strip() if self._own_base else self._base,
+            base=self.typed[BASE].text.strip() if self._own_base else self._base,
             source=self._source,
-            path="" if self._source == "synthetic" else self.typed[PATH].strip(),
+            path="" if self._source == "synthetic" else self.typed[PATH].text.strip(),
             organizations=self._organizations(),
-            rank=int(self.typed[RANK] or self._offer.rank),
-            rounds=int(self.typed[ROUNDS] or self.usual_rounds),
+            rank=int(self.typed[RANK].text or self._offer.rank),
+            rounds=int(self.typed[ROUNDS].text or self.usual_rounds),
             device=self._device,
         )
 
     @property
     def usual_rounds(self) -> int:
         """The rounds of a run with this base, where nobody says how many."""
-        return self._offer.rounds(self.typed[BASE].strip() if self._own_base else self._base)
+        return self._offer.rounds(self.typed[BASE].text.strip() if self._own_base else self._base)
 
     @property
     def base_choices(self) -> tuple[Choice, ...]:
@@ -109,8 +114,6 @@ class Fields:
             self._device = names[(names.index(self._device) + step) % len(names)]
         elif self.cursor in NUMBERS:
             return self._turn_number(step)
-        else:
-            return "a path is typed"
         return ""
 
     def type(self, text: str) -> str:
@@ -118,28 +121,33 @@ class Fields:
         if self.cursor == DATA and self._source != "synthetic":
             # A letter at the kind of data that has a path begins the path.
             self.cursor = PATH
-        if self.cursor in NUMBERS:
-            if not (text.isascii() and text.isdigit()):
-                return "a number belongs here: digits, or left and right"
-            self.typed[self.cursor] = (self.typed[self.cursor] + text).lstrip("0")[:MOST_DIGITS] or "0"
-        elif self.cursor == BASE:
+        if self.cursor in NUMBERS and not (text.isascii() and text.isdigit()):
+            return "a number belongs here: digits, or left and right"
+        if self.cursor in self.typed:
             # A letter at a base that is here begins another one.
-            self._own_base = True
-            self.typed[BASE] += text
-        elif self.cursor == PATH:
-            self.typed[PATH] += text
+            self._own_base = self._own_base or self.cursor == BASE
+            self.typed[self.cursor].write(text)
         else:
             return "left and right choose here"
         return ""
 
-    def erase(self, *, all_of_it: bool = False) -> None:
-        """Take the last character back, or all; a number without digits is the usual one again."""
-        if self.cursor in self.typed and (self.cursor != BASE or self._own_base):
-            self.typed[self.cursor] = "" if all_of_it else self.typed[self.cursor][:-1]
+    def edit(self, event: events.Key) -> bool:
+        """Take a key that erases or moves the caret, False for any other; without digits a number is the usual one.
+
+        In a base that is typed the caret goes to the text's edges, and from there to the base before or after.
+        """
+        line = self.typed.get(self.cursor)
+        if line is None or event.is_printable or (self.cursor == BASE and not self._own_base):
+            return False
+        if event.key in ("left", "right") and self.cursor != PATH:
+            edge = 0 if event.key == "left" else len(line.text)
+            if self.cursor in NUMBERS or line.caret == edge:
+                return False
+        return line.press(event)
 
     def _organizations(self) -> int | None:
-        if self.typed[ORGANIZATIONS]:
-            return int(self.typed[ORGANIZATIONS])
+        if self.typed[ORGANIZATIONS].text:
+            return int(self.typed[ORGANIZATIONS].text)
         return self._offer.organizations if self._source == "synthetic" else None
 
     def _turn_base(self, step: int) -> None:
@@ -158,7 +166,7 @@ class Fields:
             number = max(1, _stepped(chosen.rounds, step * ROUNDS_STEP))
         else:
             number = max(1, (chosen.organizations or 0) + step)
-        self.typed[self.cursor] = str(number)[:MOST_DIGITS]
+        self.typed[self.cursor].put(str(number))
         return ""
 
 

@@ -41,21 +41,21 @@ def _content(view: View) -> list[list[Words]]:
         lost = "No round was finished, so there is no checkpoint."
     run = called(state.started.folder) if state.started else view.run
     rounds = finished_rounds(state)
-    better: list[Words] = [("e", "yours_bold"), f"  export round {rounds[-1].round}"] if rounds else []
+    better: list[Words] = [(view.key("export"), "yours_bold"), f"  export round {rounds[-1].round}"] if rounds else []
     leave = f"  leave; later: fedlora-tui export {run}" if rounds else "  leave"
     if view.replay is not None:
-        better, leave = [("[", "yours_bold"), "  a round back"], "  leave"
+        better, leave = [(view.key("rank", "down"), "yours_bold"), "  a round back"], "  leave"
     resumes = view.situation.may_go_on and ACTIONS["pause"].reason(view.situation) is None
     # Who is killed leaves no traceback.
     found = "what was said last" if state.reason.startswith("its process ended") else "the traceback"
-    again: list[Words] = [("space", "yours_bold"), "  resume in a new process"]
+    again: list[Words] = [(view.key("pause"), "yours_bold"), "  resume in a new process"]
     return [
         [(state.reason or "no reason was given", "broken_bold")],
         [lost],
         again if resumes else [],
         better,
-        [("q", "yours_bold"), leave],
-        [("l", "yours_bold"), f"  {found}, in engine.log"],
+        [(view.key("leave"), "yours_bold"), leave],
+        [(view.key("log"), "yours_bold"), f"  {found}, in engine.log"],
     ]
 
 

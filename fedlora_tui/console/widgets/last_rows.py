@@ -5,13 +5,17 @@ from __future__ import annotations
 from rich.text import Text
 
 from fedlora_tui.console.actions.keymap import Keymap
-from fedlora_tui.console.actions.registry import keys_on
+from fedlora_tui.console.actions.registry import ACTIONS
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.footer import FooterPlace, footer_places
-from fedlora_tui.console.row import Row
+from fedlora_tui.console.row import Row, width_of
+from fedlora_tui.console.typed_line import shown
 from fedlora_tui.console.view import View
 from fedlora_tui.console.widgets.part import Part
 from fedlora_tui.console.wording import waiting_words
+
+LEAST_TYPED = 24
+"""Cells that what is typed keeps beside what is said of it."""
 
 
 class LastRows(Part):
@@ -33,7 +37,7 @@ def _next_round(view: View) -> Text:
         for change in view.state.waiting:
             row.at(row.end + 3, (waiting_words(change, view.look.glyphs), "yours"), until=view.layout.width - 16)
         if view.replay is None:
-            row.to(view.layout.width - 1, (_key_now("u", view.keymap), "yours_bold"), " takes back")
+            row.to(view.layout.width - 1, (view.key("undo"), "yours_bold"), " takes back")
     return row.text()
 
 
@@ -41,14 +45,15 @@ def _answer(view: View) -> Text:
     row = Row(view.layout.width, view.look.glyphs)
     said = view.said
     if (field := view.open_field) is not None:
-        row.at(1, (field.sign, "yours_bold"), f" {field.typed}", (view.look.glyphs.caret, "yours_bold"))
-        row.at(row.end, (f"   {field.note}", "care" if field.bad else "quiet"))
+        note = (f"   {field.note}", "care" if field.bad else "quiet")
+        room = max(LEAST_TYPED, view.layout.width - 4 - width_of(note))
+        row.at(1, (field.sign, "yours_bold"), " ", *shown(field.typed, field.caret, room, view.look.glyphs))
+        row.at(row.end, note)
     elif said is not None:
         row.at(1, (said.sign, said.style), " ", (numbers.clock(said.t, view.look.glyphs), "quiet"), f" {said.words}")
-        for place, hint in enumerate(said.hints):
-            key, _, word = hint.partition(" ")
+        for place, name in enumerate(said.hints):
             row.at(row.end + 3 if not place else row.end + 2, "now good: " if not place else "")
-            row.at(row.end, (_key_now(key, view.keymap), "yours_bold"), f" {word}")
+            row.at(row.end, (view.key(name), "yours_bold"), f" {ACTIONS[name].label}")
     return row.text()
 
 
@@ -70,9 +75,3 @@ def _put_place(row: Row, column: int, place: FooterPlace, keymap: Keymap, bare: 
         row.at(column - 1, f"({place.text.rstrip()})")
     else:
         row.at(column, (place.text, "quiet"))
-
-
-def _key_now(key: str, keymap: Keymap) -> str:
-    """Give the key that does now what the registry's own does."""
-    action, _ = keys_on("").get(key, (None, ""))
-    return action.key_in_footer(keymap) if action is not None and action.id in keymap.own else key

@@ -27,7 +27,7 @@ class Log(Part):
         if not layout.log:
             return []
         title = rule(layout.width, glyphs, "4 log", focused=view.focused == "log")
-        return [title, *(_line(entry, view) for entry in entries(view.state, glyphs, layout.log))]
+        return [title, *(_line(entry, view) for entry in entries(view.state, glyphs, layout.log, view.keymap))]
 
 
 def _line(entry: Entry, view: View) -> Text:

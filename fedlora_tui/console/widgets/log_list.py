@@ -6,19 +6,25 @@ import re
 from collections.abc import Sequence
 
 from rich.text import Text
+from rich.theme import Theme
 
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.drawing.text import cut_middle
+from fedlora_tui.console.filtering import LONGEST
 from fedlora_tui.console.log_lines import LogLine
 from fedlora_tui.console.row import Part as Words
-from fedlora_tui.console.row import Row, rule
+from fedlora_tui.console.row import Row, rule, width_of
+from fedlora_tui.console.typed_line import TypedLine
 from fedlora_tui.console.view import View
 from fedlora_tui.console.widgets.row_table import RowTable
 from fedlora_tui.console.widgets.table import scroll_bar
 
 EVENTS, FILE = "events", "engine.log"
 NAME_COLUMN, WORDS_COLUMN = 15, 31
-FILTER_WIDTH = 24
+FILTER_WIDTH, LEAST_FILTER = 25, 8
+EDGES = 13
+"""Columns of the rule that hold its name, and what stands around its words and the filter."""
+
 _BAD = re.compile(r"^(Traceback|\w*(Error|Exception)\b|\S+: error\b)|\b(ERROR|CRITICAL)\b")
 _DOUBTFUL = re.compile(r"\bWARNING\b|Warning:")
 
@@ -37,11 +43,14 @@ class LogList(RowTable):
     chosen: int | None = None
     """The number of the line under the cursor, None where the end is followed."""
 
-    typed = ""
     typing = False
     trouble = ""
     capped = False
     """True where there was more before: events.jsonl, or the file, has all of it."""
+
+    def __init__(self, palette: Theme, *, id: str | None = None) -> None:
+        super().__init__(palette, id=id)
+        self.line = TypedLine(LONGEST)
 
     @property
     def cursor(self) -> int:
@@ -69,13 +78,13 @@ class LogList(RowTable):
         bar = scroll_bar(len(self.lines), rows, self._top, view)
         lines = [_line(line, view, self._top + y == cursor, bar[y]) for y, line in enumerate(shown)]
         if not shown:
-            lines = [Row(layout.width, glyphs).at(2, (self._nothing(), "quiet")).text()]
+            lines = [Row(layout.width, glyphs).at(2, (self._nothing(view), "quiet")).text()]
         return [self._title(view), *lines, *[Row(layout.width, glyphs).text()] * (rows - len(lines))]
 
-    def _nothing(self) -> str:
+    def _nothing(self, view: View) -> str:
         if self.trouble:
             return self.trouble
-        return "no line passes the filter: esc clears it" if self.total else "nothing yet"
+        return f"no line passes the filter: {view.key('back')} clears it" if self.total else "nothing yet"
 
     def _title(self, view: View) -> Text:
         glyphs = view.look.glyphs
@@ -85,16 +94,21 @@ class LogList(RowTable):
                 parts.append((f"{glyphs.choice_left} {source} {glyphs.choice_right}", "yours_bold"))
             else:
                 parts.append((f"  {source}  ", "quiet"))
-        if self.typed or self.typing:
-            caret = glyphs.caret if self.typing else ""
-            parts += ["  ", (f"/ {self.typed[-FILTER_WIDTH:]}{caret}", "yours_bold" if self.typing else "yours")]
         count = numbers.count(self.total, glyphs)
         if len(self.lines) != self.total:
             count = f"{numbers.count(len(self.lines), glyphs)} of {count}"
-        parts += [
+        behind: list[Words] = [
             f"   {'last ' if self.capped else ''}{count} lines",
             ("   follows" if self.chosen is None else "   stands ", "quiet"),
         ]
+        if self.line.text or self.typing:
+            style = "yours_bold" if self.typing else "yours"
+            room = view.layout.width - width_of(*parts, *behind) - EDGES
+            typed = self.line.words(
+                max(LEAST_FILTER, min(FILTER_WIDTH, room)), glyphs, focused=self.typing, style=style
+            )
+            parts += ["  ", ("/ ", style), *typed]
+        parts += behind
         return rule(view.layout.width, glyphs, "log", *parts, focused=True)
 
 

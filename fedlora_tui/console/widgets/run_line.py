@@ -135,17 +135,18 @@ def _of_the_wheel(view: View) -> str:
     wheel = view.wheel
     if wheel is None or view.state.over:
         return ""
-    seconds = f"{wheel.seconds:.0f} s"
+    seconds, key = f"{wheel.seconds:.0f} s", view.key("wheel")
     compact = view.layout.columns == "compact"
     if wheel.asked_by and wheel.ours:
-        return f"{wheel.asked_by} asks{'' if compact else ' for the wheel'}: w keeps it ({seconds})"
+        return f"{wheel.asked_by} asks{'' if compact else ' for the wheel'}: {key} keeps it ({seconds})"
     if wheel.asked_by:
         return f"asked for the wheel: {seconds}"
     if wheel.readonly:
         return f"watching: {wheel.holder or 'nobody'} steers"
     if wheel.ours:
         return ""
-    return f"{wheel.holder} steers, w takes it" if compact else f"watching: {wheel.holder} steers, w takes the wheel"
+    steers = f"{wheel.holder} steers, {key} takes"
+    return f"{steers} it" if compact else f"watching: {steers} the wheel"
 
 
 def _put_right(row: Row, view: View) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.text import Text
 
@@ -18,6 +19,7 @@ from fedlora_tui.console.widgets.row_table import RowTable
 from fedlora_tui.console.widgets.run_line import STATE_STYLES
 from fedlora_tui.console.widgets.table import scroll_bar
 from fedlora_tui.protocol.handle import ListedRun
+from fedlora_tui.protocol.naming import called
 
 LIVING = ("running", "paused")
 ENDED_EARLY = ("stopped", "failed", "stale")
@@ -57,15 +59,16 @@ def leaving_words(view: View) -> str:
     return f"{which} {'goes' if not view.racing else 'go'} on without it"
 
 
-def cannot_resume(found: ListedRun) -> str | None:
+def cannot_resume(found: ListedRun, view: View) -> str | None:
     """Say why a run cannot be resumed, None where it can."""
     if found.state in ENDED_EARLY:
         return None
     if found.state in LIVING:
-        return f"{found.id} is at work: enter watches it"
+        return f"{found.id} is at work: {view.key('open')} watches it"
     if found.state == UNREADABLE:
         return f"{found.id} cannot be read: {found.note}"
-    return f"{found.id} is done: fedlora-tui fork {found.id} --round {found.round} goes on from there"
+    run = called(Path(view.runs_folder) / found.id) if view.runs_folder else found.id
+    return f"{found.id} is done: fedlora-tui fork {run} --round {found.round} goes on from there"
 
 
 class RunList(RowTable):
@@ -198,9 +201,9 @@ class RunKeys(Part):
         glyphs, found, width = view.look.glyphs, self.chosen, view.layout.width
         if found is None:
             return [rule(width, glyphs, "no run"), *[Row(width, glyphs).text()] * 2]
-        again = cannot_resume(found) or f"resumes it from its checkpoint, here; {leaving_words(view)}"
+        again = cannot_resume(found, view) or f"resumes it from its checkpoint, here; {leaving_words(view)}"
         lines = [
-            Row(width, glyphs).at(2, ("enter", "yours_bold")).at(9, enter_words(found, view)).text(),
-            Row(width, glyphs).at(2, ("space", "yours_bold")).at(9, again).text(),
+            Row(width, glyphs).at(2, (view.key("open"), "yours_bold")).at(9, enter_words(found, view)).text(),
+            Row(width, glyphs).at(2, (view.key("resume_listed"), "yours_bold")).at(9, again).text(),
         ]
         return [rule(width, glyphs, cut_middle(found.id, 40, glyphs)), *lines]

@@ -20,7 +20,6 @@ from fedlora_tui.console.widgets.columns import Placed, placed_columns
 from fedlora_tui.console.widgets.row_table import RowTable
 
 TITLE = "2 organizations"
-NONE_PASSES = "none passes the filter: esc clears it"
 DRAWN_SCALE = 100
 """Up to how many organizations the scale of trends is that of their drawn cells; above, that of their losses."""
 
@@ -54,7 +53,11 @@ class OrganizationTable(RowTable):
         for y, name in enumerate(shown):
             lines.append(self._row(view, columns, name, "" if more_below else bar[y]))
         if not view.order and view.state.organizations:
-            lines.append(Row(width, view.look.glyphs).at(columns[0].start, (NONE_PASSES, "quiet")).text())
+            lines.append(
+                Row(width, view.look.glyphs)
+                .at(columns[0].start, (f"none passes the filter: {view.key('back')} clears it", "quiet"))
+                .text()
+            )
         hidden = len(view.order) - self._top - len(shown)
         if more_below and hidden:
             words = (f"{hidden} more below", "quiet")

@@ -36,7 +36,7 @@ def _words(toast: Toast, view: View) -> list[Words]:
     glyphs = view.look.glyphs
     words: list[Words] = [(f" {glyphs.scroll_here} {toast.sign}", toast.style), f" {toast.words}"]
     often = f" {glyphs.times}{toast.count}" if toast.count > 1 else ""
-    return [*words, (f"{often}  esc ", "quiet")]
+    return [*words, (f"{often}  {view.key('back')} ", "quiet")]
 
 
 def _line(words: list[Words], width: int, view: View) -> Text:

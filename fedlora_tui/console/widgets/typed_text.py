@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rich.cells import cell_len
 from rich.text import Text
 
 from fedlora_tui.console.drawing import numbers
@@ -17,6 +16,7 @@ from fedlora_tui.console.wording import finished_rounds
 
 PRIVATE = "stays in this console: no journal, no event, no file"
 NAME_WIDTH = 20
+SEED, SEED_WIDTH = FIELDS.index("seed"), 12
 
 
 class TypedText(TryPart):
@@ -40,14 +40,7 @@ def _written(asking: Asking, view: View) -> Text:
         caret = glyphs.caret if asking.writes else ""
         hint = f"write how a text begins, or 1..{len(asking.ready)} for one that is ready"
         return row.at(3, (caret, "yours_bold"), (hint, "quiet")).text()
-    before, behind = asking.text[: asking.caret], asking.text[asking.caret :]
-    # The caret stays in sight: what stands before it gives way.
-    room = max(8, view.layout.width - 8 - min(cell_len(behind), 12))
-    cut = ""
-    while cell_len(before) > room:
-        cut, before = glyphs.ellipsis, before[1:]
-    caret = glyphs.caret if asking.writes else ""
-    return row.at(3, (cut, "quiet"), before, (caret, "yours_bold"), behind).text()
+    return row.at(3, *asking.line.words(view.layout.width - 4, glyphs, focused=asking.writes)).text()
 
 
 def _fields(asking: Asking, view: View) -> Text:
@@ -79,7 +72,7 @@ def _values(asking: Asking, view: View, narrow: bool) -> list[tuple[str, str]]:
         "round": _choice(str(asking.round or latest), glyphs),
         "tokens": str(asking.tokens),
         "temperature": f"{asking.temperature:g}",
-        "seed": str(asking.seed),
+        "seed": "".join(words[0] for words in asking.seed_line.words(SEED_WIDTH, glyphs, focused=asking.field == SEED)),
     }
     return [(labels[field] or field, value) for field, value in values.items()]
 

@@ -1,0 +1,17 @@
+"""What is said when the wheel passes without a key of this console."""
+
+from __future__ import annotations
+
+from fedlora_tui.console.view import Steering
+
+
+def passed(before: Steering | None, now: Steering, key: str) -> str:
+    """Say that the wheel has passed, here or away, empty where it has not; `key` takes it.
+
+    It was asked for, and the answer comes from elsewhere.
+    """
+    if before is None or before.ours == now.ours:
+        return ""
+    if now.ours:
+        return "you steer now"
+    return f"{now.holder} steers now: {key} takes the wheel" if before.asked_by else ""
