@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fedlora_tui.console.reading import Reading
 from fedlora_tui.console.typed_line import DIGITS, TypedLine
 from fedlora_tui.protocol.trying import (
     ALL,
@@ -30,6 +31,9 @@ MOST_READY = 9
 
 FIELDS = ("text", "org", "round", "tokens", "temperature", "seed")
 TOKENS = (10, 20, 40, 60, 80, 100, 150, 200, 300, 500)
+MOST_VOICES = 3
+"""Models that answer at once at most."""
+
 HOTTEST = 20
 """The highest temperature that keys reach, in tenths."""
 
@@ -38,7 +42,8 @@ class Asking:
     """A text that is written, how it is to be answered, and the answer to the last one.
 
     `field` is the place in FIELDS of the one that takes keys, None where none does. `tab` is the model whose answer is
-    shown where there is room for one, `offset` the first token of the table of losses. `unseen` is True where the
+    shown where there is room for one, `offset` the first token of the table of losses, `readings` where the reader
+    stands in each answer. `unseen` is True where the
     answer has grown and was not painted, `stopping` from when it was to stop to the next question.
     """
 
@@ -53,6 +58,7 @@ class Asking:
         self.seed_line = TypedLine(len(str(MOST_SEED)), DIGITS, "7")
         self.tab = 0
         self.offset = 0
+        self.readings = tuple(Reading() for _ in range(MOST_VOICES))
         self.unseen = self.stopping = False
         self.answer: Answer | None = None
         self._asked: Question | None = None
@@ -108,6 +114,7 @@ class Asking:
         number = max(number, 0 if tries.answer is None else tries.answer.number + 1)
         self._asked = Question(number, text, self.org, self.round, self.tokens, self.temperature, self.seed)
         self._tries, self.answer, self.offset, self.stopping = tries, None, 0, False
+        self.readings = tuple(Reading() for _ in range(MOST_VOICES))
         if text not in self._earlier[-1:]:
             self._earlier.append(text)
         self._back = 0

@@ -32,6 +32,7 @@ class ScriptedTries:
         self.answer: Answer | None = None
         self.finished = 6
         self.pieces = PIECES
+        self.longer = 1
 
     def ask(self, question: Question) -> None:
         self.asked.append(question)
@@ -64,7 +65,7 @@ class ScriptedTries:
         self.answer = Answer(self.asked[-1].number, over=True, refusal=reason)
 
     def _voice(self, name: str, round: int, says: str, words: int, place: int, over: bool) -> Voice:
-        text = "".join(f" {word}" for word in says.split()[:words])
+        text = "".join(f" {word}" for word in (says.split() * self.longer)[:words])
         tokens = 2 * len(text.split())
         losses = LOSSES.get(name, LOSSES["own"])
         losses = (losses * len(self.pieces))[: len(self.pieces) - 1]

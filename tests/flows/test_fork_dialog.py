@@ -77,9 +77,9 @@ async def test_the_round_is_the_latest_the_best_or_another() -> None:
 async def test_letters_are_letters_where_changes_are_written_and_keys_where_the_round_is() -> None:
     async with opened(fork=ScriptedFork()) as console:
         await console.press("f", "tab", *"qf? j1", "left")
-        assert "changes  qf? j1" in console.text("dialog")
+        assert "changes  qf? j▏1" in console.text("dialog")
         assert isinstance(console.app.screen, ForkDialog)
-        await console.press("backspace")
+        await console.press("end", "backspace")
         assert "changes  qf? j▏" in console.text("dialog")
         await console.press("ctrl+u")
         assert "none, or like lora.rank=8" in console.text("dialog")

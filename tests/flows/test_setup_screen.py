@@ -257,7 +257,7 @@ async def test_in_ascii_every_sign_is(tmp_path: Path) -> None:
         await screen.judge(figures=FIGURES, remarks=REMARKS, doing="this", settled=False)
         await screen.press("right", "x", "f5")
         assert screen.text.isascii()
-        await screen.press("left", "enter")
+        await screen.press("left", "left", "enter")
         assert screen.dialog.isascii()
 
 

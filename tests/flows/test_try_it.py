@@ -368,3 +368,40 @@ async def test_neither_text_nor_picture_of_what_is_tried_becomes_a_file(
             await console.press(key)
             assert console.said == "what is tried stays in this console: no file of it is written"
     assert not list(tmp_path.rglob("*"))
+
+
+@pytest.mark.parametrize(("size", "rows"), [(NORMAL, 9), ((80, 24), 7)])
+async def test_a_long_answer_scrolls_and_stays_where_the_reader_is_while_it_grows(
+    size: tuple[int, int], rows: int
+) -> None:
+    async with trying(size=size) as (console, tries):
+        tries.longer = 12
+        await console.press("1", "enter")
+        tries.say(150)
+        await told(console, "answers", ", follows")
+        before = shown(console, "answers")
+        tries.say(170)
+        await console.until(lambda: shown(console, "answers") != before)
+        await console.press("pageup")
+        stands = [line[:30] for line in shown(console, "answers").splitlines()[2 : rows - 2]]
+        assert "pgup pgdn scroll" in shown(console, "last-rows") or size != NORMAL
+        tries.say(190)
+        await console.pilot.pause(0.4)
+        assert [line[:30] for line in shown(console, "answers").splitlines()[2 : rows - 2]] == stands
+        await console.press("escape", "escape", "G")
+        assert ", follows" not in shown(console, "answers")
+        assert "j k scroll" in shown(console, "last-rows")
+        await console.press("g")
+        assert "lines 1 to " in shown(console, "answers")
+        assert "the role of a patient" in shown(console, "answers")
+        await console.pilot.resize_terminal(100, size[1])
+        await console.until(lambda: "the role of a patient" in shown(console, "answers"))
+
+
+async def test_where_all_is_in_sight_nothing_scrolls() -> None:
+    async with trying() as (console, tries):
+        await console.press("1", "enter")
+        tries.say(3, over=True)
+        await told(console, "answers", "the role of")
+        await console.press("escape", "j")
+        assert console.said == "all that was said is in sight: 1 writes, esc goes back"

@@ -56,6 +56,8 @@ class TryRows(LastRows):
         keys = [("enter", "ask"), ("tab", "next field"), (arrows, "change it"), (up_down, "earlier texts")]
         if asking.field is None:
             keys = [("enter", "ask"), ("1", "write"), (arrows, "tokens")]
+        if asking.answer is not None:
+            keys.append(("pgup pgdn" if asking.field is not None else view.key("move"), "scroll"))
         keys += [leave, (view.key("pause"), pauses), (view.key("help"), "help")]
         return [[(key, "yours_bold"), f" {word}"] for key, word in _fitting(keys, leave, view.layout.width)]
 
@@ -115,7 +117,7 @@ class TryIt(Page):
 
     def verbs(self) -> Mapping[str, Callable[[str], None]]:
         """Give what it does by itself."""
-        return {"move": self._no_rows}
+        return {"move": self._scroll}
 
     def press(self, event: events.Key) -> bool:
         """Write, change a field, ask, or go one layer out within the page."""
@@ -127,6 +129,8 @@ class TryIt(Page):
             self._ask()
         elif event.key in ("tab", "shift+tab"):
             asking.next_field(1 if event.key == "tab" else -1)
+        elif asking.field is not None and event.key in ("pageup", "pagedown"):
+            self._scroll("page_up" if event.key == "pageup" else "page_down")
         elif asking.writes:
             self._write(event)
         elif asking.field is not None:
@@ -144,8 +148,14 @@ class TryIt(Page):
     def _room(self, layout: Layout) -> TryLayout:
         return arrange_try(layout.width, layout.height, len(self._asking.ready))
 
-    def _no_rows(self, direction: str) -> None:
-        self._runs.front.refuse(f"there are no rows here: 1 writes, {self.key('back')} goes back")
+    def on_answers_scrolled(self, message: Answers.Scrolled) -> None:
+        """Scroll as the pointer asks."""
+        self._scroll(message.direction)
+        self.post_message(self.NeedsPaint())
+
+    def _scroll(self, direction: str) -> None:
+        if not self.query_one(Answers).read_on(direction):
+            self._runs.front.refuse(f"all that was said is in sight: 1 writes, {self.key('back')} goes back")
 
     def _one_layer_out(self) -> bool:
         """Stop the answer, or leave the field; False where only the page itself can be left."""

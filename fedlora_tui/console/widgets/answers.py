@@ -7,13 +7,17 @@ from collections.abc import Iterator
 
 from rich.cells import cell_len
 from rich.text import Text
+from rich.theme import Theme
+from textual import events
+from textual.message import Message
 
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.drawing.bars import share_bar
 from fedlora_tui.console.drawing.glyphs import Glyphs
-from fedlora_tui.console.drawing.text import cut_middle
+from fedlora_tui.console.drawing.text import cells, cut_end, cut_middle
 from fedlora_tui.console.row import Part as Words
 from fedlora_tui.console.row import Row, rule
+from fedlora_tui.console.trying import Asking
 from fedlora_tui.console.view import View
 from fedlora_tui.console.widgets.try_part import TryPart, plain, short_name
 from fedlora_tui.protocol.trying import ALL, BASE, Voice
@@ -27,10 +31,37 @@ WIDTH_OF_NOTE = 112
 
 
 class Answers(TryPart):
-    """The answers."""
+    """The answers; they scroll together side by side, and each by itself behind tabs."""
+
+    class Scrolled(Message):
+        """The pointer scrolls, up or down."""
+
+        def __init__(self, direction: str) -> None:
+            super().__init__()
+            self.direction = direction
+
+    def __init__(self, palette: Theme, asking: Asking, *, id: str) -> None:
+        super().__init__(palette, asking, id=id)
+        self._said: dict[int, list[str]] = {}
+
+    def read_on(self, direction: str) -> bool:
+        """Scroll what is in sight; False where none of it is longer than its room."""
+        moved = [
+            self.asking.readings[place].move(direction, lines, self.room.words) for place, lines in self._said.items()
+        ]
+        return any(moved)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """Ask for the next line."""
+        self.post_message(self.Scrolled("down"))
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """Ask for the line before."""
+        self.post_message(self.Scrolled("up"))
 
     def draw(self, view: View) -> list[Text]:
         """Give every model's pane, or the tabs and the one that is chosen."""
+        self._said = {}
         return self._tabs(view) if self.room.tabs else self._side_by_side(view)
 
     def _side_by_side(self, view: View) -> list[Text]:
@@ -54,8 +85,8 @@ class Answers(TryPart):
             return
         yield rule(width, glyphs, f"{FIRST_PANE + place} {_title(voice, width - 8, glyphs)}")
         yield blank
-        yield from _words(view, voice, width, self.room.words, ends=not asking.answering)
-        yield blank
+        yield from self._words(view, voice, place, width)
+        yield Row(width, glyphs).at(1, (self._where(place), "quiet")).text()
         base = asking.voices[0]
         yield _loss_line(voice, base, width, glyphs)
         yield _loss_bar(voice, asking.voices, width, glyphs)
@@ -77,10 +108,36 @@ class Answers(TryPart):
             row.at(row.end, (line, style), (words, "yours_bold" if here else "ink"), (line, style))
         row.at(row.end, (glyphs.rule * (width - row.end), "quiet"))
         voice = voices[chosen]
-        lines = [row.text(), *_words(view, voice, width, self.room.words, ends=not asking.answering)]
+        lines = [row.text(), *self._words(view, voice, chosen, width)]
         if self.room.answers > self.room.words + 1:
-            lines.append(Row(width, glyphs).at(1, (_speed(voice, asking.wanted, glyphs), "quiet")).text())
+            last = Row(width, glyphs).at(1, (_speed(voice, asking.wanted, glyphs), "quiet"))
+            lines.append(last.to(width - 1, (self._where(chosen), "quiet")).text())
         return lines
+
+    def _words(self, view: View, voice: Voice, place: int, width: int) -> list[Text]:
+        """Write what a model says into its rows: where it is longer, the part that the reader has in sight."""
+        glyphs, rows = view.look.glyphs, self.room.words
+        caret = "" if voice.over or voice.lacks or not self.asking.answering else glyphs.caret
+        style = "quiet" if voice.lacks else "ink"
+        lines = list(wrapped(plain(voice.lacks or voice.text.removeprefix(" ")) + caret, width - EDGES))
+        self._said[place] = lines
+        top = self.asking.readings[place].top(lines, rows)
+        shown = lines[top : top + rows]
+        if top:
+            shown[0] = glyphs.ellipsis + shown[0][len(glyphs.ellipsis) :]
+        if top + rows < len(lines):
+            shown[-1] = cut_end(shown[-1], width - EDGES - cells(glyphs.ellipsis), glyphs) + glyphs.ellipsis
+        drawn = [Row(width, glyphs).at(1, (line, style)).text() for line in shown]
+        return [*drawn, *[Row(width, glyphs).text()] * (rows - len(drawn))]
+
+    def _where(self, place: int) -> str:
+        """Say which lines are in sight, empty where all are."""
+        lines, rows, reading = self._said[place], self.room.words, self.asking.readings[place]
+        if len(lines) <= rows:
+            return ""
+        top = reading.top(lines, rows)
+        follows = ", follows" if reading.follows and self.asking.answering else ""
+        return f"lines {top + 1} to {top + rows} of {len(lines)}{follows}"
 
 
 class Prompts(TryPart):
@@ -111,18 +168,6 @@ def _title(voice: Voice, width: int, glyphs: Glyphs) -> str:
     if voice.name == ALL:
         return f"{ALL}, round {voice.round}" if voice.round else ALL
     return f"{cut_middle(voice.name, width - 9, glyphs)}, its own"
-
-
-def _words(view: View, voice: Voice, width: int, rows: int, *, ends: bool) -> list[Text]:
-    """Write what a model says in so many rows: the end of it where it is longer."""
-    glyphs = view.look.glyphs
-    caret = "" if voice.over or voice.lacks or ends else glyphs.caret
-    style = "quiet" if voice.lacks else "ink"
-    lines = list(wrapped(plain(voice.lacks or voice.text.removeprefix(" ")) + caret, width - EDGES))
-    if len(lines) > rows:
-        lines = [glyphs.ellipsis + lines[-rows][len(glyphs.ellipsis) :], *lines[len(lines) - rows + 1 :]]
-    shown = [Row(width, glyphs).at(1, (line, style)).text() for line in lines[:rows]]
-    return [*shown, *[Row(width, glyphs).text()] * (rows - len(shown))]
 
 
 def wrapped(text: str, width: int) -> Iterator[str]:
