@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.drawing.glyphs import Glyphs
 from fedlora_tui.console.filtering import Filter
 from fedlora_tui.console.log_file import LogFile
+from fedlora_tui.console.run_log import MOST, RunLog
 from fedlora_tui.console.wording import Entry, entry_of
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.events import Record
@@ -31,15 +33,31 @@ class LogLine:
         return f"{numbers.clock(self.entry.t, glyphs)}  {self.entry.sign} {self.entry.name}   {self.entry.words}"
 
 
-def event_lines(state: RunState, glyphs: Glyphs, keymap: Keymap = USUAL) -> list[LogLine]:
-    """Write a run's events, oldest first: those that the overview shows in its log, and those it shows elsewhere."""
-    lines = []
-    for place, record in enumerate(state.log):
-        entry = entry_of(record, state, glyphs, keymap) or plain_entry(record, glyphs)
-        if entry is not None:
-            # What was said before there was a journal has no number of its own.
-            lines.append(LogLine(record.seq or place - len(state.log), entry, entry.words))
-    return lines
+class EventLines:
+    """A run's events in words, oldest first: those that the overview shows in its log, and those it shows elsewhere.
+
+    Each is written once, when it comes.
+    """
+
+    def __init__(self) -> None:
+        self._lines: deque[LogLine] = deque()
+        self._written = 0
+        self._of: tuple[RunLog | None, int] = None, 0
+
+    def look(self, log: RunLog, state: RunState, glyphs: Glyphs, keymap: Keymap = USUAL) -> Sequence[LogLine]:
+        """Write what came since the last look; of another run, or where the log began anew, all."""
+        if self._of != (log, log.beginnings):
+            self._of, self._written = (log, log.beginnings), 0
+            self._lines.clear()
+        new = log.since(self._written)
+        self._written = log.count
+        for number, record in new:
+            entry = entry_of(record, state, glyphs, keymap) or plain_entry(record, glyphs)
+            if entry is not None:
+                self._lines.append(LogLine(number, entry, entry.words))
+        while self._lines and self._lines[0].number < log.count - MOST:
+            self._lines.popleft()
+        return tuple(self._lines)
 
 
 def plain_entry(record: Record, glyphs: Glyphs) -> Entry | None:

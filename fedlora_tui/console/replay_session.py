@@ -64,6 +64,7 @@ class ReplaySession(Session):
             self.state = apply(self.state, self._replay.records[self._place])
             self._step_on()
         self._replay.go(place)
+        self.log.begin_anew(self._replay.records[:place])
         self._silent = False
         self._arrange()
         self._tell(self._where())

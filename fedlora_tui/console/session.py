@@ -8,6 +8,7 @@ from dataclasses import replace
 from fedlora_tui.console.actions.action import Action, Each, Situation
 from fedlora_tui.console.arrangement import Arrangement, in_order, natural, passes
 from fedlora_tui.console.drawing.glyphs import Glyphs
+from fedlora_tui.console.run_log import RunLog
 from fedlora_tui.console.toasts import Toast, unasked
 from fedlora_tui.console.together import Together
 from fedlora_tui.console.view import Said
@@ -40,6 +41,7 @@ class Session:
         self.selected: str | None = None
         self.leaving = ""
         self.arrangement = Arrangement()
+        self.log = RunLog()
         self._together: Together | None = None
         self.unasked: list[Toast] = []
         self._glyphs = glyphs
@@ -94,6 +96,7 @@ class Session:
         """Fold one record; True when it changed the answer row."""
         record = yours(record, self._name)
         before, self.state = self.state, apply(self.state, record)
+        self.log.add(record)
         if self.arrangement.by and len(self.state.history) != len(before.history):
             # What comes behind a round's end, in the same look, begins the next one.
             self._sort()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from textual.events import Paste
 
+from fedlora_tui.console import log_lines, run_log
 from fedlora_tui.console.screens.log import LogPage
 from fedlora_tui.console.screens.rounds_table import RoundsTable
 from fedlora_tui.console.screens.whole_line import WholeLine
+from fedlora_tui.protocol import events as ev
 from tests.flows.opened import Opened, opened
 from tests.flows.scripted_run import SHOWN_AT
 from tests.flows.test_overview import lines
@@ -156,3 +159,26 @@ async def test_what_is_pasted_into_its_filter_filters() -> None:
         await console.press("left", "left", "left", "left", "left", "backspace")
         assert "/ check▏point" in console.text("log-list")
         assert "6 of " in console.text("log-list")
+
+
+async def test_it_goes_back_to_the_runs_beginning_and_beyond_what_is_kept_says_where_the_rest_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(log_lines, "MOST", 1000)
+    monkeypatch.setattr(run_log, "MOST", 1000)
+    async with opened() as console:
+        await console.press("l")
+        for number in range(900):
+            console.run._tell(ev.Warned(f"number {number}"), SHOWN_AT)
+        await console.until(lambda: "number 899" in console.text("log-list"))
+        await console.press("g")
+        assert "configuration" in rows(console)[0]
+        assert " 926 lines" in console.text("log-list")
+        for number in range(900, 1500):
+            console.run._tell(ev.Warned(f"number {number}"), SHOWN_AT)
+        await console.press("G", "g")
+        await console.until(lambda: "older ones stand in runs/1122-1402/events.jsonl" in rows(console)[0])
+        assert "number 500 " in rows(console)[1]
+        assert "last 1,000 lines" in console.text("log-list")
+        await console.press("slash", *"1499", "enter")
+        assert "last 1 of 1,000 lines" in console.text("log-list")

@@ -14,7 +14,7 @@ from fedlora_tui.console.filtering import parsed
 from fedlora_tui.console.layout import Layout
 from fedlora_tui.console.layout_of_pages import arrange_list
 from fedlora_tui.console.log_file import LogFile
-from fedlora_tui.console.log_lines import event_lines, file_lines, filtered
+from fedlora_tui.console.log_lines import EventLines, LogLine, file_lines, filtered
 from fedlora_tui.console.look import Look
 from fedlora_tui.console.runs import Runs
 from fedlora_tui.console.screens.page import Page, bindings
@@ -22,7 +22,9 @@ from fedlora_tui.console.screens.whole_line import WholeLine
 from fedlora_tui.console.view import View
 from fedlora_tui.console.widgets.log_list import EVENTS, FILE, LogList
 from fedlora_tui.console.widgets.row_table import HEAD_ROWS, moved
-from fedlora_tui.protocol.state import LOG_LENGTH, RunState
+from fedlora_tui.protocol.state import RunState
+
+JOURNAL = "events.jsonl"
 
 
 class LogPage(Page):
@@ -37,6 +39,7 @@ class LogPage(Page):
         self._list = LogList(look.palette, id="log-list")
         self._list.source = FILE if runs.front.state.phase == "failed" else EVENTS
         self._file: LogFile | None = None
+        self._events = EventLines()
 
     def parts(self) -> Iterable[Widget]:
         """Give its own parts from top to bottom."""
@@ -103,25 +106,33 @@ class LogPage(Page):
         table, glyphs = self._list, view.look.glyphs
         table.trouble = ""
         if table.source == EVENTS:
-            lines = event_lines(view.state, glyphs, view.keymap)
-            table.capped = len(view.state.log) == LOG_LENGTH
+            log = self._runs.front.log
+            lines, table.capped = self._events.look(log, view.state, glyphs, view.keymap), log.capped
         else:
             file = self._opened(view)
             file.look()
             lines, table.trouble, table.capped = file_lines(file), file.trouble, file.capped
         table.total = len(lines)
         table.lines = filtered(lines, parsed(table.line.text), glyphs)
+        if table.capped and lines:
+            words = f"older ones stand in {self._folder(view) / (JOURNAL if table.source == EVENTS else FILE)}"
+            table.lines = [LogLine(lines[0].number - 1, None, words), *table.lines]
 
     def _opened(self, view: View) -> LogFile:
         """Give the engine.log of the run in front."""
+        path = self._folder(view) / FILE
+        if self._file is None or self._file.path != path:
+            self._file = LogFile(path)
+        return self._file
+
+    def _folder(self, view: View) -> Path:
+        """Give the folder of the run in front."""
         started = view.state.started
         folder = Path(started.folder) if started is not None and started.folder else Path(view.run)
         if view.runs_folder and (Path(view.runs_folder) / folder.name).is_dir():
             # A run may have been started from another folder than the one in which this console stands.
-            folder = Path(view.runs_folder) / folder.name
-        if self._file is None or self._file.path != folder / FILE:
-            self._file = LogFile(folder / FILE)
-        return self._file
+            return Path(view.runs_folder) / folder.name
+        return folder
 
     def _move(self, direction: str) -> None:
         table = self._list

@@ -46,7 +46,7 @@ class LogList(RowTable):
     typing = False
     trouble = ""
     capped = False
-    """True where there was more before: events.jsonl, or the file, has all of it."""
+    """True where there was more before: then the first line says where all of it is."""
 
     def __init__(self, palette: Theme, *, id: str | None = None) -> None:
         super().__init__(palette, id=id)
@@ -95,8 +95,9 @@ class LogList(RowTable):
             else:
                 parts.append((f"  {source}  ", "quiet"))
         count = numbers.count(self.total, glyphs)
-        if len(self.lines) != self.total:
-            count = f"{numbers.count(len(self.lines), glyphs)} of {count}"
+        passing = len(self.lines) - (self.capped and self.total > 0)
+        if passing != self.total:
+            count = f"{numbers.count(passing, glyphs)} of {count}"
         behind: list[Words] = [
             f"   {'last ' if self.capped else ''}{count} lines",
             ("   follows" if self.chosen is None else "   stands ", "quiet"),
