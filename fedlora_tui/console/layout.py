@@ -12,6 +12,8 @@ LAST_ROWS = 3
 CHART_NORMAL, CHART_WIDE = 9, 18
 """Lines of the loss chart below its rule, with its axis."""
 
+WAITS_WIDTH = 76
+
 TABLE_LEAST = 5
 CHART_LEAST, CHART_KEPT = 6, 8
 """Lines of the chart of all runs, with its axis, under which it is left out; and those to which the table yields."""
@@ -49,6 +51,20 @@ class Layout:
         if self.alone:
             return self.width if self.alone == "rounds" else 0
         return 67 if self.columns == "wide" and self.chart else 0
+
+    @property
+    def log_width(self) -> int:
+        """Columns of the log; two stand free between it and the pane of what waits."""
+        if self.alone:
+            return self.width if self.alone == "log" else 0
+        return self.width - (self.waits_width + 2 if self.waits_width else 0)
+
+    @property
+    def waits_width(self) -> int:
+        """Columns of the pane of what waits for the next round, beside the log; 0 where there is none."""
+        if self.alone:
+            return self.width if self.alone == "waits" else 0
+        return WAITS_WIDTH if self.columns == "wide" and self.log else 0
 
     @property
     def chart_width(self) -> int:
@@ -100,7 +116,7 @@ def _all_of(layout: Layout, rows: int) -> Layout:
     match layout.alone:
         case "table" | "run-table":
             return replace(layout, table=rows - 2)
-        case "log":
+        case "log" | "waits":
             return replace(layout, log=rows - 1)
         case "machine":
             return replace(layout, chart=rows - 1, right=layout.width)

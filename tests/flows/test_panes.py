@@ -66,11 +66,11 @@ async def test_a_pane_that_has_no_place_is_shown_alone_at_once() -> None:
 
 
 async def test_what_is_not_there_is_said() -> None:
-    async with opened() as console:
-        await console.press("6")
-        assert console.said == "there is no pane 6 here: 1 to 5"
+    async with opened(race={"rank 2": 0.7, "rank 4": 1.0}) as console:
+        await console.press("c", "3")
+        assert console.said == "there is no pane 3 here: 1 to 2"
         await console.press("0")
-        assert console.said == "all panes are here: a number twice shows one alone"
+        assert console.said == "all panes are here: a pane's key twice shows it alone"
 
 
 async def test_the_focus_comes_back_with_the_pane_that_lost_its_place() -> None:
@@ -157,3 +157,24 @@ async def test_a_replay_has_its_panes_and_its_axis() -> None:
         assert console.text("loss").startswith("━ 1 loss, so far ━")
         await console.press("0")
         assert console.said == "all panes are back"
+
+
+async def test_what_waits_for_the_next_round_stands_with_its_costs_beside_the_log() -> None:
+    async with opened(size=(200, 60)) as console:
+        title, *before = console.text("waits").splitlines()
+        assert title.startswith("─ 6 waits for round 8 ─")
+        assert before[1].endswith("12 of 12 train, 64 steps each")
+        assert "13.5 MiB, 9.0 s" in before[3]
+        await console.press("right_square_bracket", "plus", "a", "j", "d")
+        shown = console.text("waits")
+        for words in (
+            "rank 8         147k → 295k trainable, a round 13.5 → 27.0 MiB",
+            "Exact: every product B·A stays as it is",
+            "+ clinic-9     starts with the adapter of round 7",
+            "− city-permits 11 stay",
+        ):
+            assert words in shown, shown
+    async with opened() as console:
+        await console.press("6")
+        assert console.said == "pane 6 alone: 0 brings all panes back"
+        assert "nothing waits" in console.text("waits")

@@ -81,7 +81,7 @@ async def test_what_is_said_names_the_keys_that_are_in_force() -> None:
         assert "X releases it" in console.text("log")
         for keys, part, words in (
             (["f9"], "", "nothing to leave here: Q leaves the console"),
-            (["f10"], "", "all panes are here: f1 twice shows one alone"),
+            (["f10"], "", "all panes are here: a pane's key twice shows it alone"),
             (["f2"], "", "pane 2 alone: f10 brings all panes back"),
             (["f10", "ctrl+z"], "", "Q then d leaves it running; ctrl+z would stop the training"),
             (["F", *"pharmacy", "enter"], "", "2 of 12 organizations; f9 shows all again"),

@@ -25,7 +25,7 @@ PANES: tuple[Action, ...] = (
         does="pane, again: alone",
         group="looking",
         when="always",
-        unless="starting · there is no pane 6 here",
+        unless="starting · there is no pane 3 here",
         refusal=_cannot_show_pane,
     ),
     Action(

@@ -27,6 +27,7 @@ from fedlora_tui.console.widgets.row_table import HEAD_ROWS
 from fedlora_tui.console.widgets.starting import Starting
 from fedlora_tui.console.widgets.table import OrganizationTable
 from fedlora_tui.console.widgets.trends import Trends
+from fedlora_tui.console.widgets.waits import Waits
 from fedlora_tui.protocol.state import RunState
 
 GAP = 2
@@ -38,7 +39,9 @@ class Overview(Paned):
 
     AUTO_FOCUS = "#table"
     NAME: ClassVar[str] = "overview"
-    PANES: ClassVar[Mapping[str, str]] = {"1": "loss", "2": "table", "3": "machine", "4": "log", "5": "rounds"}
+    PANES: ClassVar[Mapping[str, str]] = dict(
+        zip("123456", ("loss", "table", "machine", "log", "rounds", "waits"), strict=True)
+    )
     CHART: ClassVar[str] = "loss"
     X_AXES: ClassVar[tuple[str, ...]] = (PLANNED, SO_FAR, LAST)
 
@@ -58,7 +61,7 @@ class Overview(Paned):
             Loss(palette, id="loss"), Rounds(palette, id="rounds"), Machine(palette, id="machine"), id="panes"
         )
         yield OrganizationTable(self._look, id="table")
-        yield Log(palette, id="log")
+        yield Horizontal(Log(palette, id="log"), Waits(palette, id="waits"), id="below")
         yield Failed(palette, id="failed")
 
     def layout_for(self, state: RunState) -> Layout:
@@ -74,7 +77,7 @@ class Overview(Paned):
             "machine-line": layout.machine_line,
             "panes": layout.chart + 1 if layout.chart else 0,
             "table": layout.table + HEAD_ROWS if layout.alone in ("", "table") else 0,
-            "log": layout.log + 1 if layout.log else 0,
+            "below": layout.log + 1 if layout.log else 0,
             "failed": layout.box,
         }
         if starting:
@@ -138,11 +141,14 @@ class Overview(Paned):
 
     def arranged(self, layout: Layout) -> None:
         """Give the panes beside one another their widths; the focus is where it was put, once that is in sight."""
-        for name, width in (("loss", layout.chart_width), ("rounds", layout.rounds_width), ("machine", layout.right)):
+        for name, width in (
+            *(("loss", layout.chart_width), ("rounds", layout.rounds_width), ("machine", layout.right)),
+            *(("log", layout.log_width if layout.log else 0), ("waits", layout.waits_width)),
+        ):
             part = self.query_one(f"#{name}")
             part.display = width > 0
             part.styles.width = width
-            part.styles.margin = (0, 0, 0, 0 if layout.alone or name == "loss" else GAP)
+            part.styles.margin = (0, 0, 0, 0 if layout.alone or name in ("loss", "log") else GAP)
         wanted = layout.alone or self._wanted
         pane = self.query_one(f"#{wanted if self.in_sight(wanted) else 'table'}")
         if self.focused is not pane:

@@ -59,7 +59,7 @@ class Paned(Page):
         if self.back():
             self._runs.front.answer("all panes are back")
         else:
-            self._runs.front.refuse(f"all panes are here: {self.key('pane', '1')} twice shows one alone")
+            self._runs.front.refuse("all panes are here: a pane's key twice shows it alone")
 
     def _turn_axis(self, argument: str) -> None:
         if not self.in_sight(self.CHART):

@@ -24,16 +24,16 @@ class Log(Part):
     def draw(self, view: View) -> list[Text]:
         """Give the rule and the last lines."""
         layout, glyphs = view.layout, view.look.glyphs
-        if not layout.log:
+        if not layout.log_width:
             return []
-        title = rule(layout.width, glyphs, "4 log", focused=view.focused == "log")
+        title = rule(layout.log_width, glyphs, "4 log", focused=view.focused == "log")
         return [title, *(_line(entry, view) for entry in entries(view.state, glyphs, layout.log, view.keymap))]
 
 
 def _line(entry: Entry, view: View) -> Text:
-    row = Row(view.layout.width, view.look.glyphs)
+    row = Row(view.layout.log_width, view.look.glyphs)
     row.at(1, (numbers.clock(entry.t, view.look.glyphs), "quiet")).at(11, (entry.sign, entry.style))
-    row.at(13, cut_middle(entry.name, 15, view.look.glyphs)).at(29, _fitting(entry.words, view.layout.width - 30))
+    row.at(13, cut_middle(entry.name, 15, view.look.glyphs)).at(29, _fitting(entry.words, view.layout.log_width - 30))
     return row.text()
 
 
