@@ -405,3 +405,15 @@ async def test_where_all_is_in_sight_nothing_scrolls() -> None:
         await told(console, "answers", "the role of")
         await console.press("escape", "j")
         assert console.said == "all that was said is in sight: 1 writes, esc goes back"
+
+
+async def test_without_colours_a_sign_marks_tokens_whose_loss_differs_and_a_cut_answer_has_one_sign() -> None:
+    async with trying(options={"ascii": True, "terminal": {"NO_COLOR": "1", "TERM": "xterm"}}) as (console, tries):
+        tries.longer = 9
+        await console.press("1", "enter")
+        tries.say(120, over=True)
+        await told(console, "answers", "lines ")
+        assert "all                   -    v 4.6      1.9    v 2.8" in shown(console, "token-table")
+        await console.press("escape", "g")
+        assert "...." not in shown(console, "answers").partition("your text")[0]
+        assert "<- -> tokens" in shown(console, "last-rows")

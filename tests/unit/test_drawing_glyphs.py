@@ -7,7 +7,7 @@ from rich.cells import cell_len
 
 from fedlora_tui.console.drawing.glyphs import ASCII, UNICODE, Glyphs, glyphs_for
 
-LONGER = {"right", "ellipsis", "epsilon", "delta", "degree"}
+LONGER = {"left", "right", "ellipsis", "epsilon", "delta", "degree"}
 
 
 def texts(glyphs: Glyphs):

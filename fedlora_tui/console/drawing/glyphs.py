@@ -11,7 +11,7 @@ _UNKNOWN = "?"
 
 @dataclass(frozen=True)
 class Glyphs:
-    """The signs of one terminal, one cell each but for `right`, `ellipsis`, `epsilon`, `delta` and `degree`."""
+    """The signs of one terminal, one cell each but for `left`, `right`, `ellipsis`, `epsilon`, `delta` and `degree`."""
 
     ascii: bool
     run: Mapping[str, str]
@@ -209,7 +209,7 @@ ASCII = Glyphs(
     ellipsis="..",
     up="^",
     down="v",
-    left="<",
+    left="<-",
     right="->",
     rises="^",
     falls="v",

@@ -14,7 +14,7 @@ from textual.message import Message
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.drawing.bars import share_bar
 from fedlora_tui.console.drawing.glyphs import Glyphs
-from fedlora_tui.console.drawing.text import cells, cut_end, cut_middle
+from fedlora_tui.console.drawing.text import cut_end, cut_middle
 from fedlora_tui.console.row import Part as Words
 from fedlora_tui.console.row import Row, rule
 from fedlora_tui.console.trying import Asking
@@ -126,7 +126,7 @@ class Answers(TryPart):
         if top:
             shown[0] = glyphs.ellipsis + shown[0][len(glyphs.ellipsis) :]
         if top + rows < len(lines):
-            shown[-1] = cut_end(shown[-1], width - EDGES - cells(glyphs.ellipsis), glyphs) + glyphs.ellipsis
+            shown[-1] = cut_end(shown[-1] + glyphs.ellipsis, width - EDGES, glyphs)
         drawn = [Row(width, glyphs).at(1, (line, style)).text() for line in shown]
         return [*drawn, *[Row(width, glyphs).text()] * (rows - len(drawn))]
 

@@ -67,12 +67,16 @@ def _row(view: View, voice: Voice, base: Voice, some: slice) -> Text:
     losses: list[float | None] = [None, *(math.nan if loss is None else loss for loss in voice.losses)]
     bases: list[float | None] = [None, *(math.nan if loss is None else loss for loss in base.losses)]
     for loss, beside in list(zip(losses, bases, strict=False))[some]:
-        row.at(row.end, _cell(loss, beside, glyphs))
+        row.at(row.end, _cell(loss, beside, glyphs, bare=not view.look.roles["held"]))
     return row.at(row.end, right(numbers.loss(voice.loss, glyphs), MEAN_WIDTH + 2, glyphs)).text()
 
 
-def _cell(loss: float | None, base: float | None, glyphs: Glyphs) -> Words:
-    words = right(numbers.fixed(loss, 1, glyphs), CELL, glyphs)
+def _cell(loss: float | None, base: float | None, glyphs: Glyphs, *, bare: bool) -> Words:
+    """Write a loss, marked where it differs from the base's: by a sign where there are no colours."""
+    number = numbers.fixed(loss, 1, glyphs)
+    words = right(number, CELL, glyphs)
     if loss is None or base is None or not abs(loss - base) >= NOTABLE:
         return words
+    if bare:
+        return right(f"{glyphs.falls if loss < base else '!'} {number}", CELL, glyphs)
     return words, "held" if loss < base else "care"
