@@ -11,7 +11,7 @@ import torch
 from fedlora_tui.aggregation import METHODS
 from fedlora_tui.aggregation.robust import DEFENCES
 from fedlora_tui.config import RULES, STARTS_ANEW
-from fedlora_tui.engine import checkpoint
+from fedlora_tui.engine import aggregating, checkpoint, health
 from fedlora_tui.engine.exports import write
 from fedlora_tui.engine.prepare import prepare
 from fedlora_tui.errors import UserError
@@ -256,3 +256,13 @@ def test_equal_ranks_by_name_are_one_rank(settings):
     named = run_of(settings, "fedit", lora__rank="{ default = 3, beta = 3 }")
     ours, theirs = (checkpoint.read(own.folder, ROUNDS).adapter.tensors() for own in (plain, named))
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+
+
+@pytest.mark.parametrize(("more", "looks"), [({}, 1), ({"federation__server_optimizer": "fedavgm"}, 2)])
+def test_each_new_adapter_is_looked_at_once_for_numbers_that_are_none(settings, monkeypatch, more, looks):
+    seen = []
+    for module in (health, aggregating):
+        monkeypatch.setattr(module, "check_finite", seen.append)
+    watched = WatchedRun(configured(settings, federation__rounds=1, **more)).go()
+    assert watched.run.state.phase == "done"
+    assert len(seen) == looks
