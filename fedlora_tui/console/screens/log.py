@@ -153,7 +153,7 @@ class LogPage(Page):
     def _filter(self, argument: str) -> None:
         self._list.typing = True
         self._runs.front.say(
-            "/", "yours_bold", f"words, and !word for those left out; enter keeps it, then {self.key('back')} clears it"
+            "/", "yours_bold", f"words, !word leaves out; enter keeps it, then {self.key('back')} clears it"
         )
 
     def _follow(self, argument: str) -> None:
