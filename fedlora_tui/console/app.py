@@ -494,9 +494,8 @@ class ConsoleApp(App[str], inherit_bindings=False):
     @property
     def _stays_in_front(self) -> str:
         """What is said of the key that would put the console behind the shell."""
-        if self._replay is not None:
-            return f"ctrl+z does nothing here: {self._key('leave')} leaves the replay"
-        return f"{self._key('leave')} then d leaves it running; ctrl+z would stop the training"
+        leaves = "leaves the replay" if self._replay is not None else "then d leaves it running"
+        return f"ctrl+z does nothing here: {self._key('leave')} {leaves}"
 
     def _close_dialog(self) -> None:
         if isinstance(self.screen, Dialog):

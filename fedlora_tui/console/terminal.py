@@ -13,10 +13,6 @@ from pathlib import Path
 
 from fedlora_tui.errors import UserError
 
-STAYS_IN_FRONT = "ctrl+z does nothing here: q then d leaves it running"
-STAYS_IN_FRONT_REPLAYED = "ctrl+z does nothing here: q leaves the replay"
-"""What is said of the key that would put the console behind the shell."""
-
 DUMB = "dumb"
 """What a terminal calls itself that writes lines and nothing else."""
 

@@ -83,7 +83,7 @@ async def test_what_is_said_names_the_keys_that_are_in_force() -> None:
             (["f9"], "", "nothing to leave here: Q leaves the console"),
             (["f10"], "", "all panes are here: a pane's key twice shows it alone"),
             (["f2"], "", "pane 2 alone: f10 brings all panes back"),
-            (["f10", "ctrl+z"], "", "Q then d leaves it running; ctrl+z would stop the training"),
+            (["f10", "ctrl+z"], "", "ctrl+z does nothing here: Q then d leaves it running"),
             (["F", *"pharmacy", "enter"], "", "2 of 12 organizations; f9 shows all again"),
             (["F", *"zzz"], "table", "none passes the filter: f9 clears it"),
             (["enter", "f9", "O", "O"], "", "it is open: I and K go to the others, f9 goes back"),
