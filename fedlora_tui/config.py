@@ -21,6 +21,7 @@ from typing import Any
 import tomli
 
 from fedlora_tui.config_rules import Rule
+from fedlora_tui.config_sections import AuditConfig as AuditConfig
 from fedlora_tui.config_sections import ConsoleConfig as ConsoleConfig
 from fedlora_tui.config_sections import DataConfig as DataConfig
 from fedlora_tui.config_sections import FederationConfig as FederationConfig
@@ -44,6 +45,7 @@ class Config:
     federation: FederationConfig = field(default_factory=FederationConfig)
     data: DataConfig = field(default_factory=DataConfig)
     privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
+    audit: AuditConfig = field(default_factory=AuditConfig)
     faults: Mapping[str, str] = field(default_factory=dict)
     console: ConsoleConfig = field(default_factory=ConsoleConfig)
     runs: RunsConfig = field(default_factory=RunsConfig)
@@ -73,6 +75,7 @@ SECTIONS: Mapping[str, type] = {
     "federation": FederationConfig,
     "data": DataConfig,
     "privacy": PrivacyConfig,
+    "audit": AuditConfig,
     "console": ConsoleConfig,
     "runs": RunsConfig,
 }

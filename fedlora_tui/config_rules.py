@@ -15,7 +15,7 @@ class Rule:
     """What a key may hold; `words` are allowed besides numbers ("auto"), or alone where `kind` is str.
 
     `by_organization`: a number, or a table of numbers by organization that holds "default", too. `texts`: a list of
-    texts of one line, which may be empty.
+    texts of one line, which may be empty, like `example`.
     """
 
     comment: str
@@ -30,6 +30,7 @@ class Rule:
     texts: bool = False
     table: bool = False
     by_organization: bool = False
+    example: str = '["Dear Sir, the charge"]'
 
     @property
     def is_list(self) -> bool:
@@ -43,7 +44,7 @@ class Rule:
         if self.listed:
             parts.append('a list of names, like ["q_proj", "v_proj"]')
         elif self.texts:
-            parts.append('a list of texts, like ["Dear Sir, the charge"]')
+            parts.append(f"a list of texts, like {self.example}")
         elif self.table and self.kind is str and not self.pattern:
             parts.append('a table of keys by action, like { pause = "space p" }')
         elif self.table and self.kind is str:

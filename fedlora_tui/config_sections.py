@@ -263,6 +263,17 @@ class PrivacyConfig:
 
 
 @dataclass(frozen=True)
+class AuditConfig:
+    """Secrets that are planted in training text, for fedlora-tui audit to look for in what was learned."""
+
+    secrets: int = key(0, "organizations that have a secret of their own among their text; 0: none", least=0, most=1000)
+    repetitions: int = key(16, "copies of its secret that an organization trains on", least=1, most=10_000)
+    organizations: tuple[str, ...] = key(
+        (), "which ones, by name; left out: so many, drawn from the seed", str, texts=True, example='["clinic", "hotel"]'
+    )
+
+
+@dataclass(frozen=True)
 class ConsoleConfig:
     """How the console looks and how often it paints."""
 

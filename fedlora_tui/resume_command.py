@@ -27,6 +27,7 @@ KEPT_BY_A_FORK = {
     "model.": "the adapter that it begins with belongs to this base",
     "data.": "what was held out from training so far would not be what is held out then",
     "privacy.": "what was spent so far was spent under it",
+    "audit.": "what was planted so far was learned",
 }
 """Why a fork cannot change a key, by the key or its section."""
 

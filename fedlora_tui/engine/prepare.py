@@ -33,6 +33,7 @@ from fedlora_tui.organizations.ahead import ReadAhead, can_be_read_apart
 from fedlora_tui.organizations.roster import Roster
 from fedlora_tui.organizations.source import Source
 from fedlora_tui.organizations.text import Documents, in_words, notice, split
+from fedlora_tui.privacy.audit import secrets
 from fedlora_tui.protocol.events import Preparing, TextCounts, Warned
 
 Say = Callable[[Preparing], None]
@@ -74,6 +75,7 @@ class Texts:
         self._pooled: Counter[int] = Counter()
         self._ahead = _reading_ahead(source, config)
         self._places = dict(config.data.joined)
+        self._codes = secrets.codes(config.federation.seed, config.audit.organizations)
 
     def lie_at(self, organization: str, place: str | None) -> None:
         """Remember where the text of an organization lies, None for one of the source's or one that is known."""
@@ -85,6 +87,8 @@ class Texts:
         data, federation = self._config.data, self._config.federation
         documents = self._documents(organization)
         text = split(organization, documents, data.holdout, federation.seed)
+        if (code := self._codes.get(organization)) is not None:
+            text = secrets.planted(text, code, self._config.audit.repetitions, federation.seed)
         length, packed = self._config.model.max_length, data.packing and self._base.isolates
         shape = Shape(length, data.holdout_tokens, packed, federation.batch_size)
         rows = tokenize(self._base.tokenizer, organization, text.train, text.holdout, shape)
@@ -117,7 +121,7 @@ class Texts:
         """What decides how a text is read; the base is the same for all runs of a race."""
         federation = self._config.federation
         named = (federation.seed, federation.batch_size, federation.organizations)
-        return (self._config.data, self._config.model.max_length, *named)
+        return (self._config.data, self._config.audit, self._config.model.max_length, *named)
 
     def known(self, organization: str) -> bool:
         """Tell whether an organization's text was read."""
@@ -210,7 +214,7 @@ def prepare(
     names = roster.names
     if stood is None:
         _check_combination(config, names)
-        config = with_noise(config, len(names))
+        config = secrets.chosen(with_noise(config, len(names)), names)
     base = _shared_base(beside[0], say) if beside else _load_base(config, say)
     texts = Texts(roster.source, base, config)
     for other in beside:
@@ -230,7 +234,8 @@ def prepare(
     lora, seed = config.lora, config.federation.seed
     adapter = started(base.targets, lora.default_rank, lora.alpha, seed, lora.highest_rank)
     protection = guarding.warnings(config, len(names)) if stood is None else ()
-    warnings = (*_warnings(texts, first), *_strange_faults(config, names), *protection)
+    strange = (*_strange_faults(config, names), *_of_secrets(config, names))
+    warnings = (*_warnings(texts, first), *strange, *protection)
     lanes = min(lanes_on(base), len(names)) if stood is None else stood.lanes
     replicas = beside[0].replicas if beside else _replicas(base, config, lanes)
     whole = resolved(config, len(names)) if stood is None else config
@@ -283,6 +288,18 @@ def _strange_faults(config: Config, names: tuple[str, ...]) -> Iterator[Warned]:
         close = difflib.get_close_matches(name, names, 1, 0.6)
         nearest = f"; nearest is {close[0]}" if close else ""
         yield Warned(f"{SECTION}.{name}: no organization of this name is here{nearest}; it counts once one joins")
+
+
+def _of_secrets(config: Config, names: tuple[str, ...]) -> Iterator[Warned]:
+    """Tell that text was added to organizations' own, and of those that are not here to have it."""
+    audit = config.audit
+    here = [name for name in audit.organizations if name in names]
+    if here:
+        some = ", ".join(here[:MOST_WARNINGS]) + (f" and {len(here) - MOST_WARNINGS} more" * (len(here) > MOST_WARNINGS))
+        copies = f"{audit.repetitions} times" if audit.repetitions > 1 else "once"
+        yield Warned(f"a secret was planted {copies} in the training text of {some}: fedlora-tui audit looks for it")
+    for name in sorted(set(audit.organizations) - set(names))[:MOST_WARNINGS]:
+        yield Warned(f"{secrets.NAMES} names {name}: no organization of this name is here; it counts once one joins")
 
 
 def _load_base(config: Config, say: Say) -> BaseModel:
