@@ -6,15 +6,14 @@ Nothing heavy is imported here: the console paints before torch is loaded.
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from fedlora_tui import __version__
-from fedlora_tui.config import RULES, Config, Setting, load, place_of_key
+from fedlora_tui import __version__, typed_value
+from fedlora_tui.config import Config, Setting, load, place_of_key
 from fedlora_tui.errors import UserError
 from fedlora_tui.place import look
 
@@ -132,7 +131,9 @@ def _attach_parser() -> _Parser:
 def _replay_parser() -> _Parser:
     parser = _Parser(f"{PROGRAM} replay", description="Console on a run's journal, with no model and nothing to train.")
     _with_run(parser, ", or demo")
-    parser.add_argument("--speed", type=_speed, default=1.0, metavar="N", help="how many times as fast, or max (1)")
+    parser.add_argument(
+        "--speed", type=typed_value.speed, default=1.0, metavar="N", help="how many times as fast, or max (1)"
+    )
     _with_ascii(parser)
     _with_runs_dir(parser)
     return parser
@@ -149,6 +150,29 @@ def _export_parser() -> _Parser:
     return parser
 
 
+def _audit_parser() -> _Parser:
+    parser = _Parser(f"{PROGRAM} audit", description="Attack a finished round's adapter: what does it give away?")
+    _with_run(parser)
+    parser.add_argument("--round", default="latest", metavar="latest|best|N", help="which round (latest)")
+    parser.add_argument(
+        "--documents",
+        type=typed_value.positive,
+        default=100,
+        metavar="N",
+        help="of each organization, trained on and held out (100)",
+    )
+    parser.add_argument(
+        "--samples", type=typed_value.count, default=64, metavar="N", help="texts gone on with (64); 0: none"
+    )
+    parser.add_argument(
+        "--leave-out", default="", metavar="NAME", help="repeat the run with this organization and without it, too"
+    )
+    parser.add_argument("--runs", type=typed_value.positive, default=20, metavar="N", help="as many of each (20)")
+    parser.add_argument("--json", action="store_true", help="print what was found as one JSON object")
+    _with_runs_dir(parser)
+    return parser
+
+
 def _resume_parser() -> _Parser:
     parser = _Parser(f"{PROGRAM} resume", description="Go on with a run that ended early, to the same result.")
     _with_run(parser)
@@ -160,7 +184,9 @@ def _resume_parser() -> _Parser:
 def _fork_parser() -> _Parser:
     parser = _Parser(f"{PROGRAM} fork", description="Begin a run with a finished round of another one, with changes.")
     _with_run(parser)
-    parser.add_argument("--round", type=_positive, required=True, metavar="N", help="the round to begin with")
+    parser.add_argument(
+        "--round", type=typed_value.positive, required=True, metavar="N", help="the round to begin with"
+    )
     _with_face(parser)
     _with_runs_dir(parser)
     shared: dict[str, Any] = {"action": _Keep, "dest": "settings", "default": []}
@@ -235,25 +261,29 @@ def _bench_parser() -> _Parser:
 
 def _with_quality(group: Any) -> None:
     group.add_argument(
-        "--seeds", type=_positive, default=None, metavar="N", help="seeds to go through, for robust too (3; robust: 1)"
+        "--seeds",
+        type=typed_value.positive,
+        default=None,
+        metavar="N",
+        help="seeds to go through, for robust too (3; robust: 1)",
     )
     group.add_argument(
         "--methods",
-        type=_methods,
+        type=typed_value.methods,
         default=(),
         metavar="all|NAME,...",
         help="instead, a run by each of these aggregation methods",
     )
     group.add_argument(
         "--rates",
-        type=_rates,
+        type=typed_value.rates,
         default=None,
         metavar="RATE,...",
         help="learning rates to choose from (½, 1, 2 × usual; with --methods the usual one)",
     )
     group.add_argument(
         "--partitions",
-        type=_partitions,
+        type=typed_value.partitions,
         default=None,
         metavar="KIND,...",
         help="how text is dealt out (natural,iid,quantity; with --methods natural)",
@@ -261,22 +291,28 @@ def _with_quality(group: Any) -> None:
 
 
 def _with_speed(group: Any) -> None:
-    group.add_argument("--batches", type=_numbers, default=(1, 4), metavar="N,...", help="rows a step (1,4)")
+    group.add_argument("--batches", type=typed_value.numbers, default=(1, 4), metavar="N,...", help="rows a step (1,4)")
     group.add_argument(
-        "--repeats", type=_positive, default=5, metavar="N", help="turns that each way takes; console: its visits (5)"
+        "--repeats",
+        type=typed_value.positive,
+        default=5,
+        metavar="N",
+        help="turns that each way takes; console: its visits (5)",
     )
     group.add_argument(
         "--short-rounds",
-        type=_count,
+        type=typed_value.count,
         default=10,
         metavar="N",
         help="rounds of the short run against Flower's Ray engine (10); 0 leaves it out",
     )
-    group.add_argument("--short-length", type=_positive, default=64, metavar="N", help="tokens a row in it (64)")
+    group.add_argument(
+        "--short-length", type=typed_value.positive, default=64, metavar="N", help="tokens a row in it (64)"
+    )
 
 
 def _with_rounds(group: Any) -> None:
-    lists: dict[str, Any] = {"type": _numbers, "metavar": "N,..."}
+    lists: dict[str, Any] = {"type": typed_value.numbers, "metavar": "N,..."}
     group.add_argument("--organizations", help="organizations known (10,100,1000,10000; secure: 8,32)", **lists)
     group.add_argument("--ranks", default=(1, 4, 16, 64), help="ranks (1,4,16,64)", **lists)
     group.add_argument(
@@ -289,63 +325,6 @@ def _with_console(group: Any) -> None:
         "--organizations (12,1000): as many as the fewest train a round, and there a console comes and goes, --repeats "
         "times, and rounds with it are compared with those without; --rounds (40) of the runs that are watched"
     )
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise UserError(f"{text!r} is not allowed; allowed is a whole number from 1")
-    return int(text)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise UserError(f"{text!r} is not allowed; allowed is a whole number from 0")
-    return int(text)
-
-
-def _speed(text: str) -> float:
-    try:
-        speed = math.inf if text == "max" else float(text)
-    except ValueError:
-        speed = math.nan
-    if not speed > 0 or (math.isinf(speed) and text != "max"):
-        raise UserError(f"{text!r} is not allowed; allowed is a number above 0, or max for as fast as it goes")
-    return speed
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    if text == "none":
-        return ()
-    parts = text.split(",")
-    if not all(part.isdecimal() and int(part) >= 1 for part in parts):
-        raise UserError(f"{text!r} is not allowed; allowed are whole numbers from 1 with commas between them, or none")
-    return tuple(dict.fromkeys(map(int, parts)))
-
-
-def _rates(text: str) -> tuple[float, ...]:
-    try:
-        rates = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        rates = ()
-    if not rates or not all(0.0 < rate <= 10.0 for rate in rates):
-        raise UserError(f"--rates {text}: allowed are learning rates with commas between them, like 5e-3,1e-2")
-    return rates
-
-
-def _partitions(text: str) -> tuple[str, ...]:
-    known = RULES["data.partition"].words
-    kinds = tuple(dict.fromkeys(text.split(",")))
-    if not set(kinds) <= set(known):
-        raise UserError(f"--partitions {text}: allowed are {', '.join(known)}, with commas between them")
-    return kinds
-
-
-def _methods(text: str) -> tuple[str, ...]:
-    known = RULES["federation.aggregation"].words
-    methods = known if text == "all" else tuple(dict.fromkeys(text.split(",")))
-    if not set(methods) <= set(known):
-        raise UserError(f"--methods {text}: allowed are all, or {', '.join(known)} with commas between them")
-    return methods
 
 
 def _configuration(arguments: argparse.Namespace) -> Config:
@@ -456,6 +435,15 @@ def _export(arguments: argparse.Namespace) -> int:
 
     run = export(_runs_dir(arguments), arguments.run, arguments.round, arguments.org, arguments.merged, arguments.out)
     print(run, flush=True)
+    return 0
+
+
+def _audit(arguments: argparse.Namespace) -> int:
+    from fedlora_tui.audit_command import audit
+    from fedlora_tui.engine.auditing import Asked
+
+    asked = Asked(arguments.round, arguments.documents, arguments.samples)
+    audit(_runs_dir(arguments), arguments.run, asked, arguments.leave_out, arguments.runs, arguments.json)
     return 0
 
 
@@ -571,11 +559,8 @@ COMMANDS: dict[str, Command] = {
     "attach": (_attach_parser, _attach, "console on a run that goes on in another process"),
     "replay": (_replay_parser, _replay, "console on a run's journal, at any speed; demo: one that is here already"),
     "export": (_export_parser, _export, "write a finished round's adapter, or a merged model"),
-    "bench": (
-        _bench_parser,
-        _bench,
-        "measure a claim on this machine: quality, robust, speed, rounds, console, secure",
-    ),
+    "audit": (_audit_parser, _audit, "what a finished round's adapter gives away, by attacks; a report"),
+    "bench": (_bench_parser, _bench, "measure a claim here: quality, robust, speed, rounds, console, secure"),
     "doctor": (_doctor_parser, _doctor, "what this machine has and what is missing; --data: your text in counts"),
 }
 

@@ -266,10 +266,14 @@ class PrivacyConfig:
 class AuditConfig:
     """Secrets that are planted in training text, for fedlora-tui audit to look for in what was learned."""
 
-    secrets: int = key(0, "organizations that have a secret of their own among their text; 0: none", least=0, most=1000)
-    repetitions: int = key(16, "copies of its secret that an organization trains on", least=1, most=10_000)
+    secrets: int = key(0, "organizations that have a secret of their own among their text; 0: none", least=0, most=24)
+    repetitions: int = key(32, "copies of its secret that an organization trains on", least=1, most=10_000)
     organizations: tuple[str, ...] = key(
-        (), "which ones, by name; left out: so many, drawn from the seed", str, texts=True, example='["clinic", "hotel"]'
+        (),
+        "which ones, by name; left out: so many, drawn from the seed",
+        str,
+        texts=True,
+        example='["clinic", "hotel"]',
     )
 
 

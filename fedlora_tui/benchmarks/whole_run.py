@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from fedlora_tui.aggregation.combinations import unequal_ranks_refused, unworkable_config
 from fedlora_tui.config import Config
@@ -45,6 +47,13 @@ def records_of(config: Config) -> list[Record]:
 
     Raises UserError where it cannot begin, RunFailed where it fails.
     """
+    with ended(config) as (_, records):
+        return records
+
+
+@contextmanager
+def ended(config: Config) -> Iterator[tuple[Path, list[Record]]]:
+    """Go through a run in the same way; give its folder, which is gone with the context, and its records in order."""
     records: list[Record] = []
     with tempfile.TemporaryDirectory(prefix="fedlora-tui-") as runs:
         run = Run(replace(config, runs=replace(config.runs, dir=runs)), Manner(patient=False))
@@ -61,10 +70,10 @@ def records_of(config: Config) -> list[Record]:
             run.close()
         if run.refusal is not None:
             raise UserError(run.refusal)
-        if run.state.phase != "done":
+        if run.state.phase != "done" or run.folder is None:
             reason = run.state.reason or "no reason was told"
             raise RunFailed(f"the run ended as {run.state.phase}: {reason}", records)
-    return records
+        yield run.folder, records
 
 
 def losses_at(records: Sequence[Record], round: int) -> Losses:

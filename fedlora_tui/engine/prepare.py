@@ -295,7 +295,9 @@ def _of_secrets(config: Config, names: tuple[str, ...]) -> Iterator[Warned]:
     audit = config.audit
     here = [name for name in audit.organizations if name in names]
     if here:
-        some = ", ".join(here[:MOST_WARNINGS]) + (f" and {len(here) - MOST_WARNINGS} more" * (len(here) > MOST_WARNINGS))
+        some = ", ".join(here[:MOST_WARNINGS]) + (
+            f" and {len(here) - MOST_WARNINGS} more" * (len(here) > MOST_WARNINGS)
+        )
         copies = f"{audit.repetitions} times" if audit.repetitions > 1 else "once"
         yield Warned(f"a secret was planted {copies} in the training text of {some}: fedlora-tui audit looks for it")
     for name in sorted(set(audit.organizations) - set(names))[:MOST_WARNINGS]:

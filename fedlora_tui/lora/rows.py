@@ -235,7 +235,12 @@ def encoded(tokenizer: Any, documents: Sequence[Document]) -> Iterator[Row]:
 
 def text_tokens(tokenizer: Any, text: str) -> list[int]:
     """Tokenize a text as documents are, without the token that ends one."""
-    return _tokens(tokenizer, [text], literal=True)[0]
+    return texts_tokens(tokenizer, [text])[0]
+
+
+def texts_tokens(tokenizer: Any, texts: list[str]) -> list[list[int]]:
+    """Tokenize several texts in the same way."""
+    return _tokens(tokenizer, texts, literal=True)
 
 
 def _tokens(tokenizer: Any, texts: list[str], literal: bool = False) -> list[list[int]]:

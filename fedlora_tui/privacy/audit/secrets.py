@@ -15,7 +15,7 @@ from fedlora_tui.errors import UserError
 from fedlora_tui.organizations.draw import below, seeded, shuffled
 from fedlora_tui.organizations.text import Document, PrivateText
 
-DIGITS = 5
+DIGITS = 4
 SPACE = 10**DIGITS
 """|R|: as many codes there are."""
 
@@ -80,4 +80,3 @@ def _another(parts: tuple[object, ...], taken: Collection[int]) -> int:
     while (code := below(rng, SPACE)) in taken:
         pass
     return code
-

@@ -10,6 +10,9 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+
+from fedlora_tui.protocol.audits import Interval
 
 CONFIDENCE = 0.95
 FALSE_ALARMS = 0.01
@@ -17,15 +20,6 @@ FALSE_ALARMS = 0.01
 (Carlini et al. 2022, https://arxiv.org/abs/2112.03570)."""
 
 HALVINGS = 60
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A share, or another number, and between what it lies with the confidence that was asked for."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -44,7 +38,7 @@ def clopper_pearson(successes: int, trials: int, confidence: float = CONFIDENCE)
     if not 0 <= successes <= trials:
         raise ValueError(f"{successes} of {trials}")
     if not trials:
-        return Interval(math.nan, 0.0, 1.0)
+        return Interval(None, 0.0, 1.0)
     tail = (1 - confidence) / 2
     low = 0.0 if not successes else _crossing(lambda p: 1 - binomial_below(successes, trials, p), tail)
     high = 1.0 if successes == trials else _crossing(lambda p: -binomial_below(successes + 1, trials, p), -tail)
@@ -65,7 +59,7 @@ def auc(members: Sequence[float], others: Sequence[float]) -> Interval:
     The interval is that of DeLong and others (1988), from the spread of each side's placements among the other's.
     """
     if not members or not others:
-        return Interval(math.nan, 0.0, 1.0)
+        return Interval(None, 0.0, 1.0)
     above = _placements(members, sorted(others))
     below = [1 - share for share in _placements(others, sorted(members))]
     value = math.fsum(above) / len(above)
@@ -115,16 +109,17 @@ def epsilon_lower_bound(with_it: Sequence[float], without: Sequence[float], delt
     Jagielski and others 2020 (https://arxiv.org/abs/2006.07709): of (epsilon, delta)-private runs no attack has
     TPR > exp(epsilon) FPR + delta, or so of what it denies. The threshold comes from every second run, the shares from
     the rest, and both shares hold together with 95% confidence. `high` is what an attack without an error would show
-    in as many runs; ValueError where a side has fewer than two.
+    in as many runs, `value` is None where this one made none; ValueError where a side has fewer than two.
     """
     if min(len(with_it), len(without)) < 2:
         raise ValueError("two runs with and two without are needed at least")
     threshold = _best_threshold(with_it[::2], without[::2])
     yes, no = with_it[1::2], without[1::2]
     right, wrong = (sum(score > threshold for score in side) for side in (yes, no))
+    shown = _epsilon(right / len(yes), wrong / len(no), delta)
     low = _epsilon(clopper_pearson(right, len(yes)).low, clopper_pearson(wrong, len(no)).high, delta)
     most = _epsilon(clopper_pearson(len(yes), len(yes)).low, clopper_pearson(0, len(no)).high, delta)
-    return Interval(_epsilon(right / len(yes), wrong / len(no), delta), low, most)
+    return Interval(shown if math.isfinite(shown) else None, low, most)
 
 
 def _epsilon(right: float, wrong: float, delta: float) -> float:
@@ -141,14 +136,14 @@ def _log_ratio(above: float, below: float) -> float:
 def _best_threshold(with_it: Sequence[float], without: Sequence[float]) -> float:
     """Give the threshold that tells most of the runs apart, in the middle between two scores."""
     scores = sorted({*with_it, *without})
-    edges = [scores[0] - 1.0, *((low + high) / 2 for low, high in zip(scores, scores[1:], strict=False))]
+    edges = [scores[0] - 1.0, *((low + high) / 2 for low, high in pairwise(scores))]
     return max(edges, key=lambda edge: sum(s > edge for s in with_it) - sum(s > edge for s in without))
 
 
 def _by_chance(members: int, others: int, allowed: int) -> Interval:
     """Give the middle 95% of a beta-binomial distribution, as shares of the members."""
     if not members or not others:
-        return Interval(math.nan, 0.0, 1.0)
+        return Interval(None, 0.0, 1.0)
     a, b = allowed + 1, others - allowed
     total = 0.0
     counts = []
