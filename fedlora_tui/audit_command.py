@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedlora_tui.engine import lock
 from fedlora_tui.engine.folder import find
 from fedlora_tui.errors import UserError
 
@@ -29,7 +28,7 @@ def audit(runs: Path, run: str | None, asked: Asked, left_out: str, repeats: int
     say = _narrator()
     on = subject(folder, asked.round)
     if left_out:
-        _check(on, folder, left_out, repeats)
+        _check(on, left_out, repeats)
     found = audited(on, asked, folder.name, say)
     if left_out:
         found = replace(found, left_out=_left_out(on, left_out, repeats, say))
@@ -40,14 +39,12 @@ def audit(runs: Path, run: str | None, asked: Asked, left_out: str, repeats: int
     print("\n".join([*summary(found), f"report: {path}"]), flush=True)
 
 
-def _check(on: Subject, folder: Path, name: str, repeats: int) -> None:
+def _check(on: Subject, name: str, repeats: int) -> None:
     from fedlora_tui.benchmarks.leaving_out import check
 
     if "" not in on.adapters:
         method = on.kept.state["aggregation"]
         raise UserError(f"--leave-out {name}: with {method} each organization has an adapter of its own; leave it out")
-    if lock.held(folder):
-        raise UserError(f"--leave-out {name}: {folder.name} still goes on, and would be held up; wait for its end")
     check(on.config, name, list(on.texts), repeats)
 
 

@@ -29,6 +29,7 @@ from fedlora_tui.console.replay_session import ReplaySession
 from fedlora_tui.console.replaying import Playing
 from fedlora_tui.console.runs import Runs
 from fedlora_tui.console.screens.add_by import AddByDialog
+from fedlora_tui.console.screens.audit import AuditPage
 from fedlora_tui.console.screens.command import CommandDialog
 from fedlora_tui.console.screens.compare import Compare
 from fedlora_tui.console.screens.dialog import Dialog, Sends
@@ -64,7 +65,7 @@ ANSWER_POLL_SECONDS = 0.03
 TWICE_SECONDS = 2.0
 """Within how long a second ctrl+c counts as twice."""
 
-PAGES: Mapping[str, type[Page]] = {page.NAME: page for page in (Compare, LogPage, RoundsTable, RunsList)}
+PAGES: Mapping[str, type[Page]] = {page.NAME: page for page in (AuditPage, Compare, LogPage, RoundsTable, RunsList)}
 """The screens over the overview, by the action that opens them."""
 
 DIALOGS: Mapping[str, Callable[[View], Dialog[Any]]] = {

@@ -25,6 +25,7 @@ PLACES: Mapping[str, tuple[str, ...]] = {
     ),
     "log": ("pause", "move", "open", "filter", "follow", "panes", "copy", "help", "back"),
     "runs": ("open", "resume_listed", "move", "copy", "help", "back"),
+    "audit": ("pause", "move", "copy", "help", "back"),
     "rounds_table": ("pause", "move", "open", "drift", "export", "fork", "copy", "help", "back"),
     "replay": ("pause", "rank", "more_rounds", "move", "drift", "filter", "help", "leave"),
 }

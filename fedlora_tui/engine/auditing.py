@@ -149,7 +149,9 @@ def _attacked(on: Subject, name: str, adapter: Adapter, asked: Asked, say: Say) 
     found: Sequence[SecretFound] = ()
     if planted:
         losses = attacks.Codes(on.base).losses(adapter, lambda done, of: say(f"codes{whose}", done, of))
-        found = attacks.secrets_found(losses, planted, secrets.controls(seed, on.planted), name)
+        # Of organizations' own adapters one control each is enough to compare with.
+        controls = secrets.controls(seed, on.planted)[: 1 if name else None]
+        found = attacks.secrets_found(losses, planted, controls, exposed_from(len(on.planted)), name)
     sides = [attacks.drawn_sides(own.organization, *_documents(own), asked.documents, seed) for own in texts.values()]
     documents = [document for own in sides for document in (*own.members, *own.others)]
 

@@ -207,6 +207,13 @@ async def rounds_table(console: Opened) -> None:
     assert console.app.screen is console.app.overview
 
 
+async def audit(console: Opened) -> None:
+    await console.press("v")
+    assert console.text("run-line").endswith("‹ audit")
+    await console.press("v")
+    assert console.app.screen is console.app.overview
+
+
 async def log(console: Opened) -> None:
     await console.press("l")
     assert console.text("run-line").endswith("‹ log")
@@ -342,6 +349,7 @@ ALLOWED: dict[str, Callable[[Opened], Awaitable[None]]] = {
     "copy": copy,
     "drift": drift,
     "rounds_table": rounds_table,
+    "audit": audit,
     "log": log,
     "follow": follow,
     "runs": runs,
@@ -387,7 +395,7 @@ REFUSED = {
 }
 OF_A_RACE = ("compare", "flip")
 RACE = {"rank 2": 0.7, "rank 4": 1.0}
-NEVER_REFUSED = ("rounds_table", "log", "runs", "copy", "command", "panes", "help")
+NEVER_REFUSED = ("rounds_table", "audit", "log", "runs", "copy", "command", "panes", "help")
 REFUSED_ELSEWHERE = ("follow", "resume_listed", "leave")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from fedlora_tui.protocol.events import OrgQuarantined, Warned
 from tests.flows.opened import UTF8, ScriptedFork, ScriptedRuns, console_on
 from tests.flows.scripted_run import BEGAN_AT, SHOWN_AT, HandClock, ScriptedRace, ScriptedRun
 from tests.flows.scripted_tries import ScriptedTries
+from tests.one_audit import written
 
 SIZES = {"compact": (80, 24), "normal": (120, 40), "wide": (200, 60)}
 SCENES: dict[str, dict[str, Any]] = {
@@ -40,11 +43,13 @@ SCENES: dict[str, dict[str, Any]] = {
     "rounds": {"troubled": True, "keys": ["r", "j", "j", "j"]},
     "log": {"troubled": True, "keys": ["l", "k", "slash", *"!checkpoint"]},
     "runs": {"keys": ["o", "j", "j"], "others": ScriptedRuns()},
+    "audit": {"keys": ["v"], "options": {"runs_folder": str(written(Path(tempfile.mkdtemp())))}},
+    "audit-none": {"keys": ["v"]},
     "log-failed": {"fail_at": (7, 20), "keys": ["l"]},
     "filtered": {"keys": ["m", *"ss", "slash", *"gain<0.6 !school"]},
     "alone": {"keys": ["1", "1", "1", "z"]},
 }
-WIDE = ("running", "drift", "troubled", "organization", "rounds", "log", "runs", "filtered", "alone")
+WIDE = ("running", "drift", "troubled", "organization", "rounds", "log", "runs", "audit", "filtered", "alone")
 """Scenes that are drawn on a wide terminal, too."""
 
 
@@ -73,9 +78,9 @@ def test_scene(snap_compare: Any, scene: str, size: str) -> None:
     script = dict(SCENES[scene])
     clock = HandClock(script.pop("at", SHOWN_AT))
     keys, then = script.pop("keys", []), script.pop("then", None)
-    fork, others = script.pop("fork", None), script.pop("others", None)
+    fork, others, options = script.pop("fork", None), script.pop("others", None), script.pop("options", {})
     run = ScriptedRun(clock, **script)
-    app = console_on(run, clock=clock, fork=fork, others=others)
+    app = console_on(run, clock=clock, fork=fork, others=others, **options)
 
     async def play(pilot: Pilot[str]) -> None:
         while app.session.state.seq == 0:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import ClassVar
 
 from textual import events
@@ -16,6 +15,7 @@ from fedlora_tui.console.layout_of_pages import arrange_list
 from fedlora_tui.console.log_file import LogFile
 from fedlora_tui.console.log_lines import EventLines, LogLine, file_lines, filtered
 from fedlora_tui.console.look import Look
+from fedlora_tui.console.run_folder import folder_of
 from fedlora_tui.console.runs import Runs
 from fedlora_tui.console.screens.page import Page, bindings
 from fedlora_tui.console.screens.whole_line import WholeLine
@@ -115,24 +115,15 @@ class LogPage(Page):
         table.total = len(lines)
         table.lines = filtered(lines, parsed(table.line.text), glyphs)
         if table.capped and lines:
-            words = f"older ones stand in {self._folder(view) / (JOURNAL if table.source == EVENTS else FILE)}"
+            words = f"older ones stand in {folder_of(view) / (JOURNAL if table.source == EVENTS else FILE)}"
             table.lines = [LogLine(lines[0].number - 1, None, words), *table.lines]
 
     def _opened(self, view: View) -> LogFile:
         """Give the engine.log of the run in front."""
-        path = self._folder(view) / FILE
-        if self._file is None or self._file.path != path:
-            self._file = LogFile(path)
+        folder = folder_of(view)
+        if self._file is None or self._file.path != folder / FILE:
+            self._file = LogFile(folder / FILE)
         return self._file
-
-    def _folder(self, view: View) -> Path:
-        """Give the folder of the run in front."""
-        started = view.state.started
-        folder = Path(started.folder) if started is not None and started.folder else Path(view.run)
-        if view.runs_folder and (Path(view.runs_folder) / folder.name).is_dir():
-            # A run may have been started from another folder than the one in which this console stands.
-            return Path(view.runs_folder) / folder.name
-        return folder
 
     def _move(self, direction: str) -> None:
         table = self._list

@@ -17,7 +17,7 @@ from fedlora_tui.lora.scoring import Observe, row_losses, text_losses
 from fedlora_tui.organizations.draw import seeded, shuffled
 from fedlora_tui.organizations.text import Document, PrivateText
 from fedlora_tui.privacy.audit.secrets import SPACE, code_text, sentence
-from fedlora_tui.privacy.audit.statistics import auc, caught, clopper_pearson, exposed_from, exposure, roc
+from fedlora_tui.privacy.audit.statistics import auc, caught, clopper_pearson, exposure, roc
 from fedlora_tui.protocol.audits import Membership, PersonalFound, SecretFound
 
 SAID = 48
@@ -45,10 +45,12 @@ class Codes:
 
 
 def secrets_found(
-    losses: Tensor, planted: Mapping[str, int], controls: Sequence[int], adapter: str = ""
+    losses: Tensor, planted: Mapping[str, int], controls: Sequence[int], bits: float, adapter: str = ""
 ) -> list[SecretFound]:
-    """Rank codes by their losses: each stands behind all that are as likely, so no tie makes it look known."""
-    bits = exposed_from(len(planted))
+    """Rank codes by their losses; from so many bits on one is exposed.
+
+    Each stands behind all that are as likely, so no tie makes it look known.
+    """
     every = [*((name, True, code) for name, code in planted.items()), *(("", False, code) for code in controls)]
     found = []
     for organization, was_planted, code in every:
