@@ -72,9 +72,9 @@ def judged(name: str, found: Repeated, score: str) -> LeftOut:
 
 
 def _as_asked(config: Config, name: str, took_part: bool) -> Config:
-    """Give the run's configuration, with noise that differs each time, and with nobody being shut out for silence."""
+    """Give the run's configuration, with noise that differs each time; neither silence nor noise ends a run early."""
     faults = {**config.faults} if took_part else {**config.faults, name: NEVER_ANSWERS}
-    federation = replace(config.federation, quarantine_after=0)
+    federation = replace(config.federation, quarantine_after=0, divergence_margin=0.0)
     privacy = replace(config.privacy, seeded_noise=False)
     return replace(config, faults=faults, federation=federation, privacy=privacy)
 

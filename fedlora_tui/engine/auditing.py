@@ -28,6 +28,7 @@ from fedlora_tui.privacy.audit import attacks, secrets
 from fedlora_tui.privacy.audit.statistics import exposed_from
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.audits import NEWEST, Audit, Membership, PersonalFound, SecretFound, to_json
+from fedlora_tui.protocol.events import Record
 
 MOST_ORGANIZATIONS = 24
 """So many are audited at most, those with a secret first: what more would say is the same."""
@@ -54,6 +55,7 @@ class Subject:
     base: BaseModel
     adapters: Mapping[str, Adapter]
     texts: Mapping[str, PrivateText]
+    spent: ev.PrivacySpent | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -79,15 +81,18 @@ def subject(folder: Path, wanted: str) -> Subject:
     adapters = _adapters(kept)
     config = as_turned(read_config(folder), kept.state)
     names, notes = _audited(config, kept, adapters)
-    texts = _texts(config, names, _told(folder))
-    return Subject(config, kept, load_base(config.model, config.lora), adapters, texts, notes)
+    records = read_journal(folder)
+    texts, spent = _texts(config, names, _told(records)), _spent(records, round)
+    if spent is not None and config.privacy.seeded_noise:
+        notes = (*notes, "its noise follows from the seed (privacy.seeded_noise), so it protects nothing")
+        spent = None
+    return Subject(config, kept, load_base(config.model, config.lora), adapters, texts, spent, notes)
 
 
 def audited(on: Subject, asked: Asked, run: str, say: Say) -> Audit:
     """Attack, and give what was found."""
     began = time.monotonic()
     state, config = on.kept.state, on.config
-    spent = state.get("privacy") or []
     found = [_attacked(on, name, adapter, asked, say) for name, adapter in on.adapters.items()]
     scores: dict[str, list[attacks.Scores]] = {}
     for one in found:
@@ -100,8 +105,8 @@ def audited(on: Subject, asked: Asked, run: str, say: Say) -> Audit:
         base=on.base.name,
         aggregation=state["aggregation"],
         mechanism=config.privacy.mechanism,
-        epsilon=spent[-1]["epsilon"] if spent else None,
-        delta=spent[-1]["delta"] if spent else None,
+        epsilon=on.spent.epsilon if on.spent is not None else None,
+        delta=on.spent.delta if on.spent is not None else None,
         organizations=tuple(on.texts),
         repetitions=config.audit.repetitions,
         space=secrets.SPACE,
@@ -247,10 +252,15 @@ def _audited(
 
 def _texts(config: Config, names: Sequence[str], told: Mapping[str, int]) -> dict[str, PrivateText]:
     """Read organizations' text as the run did, without what was planted. Raises UserError."""
-    source = call_roster(config).source
     texts = {}
+    try:
+        source = call_roster(config).source
+        read = {name: _read(config, source, name) for name in names}
+    except (UserError, KeyError, OSError) as error:
+        said = str(error) if isinstance(error, UserError) else f"{error.args[-1]!r} is gone"
+        raise UserError(f"an audit needs the text that was trained on, which cannot be read: {said}") from None
     for name in names:
-        text = split(name, _read(config, source, name), config.data.holdout, config.federation.seed)
+        text = split(name, read.pop(name), config.data.holdout, config.federation.seed)
         copies = config.audit.repetitions if name in config.audit.organizations else 0
         if name in told and told[name] != text.documents + copies:
             raise UserError(
@@ -263,16 +273,19 @@ def _texts(config: Config, names: Sequence[str], told: Mapping[str, int]) -> dic
 
 def _read(config: Config, source: Source, name: str) -> Documents:
     place = config.data.joined.get(name)
-    try:
-        return source.documents(name) if place is None else elsewhere.documents(place, config.data)
-    except (KeyError, OSError):
-        raise UserError(f"organization {name}: its text is gone; an audit needs the text that was trained on") from None
+    return source.documents(name) if place is None else elsewhere.documents(place, config.data)
 
 
-def _told(folder: Path) -> dict[str, int]:
+def _spent(records: Iterable[Record], round: int) -> ev.PrivacySpent | None:
+    """Give what the run said last that it had spent by a round."""
+    told = [record.event for record in records if isinstance(record.event, ev.PrivacySpent)]
+    return next((event for event in reversed(told) if event.round <= round), None)
+
+
+def _told(records: Iterable[Record]) -> dict[str, int]:
     """Give how many documents each organization had, as the run told it."""
     told: dict[str, int] = {}
-    for record in read_journal(folder):
+    for record in records:
         event = record.event
         if isinstance(event, ev.OrgJoined | ev.OrgCounted) and event.documents is not None:
             told[event.org] = event.documents

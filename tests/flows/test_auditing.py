@@ -127,7 +127,7 @@ def test_what_cannot_be_audited_is_refused_in_one_line(
         (texts / "lab.txt").write_text(whole + "\n\nOne document more.")
         assert "organization lab: it has 41 documents now, and had 40" in refused(str(run.folder))
         (texts / "lab.txt").unlink()
-        assert "lab" in refused(str(run.folder))
+        assert "the text that was trained on, which cannot be read" in refused(str(run.folder))
     finally:
         (texts / "lab.txt").write_text(whole)
 
