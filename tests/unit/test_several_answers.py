@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from fedlora_tui.console.drawing.glyphs import UNICODE
 from fedlora_tui.console.several import Several
+
+from fedlora_tui.console.drawing.glyphs import UNICODE
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.state import Answer
 

@@ -1,0 +1,88 @@
+"""An audit of runs under noise: it finds no secret, no member, and not more of who took part than they claim."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fedlora_tui.benchmarks.leaving_out import judged, repeated
+from fedlora_tui.config import Config, PrivacyConfig
+from fedlora_tui.engine.auditing import Asked, audited, subject
+from fedlora_tui.lora.adapter import Adapter
+from fedlora_tui.lora.base_model import BaseModel
+from fedlora_tui.lora.scoring import row_losses
+from fedlora_tui.organizations.synthetic import SyntheticSource
+from fedlora_tui.privacy.audit.attacks import rows_of_organization
+from fedlora_tui.protocol.audits import LeftOut
+from tests.tiny_runs import WatchedRun, configured, small_settings
+
+UNDER_NOISE = {
+    "privacy.mechanism": '"gaussian"',
+    "privacy.target_epsilon": 0,
+    "privacy.delta": 1e-3,
+    "federation.fraction": 1.0,
+}
+
+
+def _protected(settings: dict[str, object], noise: float, clip_norm: float) -> WatchedRun:
+    own = {"privacy.noise_multiplier": noise, "privacy.clip_norm": clip_norm}
+    run = WatchedRun(configured({**settings, **UNDER_NOISE, **own})).go()
+    if "is not available yet" in (run.run.refusal or ""):
+        pytest.skip(run.run.refusal)
+    return run
+
+
+def test_under_strong_noise_no_secret_is_exposed_and_members_are_named_by_chance(tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    for name in ("clinic", "hotel", "lab"):
+        documents = SyntheticSource(3).documents(name).texts[:40]
+        (tmp_path / "texts" / f"{name}.txt").write_text("\n\n".join(document.text for document in documents))
+    settings: dict[str, object] = {
+        "model.device": "cpu",
+        "model.max_length": 64,
+        "data.source": "folder",
+        "data.path": str(tmp_path / "texts"),
+        "data.holdout": 0.4,
+        "federation.rounds": 2,
+        "federation.local_steps": 12,
+        "federation.batch_size": 4,
+        "federation.learning_rate": 1e-2,
+        "federation.server_optimizer": "none",
+        "audit.secrets": 2,
+        "audit.repetitions": 200,
+        "runs.dir": str(tmp_path / "runs"),
+    }
+    run = _protected(settings, 10.0, 0.5)
+    found = audited(subject(run.folder, "latest"), Asked(), "a run", lambda what, done, of: None)
+
+    assert not any(own.exposed for own in found.secrets)
+    for own in found.membership:
+        assert own.caught.value is not None
+        assert own.chance.low <= own.caught.value <= own.chance.high
+    assert found.epsilon is not None
+    assert found.epsilon < 1.0
+    assert (found.mechanism, found.delta) == ("gaussian", 1e-3)
+
+
+@pytest.mark.slow
+def test_the_attack_on_a_whole_organization_shows_no_more_than_is_claimed(tmp_path: Path) -> None:
+    settings = {**small_settings(tmp_path), "audit.organizations": '["beta"]', "audit.repetitions": 200}
+    settings |= {"federation.learning_rate": 1e-2, "federation.local_steps": 8, "federation.rounds": 2}
+    on = subject(_protected(settings, 10.0, 0.1).folder, "latest")
+    rows = rows_of_organization(on.base, on.texts["beta"], on.planted["beta"], on.config)
+
+    def score(base: BaseModel, adapter: Adapter) -> float:
+        return -sum(row_losses(base, adapter, rows))
+
+    def found(config: Config) -> LeftOut:
+        return judged("beta", repeated(config, "beta", 24, score, on.base, lambda done: None), "")
+
+    given = frozenset(name for name in on.config.given if not name.startswith("privacy."))
+    protected, bare = found(on.config), found(replace(on.config, privacy=PrivacyConfig(), given=given))
+
+    # Without the noise the same attack on the same runs shows more than is claimed with it.
+    assert protected.claimed is not None
+    assert protected.epsilon.low <= protected.claimed < bare.epsilon.low
+    assert bare.epsilon.low == bare.epsilon.high
