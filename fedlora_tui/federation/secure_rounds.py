@@ -127,9 +127,9 @@ class SecureRound:
         """Give an answer with what its keys and shares weighed; those in the train message are counted already."""
         up, down = self._sent.get(answer.organization, (0, 0))
         more = down - self._delivered.get(answer.organization, 0)
-        sizes = {"bytes_up": answer.bytes_up + up, "bytes_down": answer.bytes_down + more}
         left = {**answer.left, SHARES: up} if up else answer.left
-        return replace(answer, **sizes, left=left, shares_down=down)
+        up, more = answer.bytes_up + up, answer.bytes_down + more
+        return replace(answer, bytes_up=up, bytes_down=more, left=left, shares_down=down)
 
     @property
     def range(self) -> float:

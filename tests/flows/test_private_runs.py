@@ -214,7 +214,6 @@ REFUSED = {
         "no noise is enough for 2 rounds",
     ),
     "no mechanism": ({"privacy__mechanism": "none"}, "does nothing with privacy.mechanism"),
-    "secure sum": ({"privacy__secure_sum": "true"}, "privacy.secure_sum = true"),
 }
 
 
