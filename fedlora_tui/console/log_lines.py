@@ -76,8 +76,9 @@ def plain_entry(record: Record, glyphs: Glyphs) -> Entry | None:
             return Entry(record.t, glyphs.run_state("pausing"), "care", "pause", "asked for, within one step")
         case ev.PrivacySpent():
             of = f" of {numbers.epsilon(event.target, glyphs)}" if event.target else ""
-            at = f"{glyphs.delta} {numbers.learning_rate(event.delta, glyphs)}"
-            words = f"{numbers.epsilon(event.epsilon, glyphs)}{of} at {at} with round {event.round}"
+            spent = f"{numbers.epsilon(event.epsilon, glyphs)}{of} at {glyphs.delta}"
+            by = f"with round {event.round} ({event.accountant})"
+            words = f"{spent} {numbers.learning_rate(event.delta, glyphs)} {by}"
             return Entry(record.t, glyphs.epsilon[0], "guard", "privacy", words)
         case ev.SecureSummed():
             many = f"{len(event.orgs)} of {len(event.orgs) + len(event.gone)} updates" if event.gone else "all updates"

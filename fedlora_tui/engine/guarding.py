@@ -7,9 +7,11 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from fedlora_tui.aggregation import METHODS
 from fedlora_tui.config import Config
 from fedlora_tui.engine.sampling import goal_of
 from fedlora_tui.errors import UserError
+from fedlora_tui.lora.adapter import Adapter, is_one_of
 from fedlora_tui.lora.cohort import LocalTraining
 from fedlora_tui.privacy.accounting import Charge, least_noise, spent
 from fedlora_tui.privacy.clipping import Limit
@@ -184,14 +186,33 @@ def lasting(config: Config, organizations: int) -> int:
     return low
 
 
-def warnings(config: Config, organizations: int) -> list[ev.Warned]:
+def warnings(config: Config, organizations: int, adapter: Adapter) -> list[ev.Warned]:
     """Give what an operator has to know of a protection before the first round."""
     told = [ev.Warned(SEEDED)] if config.privacy.seeded_noise else []
+    if config.privacy.mechanism == "none":
+        return told
+    times = drowned(config, organizations, adapter)
+    if times > 1:
+        told.append(
+            ev.Warned(
+                f"the noise on a round's mean is {times:.1f} times as long as the longest mean of updates can be: "
+                f"little is learned; more organizations, a larger privacy.target_epsilon or a lower rank make it less"
+            )
+        )
     rounds, enough = config.federation.rounds, lasting(config, organizations)
     if enough < rounds:
         target = config.privacy.target_epsilon
         told.append(ev.Warned(f"privacy.target_epsilon = {target:g} lasts for {enough} of {rounds} rounds"))
     return told
+
+
+def drowned(config: Config, organizations: int, adapter: Adapter) -> float:
+    """Give how many times longer a mean's noise is than the longest mean of updates: sigma sqrt(numbers) / (q N)."""
+    terms = _terms(config, _share(config, organizations)[1])
+    method = METHODS[config.federation.aggregation]
+    factors = method.trains(1) - ({"B"} if method.keeps_b_at_home else set())
+    numbers = sum(tensor.numel() for name, tensor in adapter.tensors().items() if is_one_of(name, factors))
+    return terms.noise_multiplier * math.sqrt(numbers) / terms.expected
 
 
 def _charge(config: Config, probability: float) -> Charge:

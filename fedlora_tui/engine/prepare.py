@@ -233,7 +233,7 @@ def prepare(
     )
     lora, seed = config.lora, config.federation.seed
     adapter = started(base.targets, lora.default_rank, lora.alpha, seed, lora.highest_rank)
-    protection = guarding.warnings(config, len(names)) if stood is None else ()
+    protection = guarding.warnings(config, len(names), adapter) if stood is None else ()
     strange = (*_strange_faults(config, names), *_of_secrets(config, names))
     warnings = (*_warnings(texts, first), *strange, *protection)
     lanes = min(lanes_on(base), len(names)) if stood is None else stood.lanes

@@ -49,7 +49,7 @@ def test_without_a_mechanism_they_say_that_privacy_is_off():
 def test_log_progress_and_export_dialog_tell_what_was_spent():
     entry = plain_entry(Record(1, 1.0, SPENT), UNICODE)
     assert entry is not None
-    assert entry.words == "3.21 of 8.00 at δ 1e-5 with round 4"
+    assert entry.words == "3.21 of 8.00 at δ 1e-5 with round 4 (PLD)"
     finished = ev.RoundFinished(4, 9, 2.0, 3.0, 1, 1, 1.0, 5, 0.1, ("a",))
     assert _sentence(Record(2, 1.0, finished), state(SPENT)).endswith("   epsilon 3.21 of 8")
     assert "epsilon" not in _sentence(Record(2, 1.0, finished), state())
