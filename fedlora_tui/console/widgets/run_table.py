@@ -25,7 +25,7 @@ from fedlora_tui.console.widgets.table import scroll_bar
 LEAD = 4
 """The columns of the cursor and of the run's sign."""
 
-RUN_WIDTHS = {"compact": 9, "normal": 20, "wide": 28}
+RUN_WIDTHS = {"compact": 9, "normal": 24, "wide": 28}
 LABEL_LEAST = 16
 ENDING = 11
 """The columns that stand free behind a label for the word how its run ended."""
