@@ -20,6 +20,7 @@ OWN_B = (
     "**B of this adapter is its organization's own, trained with neither clipping nor noise: nothing below protects "
     "that organization from whoever holds it. What is said holds for all others, by way of A.**"
 )
+SUMMED = "The server saw the updates in sums alone (secure sum), which takes nothing from what an adapter gives away."
 LOSSES = "losses that organizations send: they carry no noise"
 
 
@@ -35,7 +36,7 @@ def statement(settings: Mapping[str, Any], kept: Sequence[Mapping[str, Any]], ow
     """
     charges = charges_of(kept)
     if settings.get("mechanism", "none") == "none" or not charges:
-        return UNPROTECTED
+        return f"{UNPROTECTED} {SUMMED}" if settings.get("secure_sum") else UNPROTECTED
     delta = settings["delta"]
     found = spent(charges, delta)
     noises = sorted({charge.noise_multiplier for charge in charges})
@@ -52,6 +53,11 @@ def statement(settings: Mapping[str, Any], kept: Sequence[Mapping[str, Any]], ow
         f"| accountant | {found.accountant} (dp-accounting), the lower one of two bounds, RDP and PLD |",
         f"| sampling assumption | {_sampling(charges)} |",
         f"| source of the noise | {_source(settings)} |",
+        *(
+            ["| what the server saw | sums of updates, and no single one (secure sum) |"]
+            if settings.get("secure_sum")
+            else []
+        ),
         "",
         "Not protected:",
         "",

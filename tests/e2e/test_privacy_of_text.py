@@ -86,13 +86,14 @@ def runs(items: list, length: int):
 
 
 PROTECTED = {"privacy.mechanism": "gaussian", "privacy.noise": "organizations", "privacy.clip": "module"}
+WAYS = {"plain": {}, "protected": PROTECTED, "summed unseen": {"privacy.secure_sum": "true"}}
 
 
-@pytest.fixture(scope="module", params=["plain", "protected"])
+@pytest.fixture(scope="module", params=WAYS)
 def leavings(request, tmp_path_factory):
     """A whole run with joins, a refusal and exports: all that it left on disk, said and sent."""
     home = tmp_path_factory.mktemp("privacy")
-    settings = small_settings(home) | (PROTECTED if request.param == "protected" else {})
+    settings = small_settings(home) | WAYS[request.param]
     folder = home / "private"
     folder.mkdir()
     texts = {name: private_text(name) for name in (*NAMES, "zone")}

@@ -8,7 +8,8 @@ import pytest
 import torch
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 
-from fedlora_tui.engine import checkpoint
+from fedlora_tui.engine import checkpoint, rounds
+from fedlora_tui.engine.reception import Arrivals
 from fedlora_tui.engine.voices import Voices
 from fedlora_tui.errors import UserError
 from fedlora_tui.federation import secure_organization
@@ -20,6 +21,7 @@ from fedlora_tui.privacy.secure_sum.member import Declined
 from fedlora_tui.protocol import commands as ask
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.trying import Question
+from tests.flows.test_faults import SECONDS, FakeTime
 from tests.flows.test_going_on import GoneOn, at, check_same, ended_at
 from tests.tiny_runs import WatchedRun, configured, small_settings
 
@@ -140,8 +142,8 @@ def test_bytes_of_all_stages_are_counted_for_each_organization(runs):
     assert received.left["masked"] == 128 + 4 * 1026
     assert received.left.keys() == {"masked", "shares", "numbers"}
     assert received.bytes_down == received.shares_down
-    rounds = secure.told(ev.RoundFinished)
-    assert rounds[0].bytes_up == sum(event.bytes_up for event in secure.told(ev.UpdateReceived) if event.round == 1)
+    finished = secure.told(ev.RoundFinished)
+    assert finished[0].bytes_up == sum(event.bytes_up for event in secure.told(ev.UpdateReceived) if event.round == 1)
     first = secure.told(ev.SecureSummed)[0]
     assert first.bytes_up == 3 * received.left["shares"]
     assert first.bytes_down == 3 * received.shares_down
@@ -200,6 +202,18 @@ def test_with_too_few_left_the_round_fails_before_anybody_is_asked_to_unmask(set
         "organization's secrets, 2 are needed (privacy.secure_threshold)"
     )
     assert tapped.stages() == [1, 2, "train"]
+
+
+def test_who_is_late_is_not_in_the_sum_though_its_masked_update_came(settings, monkeypatch):
+    monkeypatch.setattr(rounds, "time", FakeTime())
+    monkeypatch.setattr(
+        Arrivals, "step", lambda self, names: self.seconds.update({name: SECONDS[name] for name in names})
+    )
+    tapped = Tapped(monkeypatch)
+    watched = WatchedRun(configured(settings | ON | {"federation.deadline": 2.0, "federation.rounds": 1})).go()
+    assert [(event.orgs, event.gone) for event in watched.told(ev.SecureSummed)] == [(("alpha", "gamma"), ("beta",))]
+    assert [(event.org, event.bytes_up > 0) for event in watched.told(ev.UpdateLate)] == [("beta", True)]
+    assert sum(MASKED in reply.content for reply in tapped.came if not reply.has_error()) == 3
 
 
 def test_a_round_that_failed_is_gone_through_again_in_another_session(settings, monkeypatch):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pytest
 
+from fedlora_tui.config import PrivacyConfig
 from fedlora_tui.console.drawing.glyphs import UNICODE
 from fedlora_tui.console.log_lines import plain_entry
 from fedlora_tui.console.widgets.budget import budget_line
+from fedlora_tui.privacy.statement import statement
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.events import Record
 from fedlora_tui.protocol.state import RunState, apply
@@ -28,6 +32,15 @@ def test_the_machines_pane_says_what_the_server_sees(config, words):
     started = ev.RunStarted("r", "m", 100, 10, 4, 8.0, "fedit", ("a", "b", "c"), "cpu", config)
     line = budget_line(apply(RunState(), Record(1, 0.0, started)), UNICODE)
     assert "".join(part if isinstance(part, str) else part[0] for part in line) == words
+
+
+def test_an_adapters_card_says_that_its_updates_were_summed_unseen():
+    settings = asdict(PrivacyConfig(secure_sum=True))
+    assert statement(settings, []).endswith("which takes nothing from what an adapter gives away.")
+    charged = [{"noise_multiplier": 1.0, "probability": 1.0, "sampling": "fixed"}]
+    told = statement({**settings, "mechanism": "gaussian"}, charged)
+    assert "| what the server saw | sums of updates, and no single one (secure sum) |" in told
+    assert "secure sum" not in statement({**settings, "mechanism": "gaussian", "secure_sum": False}, charged)
 
 
 def test_the_log_page_says_what_was_summed_and_what_that_took():
