@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from queue import SimpleQueue
 
 from rich.console import Console
@@ -29,6 +30,7 @@ from fedlora_tui.protocol.events import (
     KnobTurned,
     OrgQuarantined,
     OrgReleased,
+    PrivacySpent,
     Record,
     RoundFinished,
     RunContinued,
@@ -154,6 +156,8 @@ class Narration:
         self._racers = racers
         # Asked now: a terminal that has hung up is none any more.
         self._terminals = [stream.fileno() for stream in (sys.stdout, sys.stderr) if stream.isatty()]
+        # A batch of records may hold several rounds; the state is that of the last one.
+        self._spent: dict[str, PrivacySpent] = {}
         self._wide = max(len(racer.label) for racer in racers)
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -194,7 +198,9 @@ class Narration:
         records, state = racer.drain(), racer.state
         label = racer.label and f"{racer.label:<{self._wide}}  "
         for record in records:
-            sentence = _sentence(record, state)
+            if isinstance(record.event, PrivacySpent):
+                self._spent[racer.label] = record.event
+            sentence = _sentence(record, replace(state, privacy=self._spent.get(racer.label)))
             if sentence:
                 self._console.print(f"{numbers.clock(record.t)}  {label}{sentence}", markup=False, soft_wrap=True)
         facts = f"round {numbers.of(state.round, state.rounds)}   hold-out {numbers.loss(state.eval_loss)}"

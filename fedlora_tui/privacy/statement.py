@@ -9,8 +9,8 @@ from fedlora_tui.lora.export import UNPROTECTED
 from fedlora_tui.privacy.accounting import Charge, spent
 
 NOT_PROTECTED = (
-    "single documents of an organization more than the organization as a whole: all of its text is the unit",
-    "organizations that agree to look at one of them: each knows what it sent itself",
+    "a person whose text several organizations hold: each of those organizations gives away as much",
+    "anything from whoever runs the server, unless organizations add the noise: then far less than is said here",
     "the run's journal: it names who trained in which round, and holds norms of single updates",
     "counts that organizations send: tokens, steps",
     "what other runs on the same text give away, which adds to this",
@@ -48,7 +48,8 @@ def statement(settings: Mapping[str, Any], kept: Sequence[Mapping[str, Any]], ow
         "| | |",
         "| --- | --- |",
         f"| mechanism | {_mechanism(settings, noises)} |",
-        f"| epsilon, delta | {found.epsilon:.4g}, {delta:g}, over {len(charges)} noised sums |",
+        f"| epsilon, delta | {found.epsilon:.4g}, {delta:g} |",
+        f"| noised sums so far | {len(charges)} |",
         f"| unit of protection | {_unit(charges)} |",
         f"| accountant | {found.accountant} (dp-accounting), the lower one of two bounds, RDP and PLD |",
         f"| sampling assumption | {_sampling(charges)} |",
