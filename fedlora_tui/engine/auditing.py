@@ -187,6 +187,7 @@ def _personal(
     ]
     say("what it says", 0, len(prompts))
     said = attacks.said_after(on.base, adapter, prompts, config.model.max_length, config.federation.seed)
+    say("what it says", len(prompts), len(prompts))
     values = [{value for _, own in side for value in own if attacks.is_telling(value)} for side in (train, held)]
     elsewhere_used = _never_used(config, texts) - values[0] - values[1]
     kinds = {

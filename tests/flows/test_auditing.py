@@ -152,6 +152,23 @@ def test_personal_data_is_counted_where_the_text_is_invented(tmp_path: Path) -> 
     assert kinds["behind the opening of a document trained on"].values == 2
 
 
+def test_where_organizations_keep_adapters_each_is_asked_about_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = {"federation.aggregation": "fedsa", "audit.organizations": '["alpha", "gamma"]'}
+    run = WatchedRun(configured({**small_settings(tmp_path), **own})).go()
+    assert main(["audit", str(run.folder), "--json", "--documents", "2"]) == 0
+    found = from_json(capsys.readouterr().out)
+
+    assert [(own.organization, own.adapter) for own in found.secrets] == [
+        *(("alpha", "alpha"), ("", "alpha")),
+        *(("gamma", "gamma"), ("", "gamma")),
+    ]
+    assert [own.organization for own in found.membership if own.score == "loss"] == ["", "alpha", "beta", "gamma"]
+    assert main(["audit", str(run.folder), "--leave-out", "beta"]) == 2
+    assert "with fedsa each organization has an adapter of its own" in capsys.readouterr().err
+
+
 def _left_out(folder: Path, runs: int, **changes: object) -> tuple[list[float], list[float]]:
     config = configured(small_settings(folder), audit__organizations='["beta"]', **changes)
     began = WatchedRun(config).go()

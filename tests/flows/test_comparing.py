@@ -111,8 +111,8 @@ async def test_keys_of_organizations_and_panes_say_why_they_do_nothing_here() ->
         assert console.said == "no organization is selected"
         await console.press("tab")
         assert console.said == "the runs are the only rows here"
-        await console.press("v")
-        assert console.said == "v does nothing here: ? lists the keys"
+        await console.press("n")
+        assert console.said == "n does nothing here: ? lists the keys"
         assert console.racers[0].sent == []
 
 

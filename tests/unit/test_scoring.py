@@ -19,7 +19,7 @@ from tests.tiny_runs import tiny_base
 
 @pytest.fixture(scope="module")
 def base() -> BaseModel:
-    return base_model.load(ModelConfig(base=str(tiny_base()), device="cpu"), LoraConfig())
+    return base_model.load(ModelConfig(base=str(tiny_base()), device="cpu", max_length=24), LoraConfig())
 
 
 @pytest.fixture(scope="module")
