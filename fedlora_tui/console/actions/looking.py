@@ -73,16 +73,6 @@ LOOKING: tuple[Action, ...] = (
         unless="",
     ),
     Action(
-        id="audit",
-        keys=keys_of("v"),
-        shown="v",
-        label="audit",
-        does="what an audit found",
-        group="looking",
-        when="always",
-        unless="",
-    ),
-    Action(
         id="runs",
         keys=keys_of("o"),
         shown="o",

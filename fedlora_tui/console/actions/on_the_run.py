@@ -171,4 +171,14 @@ ON_THE_RUN: tuple[Action, ...] = (
         unless="starting · a replay has no model: fedlora-tui resume RUN",
         refusal=_cannot_try,
     ),
+    Action(
+        id="audit",
+        keys=keys_of("v"),
+        shown="v",
+        label="audit",
+        does="what an audit found",
+        group="the run",
+        when="always",
+        unless="",
+    ),
 )
