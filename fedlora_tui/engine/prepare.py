@@ -212,9 +212,10 @@ def prepare(
     checked when it began and at every change since.
     """
     names = roster.names
+    config = secrets.chosen(config, names)
     if stood is None:
         _check_combination(config, names)
-        config = secrets.chosen(with_noise(config, len(names)), names)
+        config = with_noise(config, len(names))
     base = _shared_base(beside[0], say) if beside else _load_base(config, say)
     texts = Texts(roster.source, base, config)
     for other in beside:
@@ -234,8 +235,8 @@ def prepare(
     lora, seed = config.lora, config.federation.seed
     adapter = started(base.targets, lora.default_rank, lora.alpha, seed, lora.highest_rank)
     protection = guarding.warnings(config, len(names), adapter) if stood is None else ()
-    strange = (*_strange_faults(config, names), *_of_secrets(config, names))
-    warnings = (*_warnings(texts, first), *strange, *protection)
+    strange = (*_strange_faults(config, names), *protection, *_of_secrets(config, names))
+    warnings = (*_warnings(texts, first), *strange)
     lanes = min(lanes_on(base), len(names)) if stood is None else stood.lanes
     replicas = beside[0].replicas if beside else _replicas(base, config, lanes)
     whole = resolved(config, len(names)) if stood is None else config
