@@ -137,6 +137,7 @@ def test_a_fork_that_is_ended_goes_on(settings, tmp_path, ended):
     [
         ("model.base", "gpt2", "model.base: the adapter that it begins with belongs to this base"),
         ("data.source", "synthetic", "data.source: what was held out"),
+        ("audit.secrets", "2", "audit.secrets: what was planted so far was learned"),
         ("federation.seed", 8, "federation.seed: hold-outs are split by it"),
         ("federation.organizations", 2, "federation.organizations: who takes part is the parent's"),
         ("lora.alpha", 2, "lora.alpha: the adapter that it begins with has these layers and this scale"),
