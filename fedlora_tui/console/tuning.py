@@ -9,7 +9,7 @@ from typing import Any
 from fedlora_tui.console.actions.turning_ranks import coming_ranks
 from fedlora_tui.protocol.commands import Command, Fraction, Method, Rank, Rate, Rounds, Steps
 from fedlora_tui.protocol.state import RunState
-from fedlora_tui.protocol.tuning import AVERAGING_DEFENCES, BOUNDS, METHODS, Bounds
+from fedlora_tui.protocol.tuning import AVERAGING_DEFENCES, BOUNDS, METHODS, WEIGHING_DEFENCES, Bounds
 
 SETTINGS: Mapping[str, str] = {
     "rank": "rank",
@@ -131,6 +131,8 @@ def method_refused(state: RunState, name: str) -> str | None:
     robust = str(configured(state, "federation", "robust", "none"))
     if terms.needs_replies and robust in AVERAGING_DEFENCES:
         return f"federation.robust = {robust} averages factors itself, {name} does not"
+    if terms.weighs and robust in WEIGHING_DEFENCES:
+        return f"federation.robust = {robust} gives replies their weights, and {name} weighs them itself"
     if terms.keeps_b_at_home and robust != "none":
         return f"federation.robust = {robust} looks at whole replies, and {name} keeps B at home"
     return None

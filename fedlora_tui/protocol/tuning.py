@@ -48,6 +48,7 @@ class Terms:
     """What a method asks of a run, as `aggregation.method.Method` has it.
 
     `needs_replies`: weighted sums of the factors are not enough for it. `both`: A and B travel up in every round.
+    `weighs`: it weighs replies itself.
     """
 
     needs_replies: bool = False
@@ -57,6 +58,7 @@ class Terms:
     keeps_rank: bool = False
     continues: bool = True
     both: bool = True
+    weighs: bool = False
 
 
 METHODS: Mapping[str, Terms] = {
@@ -66,7 +68,7 @@ METHODS: Mapping[str, Terms] = {
     "flora": Terms(needs_replies=True, changes_base=True, unequal_ranks=True, continues=False),
     "fedex": Terms(needs_replies=True, changes_base=True),
     "flexlora": Terms(needs_replies=True, unequal_ranks=True, continues=False),
-    "hetlora": Terms(needs_replies=True, unequal_ranks=True),
+    "hetlora": Terms(needs_replies=True, unequal_ranks=True, weighs=True),
     "fair": Terms(needs_replies=True),
     "fedsa": Terms(keeps_b_at_home=True, keeps_rank=True, both=False),
     "fedsvd": Terms(keeps_rank=True, continues=False, both=False),
@@ -75,3 +77,6 @@ METHODS: Mapping[str, Terms] = {
 
 AVERAGING_DEFENCES = ("median", "trimmed-mean", "bulyan")
 """Defences that take the place of a mean of factors: they go with methods for which sums are enough."""
+
+WEIGHING_DEFENCES = ("geometric-median",)
+"""Defences that give replies their weights: a method that weighs them itself would pass over those."""

@@ -239,7 +239,7 @@ def grid_ranks(monkeypatch):
             {
                 "lora__rank": "{ default = 3, beta = 1 }",
                 "federation__aggregation": "hetlora",
-                "federation__robust": "geometric-median",
+                "federation__robust": "norm-bound",
             },
             None,
         ),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from fedlora_tui.console.several import Several
-
 from fedlora_tui.console.drawing.glyphs import UNICODE
+from fedlora_tui.console.together import Together
+from fedlora_tui.protocol import commands as cmd
 from fedlora_tui.protocol import events as ev
-from fedlora_tui.protocol.state import Answer
 
 
 def test_a_reason_for_which_several_are_refused_is_said_once() -> None:
-    several = Several(3, UNICODE)
-    for seq, reason in enumerate(("no such organization", "it leaves already", "no such organization"), 1):
-        said = several.heard(Answer(5.0, ev.CommandRefused("drop", str(seq), reason)))
-    assert said is not None
-    assert said.words == "3 of 3 refused: no such organization; it leaves already"
+    names = ("one", "two", "three")
+    together = Together([cmd.AddOrganization(name) for name in names], UNICODE)
+    reasons = ("no room", "it is here already", "no room")
+    for name, reason in zip(names, reasons, strict=True):
+        assert not together.complete
+        assert together.take(ev.CommandRefused("add", name, reason))
+    assert together.complete
+    assert together.said(5.0).words == "3 of 3 refused: no room; it is here already"

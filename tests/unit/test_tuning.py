@@ -35,7 +35,7 @@ from fedlora_tui.protocol.commands import Method, Rank
 from fedlora_tui.protocol.events import KnobTurned, RunStarted, Waiting
 from fedlora_tui.protocol.ranks import Ranks
 from fedlora_tui.protocol.state import OrganizationState, RoundSummary, RunState
-from fedlora_tui.protocol.tuning import AVERAGING_DEFENCES, BOUNDS, METHODS
+from fedlora_tui.protocol.tuning import AVERAGING_DEFENCES, BOUNDS, METHODS, WEIGHING_DEFENCES
 
 NAMES = tuple(f"org-{number}" for number in range(12))
 
@@ -73,8 +73,9 @@ def test_methods_ask_what_they_say_of_themselves() -> None:
         method = ENGINE_METHODS[name]
         assert terms.needs_replies == (method.needs == "replies")
         assert terms.both == (method.trains(1) == method.trains(2) == {"A", "B"} and not method.keeps_b_at_home)
-        for same in ("changes_base", "unequal_ranks", "keeps_b_at_home", "keeps_rank", "continues"):
+        for same in ("changes_base", "unequal_ranks", "keeps_b_at_home", "keeps_rank", "continues", "weighs"):
             assert getattr(terms, same) == getattr(method, same)
+    assert {*WEIGHING_DEFENCES} == {name for name, own in DEFENCES.items() if own.weighs}
     assert {*AVERAGING_DEFENCES} == {name for name, own in DEFENCES.items() if "replies" not in own.goes_with}
 
 
