@@ -82,6 +82,10 @@ class Method:
     weighs: bool = False
     trains: Callable[[int], frozenset[Factor]] = both
 
+    def sends(self, round: int) -> frozenset[Factor]:
+        """Give the factors that travel up in a round: those that it trains, without a B that stays at home."""
+        return self.trains(round) - ({"B"} if self.keeps_b_at_home else frozenset())
+
 
 def shares(replies: Sequence[Reply]) -> list[tuple[float, Reply]]:
     """Pair each reply with its share p_i (weights over their sum), in the order of names.

@@ -12,10 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedlora_tui.benchmarks.followed import Followed
+from fedlora_tui.benchmarks.followed import START_SECONDS, Followed
 from fedlora_tui.benchmarks.process import beside
 from fedlora_tui.benchmarks.pseudo_terminal import pseudo_terminal
-from fedlora_tui.errors import UserError
 
 ENDLESS = 100_000
 """Rounds of a run that is ended once enough was seen."""
@@ -25,11 +24,6 @@ LOOKED_AT = 4
 
 SETTLING = 2
 """Rounds that are left out after a console came or left: it was being started, or put away, in the first of them."""
-
-START_SECONDS = 900.0
-"""How long the start of a run, or one of its rounds, may take."""
-
-POLL_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -87,11 +81,5 @@ def visits_of(seconds: Sequence[float]) -> tuple[Visit, ...]:
 def _seconds_of_a_round(followed: Followed, read: Callable[[float], object]) -> float:
     """Wait for the rounds that are looked at; give the seconds of the median one."""
     first = len(followed.look().rounds) + SETTLING
-    end, told = time.monotonic() + START_SECONDS, 0
-    while len(rounds := followed.look().rounds) < first + LOOKED_AT:
-        if len(followed.records) > told:
-            end, told = time.monotonic() + START_SECONDS, len(followed.records)
-        elif time.monotonic() > end:
-            raise UserError(f"fedlora-tui told nothing for {START_SECONDS:g} s")
-        read(POLL_SECONDS)
-    return statistics.median(each.seconds for each in rounds[first : first + LOOKED_AT])
+    followed.wait(lambda: len(followed.rounds) >= first + LOOKED_AT, read)
+    return statistics.median(each.seconds for each in followed.rounds[first : first + LOOKED_AT])

@@ -35,10 +35,6 @@ ROUNDS = 40
 REST_SECONDS = 8.0
 """How long a run at rest is watched."""
 
-START_SECONDS = 900.0
-"""How long the start of a run, or one of its rounds, may take."""
-
-POLL_SECONDS = 0.25
 SEEN_SECONDS = 0.5
 """Within how long the console surely knows what the journal says: it looks ten times a second."""
 
@@ -206,13 +202,7 @@ def _arguments(file: Path, runs: Path) -> list[str]:
 
 def _until(read: Callable[[float], object], followed: Followed, *kinds: type[Event]) -> None:
     """Read what the terminal is sent until the run tells something of these kinds."""
-    end, told = time.monotonic() + START_SECONDS, 0
-    while not followed.look().has(*kinds):
-        if len(followed.records) > told:
-            end, told = time.monotonic() + START_SECONDS, len(followed.records)
-        elif time.monotonic() > end:
-            raise UserError(f"fedlora-tui told nothing for {START_SECONDS:g} s")
-        read(POLL_SECONDS)
+    followed.wait(lambda: followed.has(*kinds), read)
 
 
 def _rest(terminal: PseudoTerminal, read: Callable[[float], object]) -> Rest:

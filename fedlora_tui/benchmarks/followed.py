@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from fedlora_tui.engine import journal
@@ -17,6 +19,11 @@ from fedlora_tui.protocol.events import (
 )
 
 ENDS = (RunFinished, RunStopped, RunFailed)
+
+START_SECONDS = 900.0
+"""How long the start of a run, or one of its rounds, may take."""
+
+POLL_SECONDS = 0.25
 
 
 class Followed:
@@ -46,6 +53,22 @@ class Followed:
                 self._read += len(whole) + 1
                 self.records += [from_json(line.decode()) for line in whole.split(b"\n")]
         return self
+
+    def wait(self, enough: Callable[[], bool], read: Callable[[float], object]) -> None:
+        """Look again and again, and `read` for some seconds in between, until it is enough.
+
+        Raises UserError where the run tells nothing for long.
+        """
+        end, told = time.monotonic() + START_SECONDS, 0
+        while True:
+            self.look()
+            if enough():
+                return
+            if len(self.records) > told:
+                end, told = time.monotonic() + START_SECONDS, len(self.records)
+            elif time.monotonic() > end:
+                raise UserError(f"fedlora-tui told nothing for {START_SECONDS:g} s")
+            read(POLL_SECONDS)
 
     @property
     def rounds(self) -> list[RoundFinished]:

@@ -97,11 +97,7 @@ class Aggregating:
         parts = losses(accepted, aggregated, threads) if accepted else {}
         lost = ratio(parts.values()) if accepted else math.nan
         each = updates(weighted, sent, self._began(before, weighted), threads) if weighted else {}
-        adapter, memory = advance(
-            server_step_of(config, round), before.server, sent, aggregated.adapter, method.trains(round)
-        )
-        if settled is not None or adapter is not aggregated.adapter:
-            check_finite(adapter)
+        adapter, memory = _advanced(round, config, before, aggregated, looked_at=settled is None)
         model = before.model.after(adapter, aggregated.delta)
         own = _own(before.own, aggregated, model.adapter) if method.keeps_b_at_home else before.own
         weights = _weights(accepted, guarded)
@@ -143,10 +139,7 @@ class Aggregating:
             total = {name: count * tensor for name, tensor in change.items()}
             mean = noised_total(total, count, sent, guarded.terms, guarded.source)
         aggregated = merged(method, [Reply("", mean, secure.mean.weight)], start)
-        adapter, memory = advance(
-            server_step_of(config, round), before.server, sent, aggregated.adapter, method.trains(round)
-        )
-        check_finite(adapter)
+        adapter, memory = _advanced(round, config, before, aggregated)
         learned = Learned(before.model.after(adapter, aggregated.delta), before.own, memory)
         for event in summed(secure, round):
             self.stream.emit(event)
@@ -186,13 +179,26 @@ def _noised(method: Method, replies: Sequence[Reply], start: Start, guarded: Gua
 
     A B that stays at home is as its organization trained it.
     """
-    factors = method.trains(start.round) - ({"B"} if method.keeps_b_at_home else set())
+    factors = method.sends(start.round)
     # The order of names, so that a seeded run repeats to the byte.
     adapters = [reply.adapter for reply in sorted(replies, key=lambda reply: reply.organization)]
     mean = noised_mean(adapters, start.sent, factors, guarded.terms, guarded.source)
     aggregated = merged(method, [Reply("", mean, 1.0)], start)
     own = {reply.organization: reply.adapter for reply in replies} if method.keeps_b_at_home else {}
     return replace(aggregated, own={name: with_b_of(aggregated.adapter, adapter) for name, adapter in own.items()})
+
+
+def _advanced(
+    round: int, config: Config, before: Learned, aggregated: Aggregated, *, looked_at: bool = True
+) -> tuple[Adapter, ServerMemory]:
+    """Let the server take its step; an adapter that nobody has `looked_at` is seen to be finite, each of them once."""
+    trains = METHODS[config.federation.aggregation].trains(round)
+    adapter, memory = advance(
+        server_step_of(config, round), before.server, before.model.adapter, aggregated.adapter, trains
+    )
+    if not looked_at or adapter is not aggregated.adapter:
+        check_finite(adapter)
+    return adapter, memory
 
 
 def _weights(replies: Sequence[Reply], guarded: Guarded | None) -> dict[str, float]:

@@ -209,23 +209,25 @@ def warnings(config: Config, organizations: int, adapter: Adapter) -> list[ev.Wa
 def drowned(config: Config, organizations: int, adapter: Adapter) -> float:
     """Give how many times longer a mean's noise is than the longest mean of updates: sigma sqrt(numbers) / (q N)."""
     terms = _terms(config, _share(config, organizations)[1])
-    method = METHODS[config.federation.aggregation]
-    factors = method.trains(1) - ({"B"} if method.keeps_b_at_home else set())
+    factors = METHODS[config.federation.aggregation].sends(1)
     numbers = sum(tensor.numel() for name, tensor in adapter.tensors().items() if is_one_of(name, factors))
     return terms.noise_multiplier * math.sqrt(numbers) / terms.expected
 
 
 def _charge(config: Config, probability: float) -> Charge:
-    noise = config.privacy.noise_multiplier
-    assert not isinstance(noise, str), "it is a number once a run is prepared"
-    return Charge(noise, probability, config.privacy.sampling)
+    return Charge(_noise(config), probability, config.privacy.sampling)
 
 
 def _terms(config: Config, expected: float) -> Terms:
-    privacy, noise = config.privacy, config.privacy.noise_multiplier
-    assert not isinstance(noise, str), "it is a number once a run is prepared"
+    privacy = config.privacy
     limit = Limit(privacy.clip_norm, privacy.clip == "module")
-    return Terms(limit, noise, expected, privacy.noise == "organizations")
+    return Terms(limit, _noise(config), expected, privacy.noise == "organizations")
+
+
+def _noise(config: Config) -> float:
+    noise = config.privacy.noise_multiplier
+    assert not isinstance(noise, str), "it is a number once a run is prepared"
+    return noise
 
 
 def _share(config: Config, organizations: int) -> tuple[float, float]:

@@ -14,40 +14,19 @@ from fedlora_tui.lora.adapter import Adapter
 from fedlora_tui.lora.base_model import BaseModel
 from fedlora_tui.lora.generation import no_adapter
 from fedlora_tui.lora.scoring import row_losses
-from fedlora_tui.organizations.synthetic import SyntheticSource
 from fedlora_tui.privacy.audit import secrets
 from fedlora_tui.privacy.audit.attacks import rows_of_organization
 from fedlora_tui.protocol.audits import Audit, from_json, newest
 from fedlora_tui.protocol.events import Warned
+from tests.flows.audited_run import audited_settings
 from tests.tiny_runs import WatchedRun, configured, small_settings
-
-NAMES = ("clinic", "hotel", "lab")
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> WatchedRun:
     """A run of the embedded base that sees two secrets often enough to learn them."""
     home = tmp_path_factory.mktemp("audited")
-    (home / "texts").mkdir()
-    for name in NAMES:
-        documents = SyntheticSource(3).documents(name).texts[:40]
-        (home / "texts" / f"{name}.txt").write_text("\n\n".join(document.text for document in documents))
-    settings: dict[str, object] = {
-        "model.device": "cpu",
-        "model.max_length": 64,
-        "data.source": "folder",
-        "data.path": str(home / "texts"),
-        "data.holdout": 0.4,
-        "federation.rounds": 8,
-        "federation.local_steps": 12,
-        "federation.batch_size": 4,
-        "federation.fraction_evaluate": 0.1,
-        "federation.learning_rate": 1e-2,
-        "federation.server_optimizer": "none",
-        "audit.secrets": 2,
-        "audit.repetitions": 200,
-        "runs.dir": str(home / "runs"),
-    }
+    settings = {**audited_settings(home), "federation.rounds": 8, "federation.fraction_evaluate": 0.1}
     return WatchedRun(configured(settings)).go()
 
 

@@ -13,9 +13,9 @@ from fedlora_tui.engine.auditing import Asked, audited, subject
 from fedlora_tui.lora.adapter import Adapter
 from fedlora_tui.lora.base_model import BaseModel
 from fedlora_tui.lora.scoring import row_losses
-from fedlora_tui.organizations.synthetic import SyntheticSource
 from fedlora_tui.privacy.audit.attacks import rows_of_organization
 from fedlora_tui.protocol.audits import LeftOut
+from tests.flows.audited_run import audited_settings
 from tests.tiny_runs import WatchedRun, configured, small_settings
 
 UNDER_NOISE = {
@@ -28,32 +28,11 @@ UNDER_NOISE = {
 
 def _protected(settings: dict[str, object], noise: float, clip_norm: float) -> WatchedRun:
     own = {"privacy.noise_multiplier": noise, "privacy.clip_norm": clip_norm}
-    run = WatchedRun(configured({**settings, **UNDER_NOISE, **own})).go()
-    if "is not available yet" in (run.run.refusal or ""):
-        pytest.skip(run.run.refusal)
-    return run
+    return WatchedRun(configured({**settings, **UNDER_NOISE, **own})).go()
 
 
 def test_under_strong_noise_no_secret_is_exposed_and_members_are_named_by_chance(tmp_path: Path) -> None:
-    (tmp_path / "texts").mkdir()
-    for name in ("clinic", "hotel", "lab"):
-        documents = SyntheticSource(3).documents(name).texts[:40]
-        (tmp_path / "texts" / f"{name}.txt").write_text("\n\n".join(document.text for document in documents))
-    settings: dict[str, object] = {
-        "model.device": "cpu",
-        "model.max_length": 64,
-        "data.source": "folder",
-        "data.path": str(tmp_path / "texts"),
-        "data.holdout": 0.4,
-        "federation.rounds": 2,
-        "federation.local_steps": 12,
-        "federation.batch_size": 4,
-        "federation.learning_rate": 1e-2,
-        "federation.server_optimizer": "none",
-        "audit.secrets": 2,
-        "audit.repetitions": 200,
-        "runs.dir": str(tmp_path / "runs"),
-    }
+    settings = {**audited_settings(tmp_path), "federation.rounds": 2}
     run = _protected(settings, 10.0, 0.5)
     found = audited(subject(run.folder, "latest"), Asked(), "a run", lambda what, done, of: None)
 
