@@ -125,6 +125,15 @@ async def test_a_bad_filter_says_why_and_filters_nothing(words: str, why: str) -
         assert why in console.text("last-rows")
         assert len(rows(console)) == 12
         await console.press("enter")
+        assert f"/ {words}" in console.text("last-rows")
+        assert f"filters nothing: {why}" in console.text("last-rows")
+        await console.press("ctrl+u", "k", "0", "enter")
+        assert console.app.page.field is None
+        assert console.app.session.arrangement.typed == "k0"
+        await console.press("slash", "ctrl+u")
+        await typed(console, words)
+        await console.press("escape")
+        assert console.app.page.field is None
         assert console.said.startswith(f"filters nothing: {why}")
         assert " of 12" not in rule_of(console)
 

@@ -20,6 +20,7 @@ class FilterField:
     def __init__(self) -> None:
         self.open = False
         self._line = TypedLine(LONGEST)
+        self._refused = False
 
     def shown(self, session: Session) -> Field | None:
         """Give how it stands, None where it is not open."""
@@ -27,11 +28,15 @@ class FilterField:
             return None
         arrangement, line = session.arrangement, self._of(session)
         if arrangement.complaint:
-            return Field("/", line.text, line.caret, arrangement.complaint, bad=True)
+            words = f"filters nothing: {arrangement.complaint}" if self._refused else arrangement.complaint
+            return Field("/", line.text, line.caret, words, bad=True)
         return Field("/", line.text, line.caret, found(session) if line.text.strip() else EXAMPLES)
 
     def press(self, event: events.Key, session: Session, keymap: Keymap) -> None:
-        """Take a key: letters are letters, up and down move on among the rows."""
+        """Take a key: letters are letters, up and down move on among the rows; a mistake is not left by enter."""
+        self._refused = event.key in ("enter", "tab") and bool(session.arrangement.complaint)
+        if self._refused:
+            return
         if event.key in ("enter", "escape", "tab"):
             self.open = False
             _say(session, key_of("back", keymap))
