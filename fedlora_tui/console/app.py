@@ -25,6 +25,7 @@ from fedlora_tui.console.options import ConsoleOptions
 from fedlora_tui.console.outside import Outside
 from fedlora_tui.console.pace import Pace
 from fedlora_tui.console.player import Replay
+from fedlora_tui.console.pressed import name_of
 from fedlora_tui.console.replay_session import ReplaySession
 from fedlora_tui.console.replaying import Playing
 from fedlora_tui.console.runs import Runs
@@ -549,8 +550,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
             event.prevent_default()
             self.paint()
         elif event.key not in keys_on(self.page.NAME, self._remapped):
-            name = event.character if event.is_printable and event.character else event.key
-            self.session.refuse(f"{name} does nothing here: {self._key('help')} lists the keys")
+            self.session.refuse(f"{name_of(event)} does nothing here: {self._key('help')} lists the keys")
             self.paint()
 
     def on_organization_table_pointed(self, message: OrganizationTable.Pointed) -> None:

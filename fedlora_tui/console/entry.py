@@ -55,8 +55,10 @@ def run_console(
     """
     with terminal_for_textual(log_file):
         # Textual reads its settings when it is imported, and draws on the descriptors that it finds then.
+        from fedlora_tui.console.alt_keys import read_alt_keys
         from fedlora_tui.console.app import ConsoleApp
 
+        read_alt_keys()
         app = ConsoleApp(handles, options, wheel=wheel, fork=fork, others=others)
         app.runs.place = place
         if wheel is not None:
@@ -74,8 +76,10 @@ def run_console(
 def run_setup(offer: Offer, adviser: Adviser, options: ConsoleOptions, log_file: Path) -> tuple[str, str | None]:
     """Show the setup screen until it is left; how it was (written, left, interrupted), and why it broke down if so."""
     with terminal_for_textual(log_file):
+        from fedlora_tui.console.alt_keys import read_alt_keys
         from fedlora_tui.console.setup.app import INTERRUPTED, SetupApp
 
+        read_alt_keys()
         app = SetupApp(offer, adviser, options)
         left = app.run() or INTERRUPTED
     return left, None if app._exception is None else f"the setup screen failed ({app._exception!r})"

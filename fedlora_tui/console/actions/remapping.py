@@ -107,12 +107,12 @@ def _refuse_two_on_one(keymap: Keymap, given: Mapping[str, str], place: Callable
         asks, holds = (action.id, other.id) if action.id in given else (other.id, action.id)
         raise UserError(
             f'{place(asks)}: {SECTION}.{asks} = "{given[asks]}": {asks} and {holds} would both be on '
-            f"{_simple(new[0])}; give one of them another key"
+            f"{simple(new[0])}; give one of them another key"
         )
 
 
-def _simple(key: str) -> str:
-    """Give the simple name of one of Textual's keys."""
+def simple(key: str) -> str:
+    """Give the simple name of one of Textual's keys; its own where it has no other."""
     named = {textual: name for name, textual in NAMED.items()}
     signs = (chr(code) for code in range(33, 127))
     return named.get(key) or next((sign for sign in signs if key in textual_names(sign)), key)

@@ -7,6 +7,7 @@ from textual import events
 from fedlora_tui.console.costs import joining
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.drawing.glyphs import Glyphs
+from fedlora_tui.console.pressed import name_of
 from fedlora_tui.console.row import Part as Words
 from fedlora_tui.console.screens.dialog import EDGES, Dialog, Sends
 from fedlora_tui.console.screens.round_field import choices
@@ -97,7 +98,7 @@ class AddByDialog(Dialog[Sends | None]):
         elif event.key in ("left", "right") and not self.takes_letters:
             self._change(1 if event.key == "right" else -1)
         elif self._line is None or not self._line.press(event):
-            self._complaint = f"{(event.is_printable and event.character) or event.key} does nothing here"
+            self._complaint = f"{name_of(event)} does nothing here"
         self.repaint()
 
     def on_paste(self, event: events.Paste) -> None:

@@ -10,6 +10,7 @@ from fedlora_tui.console.actions.action import Each
 from fedlora_tui.console.actions.taking import for_each
 from fedlora_tui.console.drawing.glyphs import Glyphs
 from fedlora_tui.console.drawing.text import left
+from fedlora_tui.console.pressed import name_of
 from fedlora_tui.console.row import Part as Words
 from fedlora_tui.console.screens.dialog import Dialog, Sends
 from fedlora_tui.console.view import View
@@ -80,8 +81,7 @@ class FaultsDialog(Dialog[Sends | Each | None]):
         elif event.key == "r" and held:
             self.dismiss(self._sends(held, Release, "release"))
         else:
-            name = event.character if event.is_printable and event.character else event.key
-            self._complaint = self._none_is_held if event.key == "r" else f"{name} does nothing here"
+            self._complaint = self._none_is_held if event.key == "r" else f"{name_of(event)} does nothing here"
             self.repaint()
 
     def _sends(self, names: Sequence[str], make: Callable[[str], Command], words: str) -> Sends | Each:

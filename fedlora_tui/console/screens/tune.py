@@ -11,6 +11,7 @@ from fedlora_tui.console.costs import Costs, costs
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.drawing.glyphs import Glyphs
 from fedlora_tui.console.drawing.text import right
+from fedlora_tui.console.pressed import name_of
 from fedlora_tui.console.row import Part as Words
 from fedlora_tui.console.row import Row
 from fedlora_tui.console.screens.dialog import EDGES, Dialog, Sends
@@ -108,7 +109,7 @@ class TuneDialog(Dialog[Sends | None]):
         elif event.key in ("left", "right"):
             self._turn(1 if event.key == "right" else -1)
         else:
-            self._edit(event, character or event.key)
+            self._edit(event, name_of(event))
         self.repaint()
 
     def on_paste(self, event: events.Paste) -> None:

@@ -13,6 +13,7 @@ from textual.binding import Binding, BindingType
 from fedlora_tui.console.layout import arrange
 from fedlora_tui.console.look import Look, look_for
 from fedlora_tui.console.options import ConsoleOptions
+from fedlora_tui.console.pressed import name_of
 from fedlora_tui.console.screens.dialog import Dialog
 from fedlora_tui.console.setup.drawing import Setup, draw
 from fedlora_tui.console.setup.fields import Fields
@@ -136,7 +137,7 @@ class SetupApp(App[str], inherit_bindings=False):
         elif character:
             self._take(character)
         else:
-            self._refuse(f"{event.key} does nothing here")
+            self._refuse(f"{name_of(event)} does nothing here")
 
     def _take(self, text: str) -> None:
         self._changed(self.fields.type(text))
