@@ -15,6 +15,7 @@ from textual.screen import ModalScreen
 from fedlora_tui.console.actions.registry import REGISTRY
 from fedlora_tui.console.box import box
 from fedlora_tui.console.row import Part as Words
+from fedlora_tui.console.screens.falling_away import kept, keys_within
 from fedlora_tui.console.view import View
 from fedlora_tui.console.widgets.lines import Lines
 from fedlora_tui.protocol.commands import Command
@@ -70,7 +71,8 @@ class Dialog(ModalScreen[Result], inherit_bindings=False):
         """Draw anew, for the run behind it goes on."""
         self._view = view
         width = self.box_width(view)
-        content = self.in_sight(self.content(view), max(1, view.layout.height - 2))
+        content = list(self.in_sight(self.content(view), max(1, view.layout.height - 2)))
+        content[-1:] = [keys_within(line, width - EDGES) for line in content[-1:]]
         lines = box(width, view.look.glyphs, self.title_words(), content, right=self.right_words(view))
         for dialog in self.query("#dialog").results(Lines):
             dialog.styles.width, dialog.styles.height = width, len(lines)
@@ -114,9 +116,14 @@ class Dialog(ModalScreen[Result], inherit_bindings=False):
         """Give the lines within the box."""
         raise NotImplementedError
 
-    def in_sight(self, content: list[list[Words]], rows: int) -> Sequence[list[Words]]:
+    def in_sight(self, content: list[list[Words]], rows: int) -> Sequence[Sequence[Words]]:
         """Give the lines that there is room for."""
-        return content[:rows]
+        return kept(content, rows)
+
+
+def scrolled_to(content: list[list[Words]], top: int, rows: int) -> list[list[Words]]:
+    """Give the lines in sight from `top` on; the last one, which has the keys, stays in the last row."""
+    return [*content[top : top + rows - 1], content[-1]] if rows < len(content) else content
 
 
 def scrolled(key: str, page: int, total: int) -> int:

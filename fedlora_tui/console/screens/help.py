@@ -12,7 +12,7 @@ from fedlora_tui.console.actions.registry import by_group
 from fedlora_tui.console.drawing.glyphs import Glyphs
 from fedlora_tui.console.replaying import OTHERWISE
 from fedlora_tui.console.row import Part as Words
-from fedlora_tui.console.screens.dialog import BOX_WIDTH, Dialog, scrolled
+from fedlora_tui.console.screens.dialog import BOX_WIDTH, Dialog, scrolled, scrolled_to
 from fedlora_tui.console.view import View
 
 LEFT_GROUPS, RIGHT_GROUPS = ("the run", "organizations"), ("looking", "here")
@@ -44,26 +44,26 @@ class HelpDialog(Dialog[None]):
         self._total = 1
 
     def content(self, view: View) -> list[list[Words]]:
-        """Give the keys in two columns, then the signs and the words."""
-        glyphs = view.look.glyphs
+        """Give the keys, in two columns where there is room, then the signs and the words."""
+        glyphs, width = view.look.glyphs, self.box_width(view)
         return [
             [],
-            *_key_lines(view),
+            *(_key_lines(view) if width >= BOX_WIDTH else _column(LEFT_GROUPS + RIGHT_GROUPS, RIGHT_KEY_WIDTH, view)),
             [],
-            _line("what the marks mean", glyphs),
+            _line("what the marks mean", width, glyphs),
             *(_marks(row, glyphs) for row in MARKS),
             [(f"{glyphs.yours} ", "yours"), "yours   ", (f"{glyphs.knob} ", "yours"), "a change"],
             [],
             *(_word(name, words, glyphs) for name, words in WORDS),
             [],
-            [(" " * (BOX_WIDTH - 17), ""), ("esc", "yours_bold"), " closes"],
+            [(" " * (width - 17), ""), ("esc", "yours_bold"), " closes"],
         ]
 
     def in_sight(self, content: list[list[Words]], rows: int) -> Sequence[list[Words]]:
         """Give the lines in sight."""
         self._rows, self._total = rows, len(content)
         self._top = max(0, min(self._top, len(content) - rows))
-        return content[self._top : self._top + rows]
+        return scrolled_to(content, self._top, rows)
 
     def press(self, event: events.Key) -> None:
         """Scroll, or close."""
@@ -116,8 +116,8 @@ def _key(action: Action, width: int, view: View) -> list[Words]:
     return [(f"{shown:<{width - 1}} ", "yours_bold"), does]
 
 
-def _line(title: str, glyphs: Glyphs) -> list[Words]:
-    return [(f"{glyphs.rule} {title} " + glyphs.rule * (BOX_WIDTH - 9 - len(title)), "quiet")]
+def _line(title: str, width: int, glyphs: Glyphs) -> list[Words]:
+    return [(f"{glyphs.rule} {title} " + glyphs.rule * (width - 9 - len(title)), "quiet")]
 
 
 def _marks(names: tuple[str, ...], glyphs: Glyphs) -> list[Words]:

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from textual import events
 
 from fedlora_tui.console.row import Part as Words
-from fedlora_tui.console.screens.dialog import EDGES, Dialog, scrolled
+from fedlora_tui.console.screens.dialog import EDGES, Dialog, scrolled, scrolled_to
 from fedlora_tui.console.view import View
 
 WIDEST = 116
@@ -39,7 +39,7 @@ class WholeLine(Dialog[None]):
         """Give the lines in sight."""
         self._rows, self._total = rows, len(content)
         self._top = max(0, min(self._top, len(content) - rows))
-        return content[self._top : self._top + rows]
+        return scrolled_to(content, self._top, rows)
 
     def press(self, event: events.Key) -> None:
         """Scroll, or close."""
