@@ -42,10 +42,16 @@ async def test_all_runs_stand_side_by_side() -> None:
         assert all(sign in chart for sign in "○◆◇")
         assert shown[14].endswith(" 4 · 4 running ━")
         assert shown[15].startswith("    run       differs in                 round hold-out   gain  ↑↓ MiB    time")
-        assert shown[16].startswith("› ● 1122-1…-2 rank 2                      7/20    3.057 +0.340    87.8  1m 02s")
-        assert shown[19].startswith("  ◇ 1122-1…16 rank 16                     7/20    2.753 +0.644    87.8  1m 02s")
+        assert shown[16].startswith("› ● …m-rank-2 rank 2                      7/20    3.057 +0.340    87.8  1m 02s")
+        assert shown[19].startswith("  ◇ …-rank-16 rank 16                     7/20    2.753 +0.644    87.8  1m 02s")
         assert shown[20].rstrip() == "  at round 6   ● 3.057   ○ 2.905  −0.152   ◆ 2.804  −0.253   ◇ 2.753  −0.304"
         assert shown[23].rstrip().endswith("? help  esc back")
+
+
+async def test_their_ids_show_where_they_differ_on_80_columns() -> None:
+    async with opened((80, 24), race={"rank 2": 0.7, "rank 16": 1.0}) as console:
+        await console.press("c")
+        assert [line[4:13] for line in console.text("run-table").splitlines()[2:4]] == ["…m-rank-2", "…-rank-16"]
 
 
 async def test_the_cursor_chooses_and_enter_shows_that_run() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,15 @@ async def test_all_runs_stand_there_as_the_command_lists_them() -> None:
         assert shown[2][:6] == ["✗", "failed", "1122-f3", "12/20", "2.712", "+0.700"]
         assert shown[2][-2:] == ["1122-1402", "3"]
         assert shown[5][:3] == ["!", "unreadable", "1120-0900"]
+
+
+async def test_runs_of_a_race_look_different_on_80_columns() -> None:
+    rates = ("5e-4", "1e-3", "0.01")
+    found = [replace(LISTED[0], id=f"1122-1402-race-learning_rate-{rate}-rank-16") for rate in rates]
+    async with opened(others=ScriptedRuns(found)) as console:
+        await console.press("o")
+        await console.until(lambda: "running" in console.text("run-list"))
+        assert all(rate in console.text("run-list") for rate in rates)
 
 
 async def test_a_run_that_starts_goes_on_without_a_console_that_leaves_it() -> None:

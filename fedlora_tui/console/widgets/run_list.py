@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.text import Text
 
 from fedlora_tui.console.drawing import numbers
+from fedlora_tui.console.drawing.apart import told_apart
 from fedlora_tui.console.drawing.text import cut_middle, right
 from fedlora_tui.console.row import Part as Words
 from fedlora_tui.console.row import Row, rule
@@ -104,7 +105,8 @@ class RunList(RowTable):
         self.keep_in_sight(cursor, len(found), layout.table)
         shown = found[self._top : self._top + layout.table]
         bar = scroll_bar(len(found), layout.table, self._top, view)
-        lines = [_row(run, view, self._top + y == cursor, bar[y]) for y, run in enumerate(shown)]
+        names = _names(found, view)
+        lines = [_row(run, names[run.id], view, self._top + y == cursor, bar[y]) for y, run in enumerate(shown)]
         if not shown:
             lines = [Row(layout.width, glyphs).at(2, (self._nothing(view), "quiet")).text()]
         blank = [Row(layout.width, glyphs).text()] * (layout.table - len(lines))
@@ -148,15 +150,24 @@ def _head(view: View) -> Text:
     return row.text()
 
 
-def _row(found: ListedRun, view: View, chosen: bool, bar: str) -> Text:
+def _names(found: Sequence[ListedRun], view: View) -> dict[str, str]:
+    """Give the runs' ids as they fit; that of the run in front leaves room for what is said of it."""
+    own, width, glyphs = own_run(view), RUN_WIDTHS[view.layout.columns], view.look.glyphs
+    ids = [run.id for run in found]
+    names = told_apart(ids, width, glyphs)
+    if own in names:
+        names[own] = told_apart(ids, width - len(NOW) - 1, glyphs)[own]
+    return names
+
+
+def _row(found: ListedRun, name: str, view: View, chosen: bool, bar: str) -> Text:
     glyphs, size = view.look.glyphs, view.layout.columns
     row = Row(view.layout.width, glyphs).at(0, (glyphs.cursor if chosen else " ", "yours_bold"))
     sign = "!" if found.state == UNREADABLE else glyphs.run_state(found.state)
     style = "broken" if found.state == UNREADABLE else STATE_STYLES.get(found.state, "ink")
     row.at(STATE, (f"{sign} {found.state}", style))
     own = found.id == own_run(view)
-    width = RUN_WIDTHS[size] - (len(NOW) + 1 if own else 0)
-    row.at(RUN, (cut_middle(found.id, width, glyphs), "yours_bold" if chosen else ""))
+    row.at(RUN, (name, "yours_bold" if chosen else ""))
     if own:
         row.at(row.end + 1, (NOW, "quiet"))
     for head, end in _columns(view):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from rich.text import Text
 
 from fedlora_tui.console.drawing import numbers
+from fedlora_tui.console.drawing.apart import told_apart
 from fedlora_tui.console.drawing.text import cut_middle, right
 from fedlora_tui.console.pace import AT_REST
 from fedlora_tui.console.row import Part as Words
@@ -133,7 +134,9 @@ class RunTable(RowTable):
         self.keep_in_sight(order.index(view.place), len(view.runs), rows)
         bar = scroll_bar(len(view.runs), rows, self._top, view)
         places = order[self._top : self._top + rows]
-        return [_title(view), _head(view, columns), *(_row(view, columns, p, bar[y]) for y, p in enumerate(places))]
+        names = told_apart(map(_name, view.runs), columns.run, view.look.glyphs, alike=True)
+        drawn = (_row(view, columns, place, names, bar[y]) for y, place in enumerate(places))
+        return [_title(view), _head(view, columns), *drawn]
 
 
 def _title(view: View) -> Text:
@@ -160,7 +163,7 @@ def _head(view: View, columns: Columns) -> Text:
     return row.text()
 
 
-def _row(view: View, columns: Columns, place: int, bar: str) -> Text:
+def _row(view: View, columns: Columns, place: int, names: Mapping[str, str], bar: str) -> Text:
     glyphs, run, chosen = view.look.glyphs, view.runs[place], place == view.place
     row = Row(view.layout.width, glyphs)
     row.at(0, (glyphs.cursor if chosen else " ", "yours_bold"))
@@ -168,8 +171,8 @@ def _row(view: View, columns: Columns, place: int, bar: str) -> Text:
     row.at(2, (sign, "held" if chosen else "quiet"))
     start = LEAD
     if columns.run:
-        name = run.state.started.run if run.state.started else glyphs.dash
-        row.at(start, (cut_middle(name, columns.run, glyphs), "" if run.state.started else "quiet"))
+        name = names[_name(run)] or glyphs.dash
+        row.at(start, (name, "" if run.state.started else "quiet"))
         start += columns.run + columns.gap
     row.at(start, *_label(run, chosen, columns.label, view))
     start += columns.label
@@ -182,6 +185,10 @@ def _row(view: View, columns: Columns, place: int, bar: str) -> Text:
     if chosen and not view.look.roles["held"]:
         text.stylize("reverse")
     return text
+
+
+def _name(run: OneRun) -> str:
+    return run.state.started.run if run.state.started else ""
 
 
 def _label(run: OneRun, chosen: bool, width: int, view: View) -> list[Words]:
