@@ -15,7 +15,8 @@ from fedlora_tui.lora.adapter import Adapter
 from fedlora_tui.lora.base_model import BaseModel
 from fedlora_tui.privacy.audit.statistics import epsilon_lower_bound
 from fedlora_tui.protocol.audits import LeftOut
-from fedlora_tui.protocol.events import PrivacySpent, Record
+from fedlora_tui.protocol.events import PrivacySpent
+from fedlora_tui.protocol.spent import last_spent
 
 NEVER_ANSWERS = "crash"
 """The fault of an organization that is left out: all stays as it was, but that nothing of it comes."""
@@ -58,7 +59,7 @@ def repeated(
         took_part = number % 2 == 0
         with ended(_as_asked(config, name, took_part)) as (folder, records):
             found[took_part].append(score(base, _last_adapter(folder)))
-        spent = _spent(records) if took_part else spent
+        spent = last_spent(records) if took_part else spent
         say(number + 1)
     return Repeated(found[True], found[False], spent)
 
@@ -81,8 +82,3 @@ def _as_asked(config: Config, name: str, took_part: bool) -> Config:
 
 def _last_adapter(folder: Path) -> Adapter:
     return taken_home(checkpoint.read(folder, checkpoint.rounds(folder)[-1]), "")
-
-
-def _spent(records: Sequence[Record]) -> PrivacySpent | None:
-    told = [record.event for record in records if isinstance(record.event, PrivacySpent)]
-    return told[-1] if told else None

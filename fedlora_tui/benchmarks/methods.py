@@ -18,7 +18,8 @@ from fedlora_tui.benchmarks.report import Cell, Report
 from fedlora_tui.benchmarks.whole_run import RunFailed, check_combination, losses_at, plain_server, records_of
 from fedlora_tui.config import Config
 from fedlora_tui.organizations.roster import call_roster
-from fedlora_tui.protocol.events import PrivacySpent, Record, RoundFinished
+from fedlora_tui.protocol.events import Record, RoundFinished
+from fedlora_tui.protocol.spent import last_spent
 
 FEDIT = "fedit"
 """The method whose gain the others' are held against."""
@@ -88,7 +89,7 @@ def outcome_of(config: Config) -> Outcome:
         rounds=[event.seconds for event in finished],
         seconds=seconds,
         failure=failure,
-        epsilon=next((r.event.epsilon for r in reversed(records) if isinstance(r.event, PrivacySpent)), None),
+        epsilon=spent.epsilon if (spent := last_spent(records)) else None,
     )
 
 

@@ -29,6 +29,7 @@ from fedlora_tui.privacy.audit.statistics import exposed_from
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.audits import NEWEST, Audit, Membership, PersonalFound, SecretFound, to_json
 from fedlora_tui.protocol.events import Record
+from fedlora_tui.protocol.spent import last_spent
 
 MOST_ORGANIZATIONS = 24
 """So many are audited at most, those with a secret first: what more would say is the same."""
@@ -82,7 +83,7 @@ def subject(folder: Path, wanted: str) -> Subject:
     config = as_turned(read_config(folder), kept.state)
     names, notes = _audited(config, kept, adapters)
     records = read_journal(folder)
-    texts, spent = _texts(config, names, _told(records)), _spent(records, round)
+    texts, spent = _texts(config, names, _told(records)), last_spent(records, round)
     if spent is not None and config.privacy.seeded_noise:
         notes = (*notes, "its noise follows from the seed (privacy.seeded_noise), so it protects nothing")
         spent = None
@@ -275,12 +276,6 @@ def _texts(config: Config, names: Sequence[str], told: Mapping[str, int]) -> dic
 def _read(config: Config, source: Source, name: str) -> Documents:
     place = config.data.joined.get(name)
     return source.documents(name) if place is None else elsewhere.documents(place, config.data)
-
-
-def _spent(records: Iterable[Record], round: int) -> ev.PrivacySpent | None:
-    """Give what the run said last that it had spent by a round."""
-    told = [record.event for record in records if isinstance(record.event, ev.PrivacySpent)]
-    return next((event for event in reversed(told) if event.round <= round), None)
 
 
 def _told(records: Iterable[Record]) -> dict[str, int]:
