@@ -10,11 +10,12 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from fedlora_tui import __version__, typed_value
 from fedlora_tui.config import Config, Setting, load, place_of_key
 from fedlora_tui.errors import UserError
+from fedlora_tui.option_parser import Keep, OptionParser
 from fedlora_tui.place import look
 
 if TYPE_CHECKING:
@@ -34,36 +35,6 @@ BENCHES = {
 }
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong with a command line in one line, without the usage above it."""
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        named["allow_abbrev"] = False
-        super().__init__(*arguments, **named)
-
-    def error(self, message: str) -> NoReturn:
-        late = next((word for word in message.split(": ")[-1].split() if word in COMMANDS), None)
-        if message.startswith("unrecognized") and self.prog == PROGRAM and late:
-            raise UserError(f"{late}: a command goes before all options, like {PROGRAM} {late} --help")
-        raise UserError(f"{message}; see {self.prog} --help")
-
-
-class _Keep(argparse.Action):
-    """Keeps `--set` and its short forms in the order given, so that the last one wins."""
-
-    def __call__(
-        self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None
-    ) -> None:
-        name, text = self.const, str(values)
-        if name is None:
-            name, separator, text = text.partition("=")
-            if not separator:
-                raise UserError(f"--set {values}: allowed is section.key=value, like --set lora.rank=8")
-        place = f"--set {name}={text.strip()}" if self.const is None else f"{option_string} {text}"
-        settings = [*getattr(namespace, self.dest), Setting(name.strip(), text.strip(), place)]
-        setattr(namespace, self.dest, settings)
-
-
 SHORT_FORMS = {
     "--model": ("model.base", "BASE", '"embedded", a hub id, a folder or a .gguf file'),
     "--rounds": ("federation.rounds", "N", "rounds of the whole run"),
@@ -77,7 +48,7 @@ SHORT_FORMS = {
 
 def _with_configuration(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-c", "--config", metavar="FILE", help="configuration; ./config.toml where there is one")
-    shared: dict[str, Any] = {"action": _Keep, "dest": "settings", "default": []}
+    shared: dict[str, Any] = {"action": Keep, "dest": "settings", "default": []}
     parser.add_argument("--set", metavar="SECTION.KEY=VALUE", help="override one key (repeatable)", **shared)
     for flag, (name, value, text) in SHORT_FORMS.items():
         parser.add_argument(flag, metavar=value, help=f"{text} ({name})", const=name, **shared)
@@ -93,10 +64,11 @@ def _with_race(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _console_parser() -> _Parser:
+def _console_parser() -> OptionParser:
     commands = "\n".join(f"  {name:<10} {text}" for name, (_, _, text) in COMMANDS.items() if name != CONSOLE)
-    parser = _Parser(
+    parser = OptionParser(
         PROGRAM,
+        commands=COMMANDS,
         usage=f"{PROGRAM} [options]  or  {PROGRAM} COMMAND [options]",
         description="Console over a federated LoRA run that starts at once.",
         epilog=f"commands ({PROGRAM} COMMAND --help says more):\n{commands}",
@@ -109,8 +81,8 @@ def _console_parser() -> _Parser:
     return parser
 
 
-def _run_parser() -> _Parser:
-    parser = _Parser(f"{PROGRAM} run", description="The same run with no terminal: progress on stderr.")
+def _run_parser() -> OptionParser:
+    parser = OptionParser(f"{PROGRAM} run", description="The same run with no terminal: progress on stderr.")
     parser.add_argument("--json", action="store_true", help="put every event on stdout, a line of JSON each")
     parser.add_argument("--wait", action="store_true", help="a run that pauses by itself waits instead of failing")
     _with_detach(parser)
@@ -119,8 +91,8 @@ def _run_parser() -> _Parser:
     return parser
 
 
-def _attach_parser() -> _Parser:
-    parser = _Parser(f"{PROGRAM} attach", description="Console on a run that goes on in another process.")
+def _attach_parser() -> OptionParser:
+    parser = OptionParser(f"{PROGRAM} attach", description="Console on a run that goes on in another process.")
     _with_run(parser)
     parser.add_argument("--readonly", action="store_true", help="watch, and never steer")
     _with_ascii(parser)
@@ -128,8 +100,10 @@ def _attach_parser() -> _Parser:
     return parser
 
 
-def _replay_parser() -> _Parser:
-    parser = _Parser(f"{PROGRAM} replay", description="Console on a run's journal, with no model and nothing to train.")
+def _replay_parser() -> OptionParser:
+    parser = OptionParser(
+        f"{PROGRAM} replay", description="Console on a run's journal, with no model and nothing to train."
+    )
     _with_run(parser, ", or demo")
     parser.add_argument(
         "--speed", type=typed_value.speed, default=1.0, metavar="N", help="how many times as fast, or max (1)"
@@ -139,10 +113,12 @@ def _replay_parser() -> _Parser:
     return parser
 
 
-def _export_parser() -> _Parser:
-    parser = _Parser(f"{PROGRAM} export", description="Write a finished round's adapter in PEFT's format.")
+def _export_parser() -> OptionParser:
+    parser = OptionParser(f"{PROGRAM} export", description="Write a finished round's adapter in PEFT's format.")
     _with_run(parser)
-    parser.add_argument("--round", default="latest", metavar="latest|best|N", help="which round (latest)")
+    parser.add_argument(
+        "--round", type=typed_value.which_round, default="latest", metavar="latest|best|N", help="which round (latest)"
+    )
     parser.add_argument("--org", metavar="NAME", help="an organization's own adapter, where the method keeps one")
     parser.add_argument("--merged", action="store_true", help="a whole model with the adapter merged in")
     parser.add_argument("--out", default="", metavar="DIR", help="folder to write (the run's own exports folder)")
@@ -150,10 +126,12 @@ def _export_parser() -> _Parser:
     return parser
 
 
-def _audit_parser() -> _Parser:
-    parser = _Parser(f"{PROGRAM} audit", description="Attack a finished round's adapter: what does it give away?")
+def _audit_parser() -> OptionParser:
+    parser = OptionParser(f"{PROGRAM} audit", description="Attack a finished round's adapter: what does it give away?")
     _with_run(parser)
-    parser.add_argument("--round", default="latest", metavar="latest|best|N", help="which round (latest)")
+    parser.add_argument(
+        "--round", type=typed_value.which_round, default="latest", metavar="latest|best|N", help="which round (latest)"
+    )
     parser.add_argument(
         "--documents",
         type=typed_value.positive,
@@ -173,23 +151,25 @@ def _audit_parser() -> _Parser:
     return parser
 
 
-def _resume_parser() -> _Parser:
-    parser = _Parser(f"{PROGRAM} resume", description="Go on with a run that ended early, to the same result.")
+def _resume_parser() -> OptionParser:
+    parser = OptionParser(f"{PROGRAM} resume", description="Go on with a run that ended early, to the same result.")
     _with_run(parser)
     _with_face(parser)
     _with_runs_dir(parser)
     return parser
 
 
-def _fork_parser() -> _Parser:
-    parser = _Parser(f"{PROGRAM} fork", description="Begin a run with a finished round of another one, with changes.")
+def _fork_parser() -> OptionParser:
+    parser = OptionParser(
+        f"{PROGRAM} fork", description="Begin a run with a finished round of another one, with changes."
+    )
     _with_run(parser)
     parser.add_argument(
         "--round", type=typed_value.positive, required=True, metavar="N", help="the round to begin with"
     )
     _with_face(parser)
     _with_runs_dir(parser)
-    shared: dict[str, Any] = {"action": _Keep, "dest": "settings", "default": []}
+    shared: dict[str, Any] = {"action": Keep, "dest": "settings", "default": []}
     parser.add_argument("--set", metavar="SECTION.KEY=VALUE", help="change one key (repeatable)", **shared)
     for flag in ("--rounds", "--rank", "--name"):
         name, value, text = SHORT_FORMS[flag]
@@ -221,22 +201,24 @@ def _with_detach(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--detach", action="store_true", help="leave it running in the background; its id is printed")
 
 
-def _runs_parser() -> _Parser:
-    parser = _Parser(f"{PROGRAM} runs", description="The runs of a folder, the newest first.")
+def _runs_parser() -> OptionParser:
+    parser = OptionParser(f"{PROGRAM} runs", description="The runs of a folder, the newest first.")
     parser.add_argument("--json", action="store_true", help="print one JSON object a run, a line each")
     _with_runs_dir(parser)
     return parser
 
 
-def _doctor_parser() -> _Parser:
-    parser = _Parser(f"{PROGRAM} doctor", description="What this machine has, what would be slow, what is missing.")
+def _doctor_parser() -> OptionParser:
+    parser = OptionParser(
+        f"{PROGRAM} doctor", description="What this machine has, what would be slow, what is missing."
+    )
     parser.add_argument("--data", action="store_true", help="instead, count the text that a run here would train on")
     _with_configuration(parser)
     return parser
 
 
-def _init_parser() -> _Parser:
-    parser = _Parser(
+def _init_parser() -> OptionParser:
+    parser = OptionParser(
         f"{PROGRAM} init", description="Put a run together on a screen, and write a commented config.toml."
     )
     parser.add_argument("--out", default="config.toml", metavar="FILE", help="the file to write (config.toml)")
@@ -245,8 +227,8 @@ def _init_parser() -> _Parser:
     return parser
 
 
-def _bench_parser() -> _Parser:
-    parser = _Parser(f"{PROGRAM} bench", description="Measure a claim about fedlora-tui on this machine.")
+def _bench_parser() -> OptionParser:
+    parser = OptionParser(f"{PROGRAM} bench", description="Measure a claim about fedlora-tui on this machine.")
     parser.add_argument(
         "bench", metavar="NAME", choices=tuple(BENCHES), help="; ".join(map(": ".join, BENCHES.items()))
     )
@@ -547,7 +529,7 @@ def _bench(arguments: argparse.Namespace) -> int:
     return run_bench(arguments.bench, asked, arguments.json)
 
 
-Command = tuple[Callable[[], _Parser], Callable[[argparse.Namespace], int], str]
+Command = tuple[Callable[[], OptionParser], Callable[[argparse.Namespace], int], str]
 
 COMMANDS: dict[str, Command] = {
     CONSOLE: (_console_parser, _console, "console and run, starting at once"),
