@@ -105,7 +105,13 @@ def test_bytes_in_no_smaller_unit():
     assert numbers.bytes_text(0, least="MiB") == "0 B"
 
 
-@pytest.mark.parametrize(("n", "text"), [(0, "0.0"), (7.3, "7.3"), (129.4, "129.4"), (1204, "1204"), (None, "–")])
+@pytest.mark.parametrize(
+    ("n", "text"),
+    [
+        *((0, "0.0"), (7.3, "7.3"), (129.4, "129.4"), (1204, "1204"), (None, "–")),
+        *((0.1, "0.1"), (0.099, "0.10"), (0.04, "0.04"), (0.004, "0.004"), (0.0008, "0.0008"), (1e-9, "0.0001")),
+    ],
+)
 def test_mebibytes(n, text):
     assert numbers.mebibytes(None if n is None else n * 2**20) == text
 

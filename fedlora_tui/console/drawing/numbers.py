@@ -53,10 +53,13 @@ def bytes_text(n: float | None, glyphs: Glyphs = UNICODE, least: str = "B") -> s
 
 
 def mebibytes(n: float | None, glyphs: Glyphs = UNICODE) -> str:
-    """Bytes as `7.3` for a column whose head says MiB, whole from 1,000 MiB up."""
+    """Bytes as `7.3` for a column whose head says MiB, whole from 1,000 MiB up; a few KiB keep a digit: `0.04`."""
     if n is None or not math.isfinite(n):
         return _no_number(n, glyphs)
     size = n / 2**20
+    if 0 < abs(size) < 0.0995:
+        decimals = 2 if abs(size) >= 0.00995 else 3 if abs(size) >= 0.000995 else 4
+        return _minus(f"{max(abs(size), 0.0001) * math.copysign(1, size):.{decimals}f}", glyphs)
     return _minus(f"{size:.1f}" if abs(size) < 999.95 else f"{size:.0f}", glyphs)
 
 
