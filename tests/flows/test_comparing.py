@@ -135,7 +135,7 @@ async def test_runs_that_end_sooner_say_so_and_the_console_waits_for_the_last() 
     async with opened(at=SHOWN_AT + 30, race=UNEQUAL) as console:
         assert console.app.session.state.phase == "done"
         await console.press("c")
-        assert "rounds 7  ✓ done" in console.text("run-table")
+        assert "rounds 7   ✓ done" in console.text("run-table")
         assert "2 · 1 running · 1 done" in console.text("run-table")
         assert title(console.app.view()).startswith("● 10/20 ")
         await console.press("q")
@@ -146,6 +146,15 @@ async def test_runs_that_end_sooner_say_so_and_the_console_waits_for_the_last() 
         console.clock.now += 1
         await console.until(lambda: console.app.return_value == "stop")
         assert [state.phase for state in console.app.runs.states] == ["done", "stopped"]
+
+
+async def test_how_runs_ended_stands_in_one_column() -> None:
+    labels = {"rank 2, rate 5e-4": {"rounds": 7}, "rank 16": {"rounds": 6}, "rank 4": {"rounds": 20}}
+    async with opened((120, 40), at=SHOWN_AT + 30, race=labels) as console:
+        await console.press("c")
+        done = [row for row in console.text("run-table").splitlines() if "✓ done" in row]
+        assert len({row.index("✓ done") for row in done}) == 1
+        assert len(done) == 2
 
 
 async def test_when_all_have_ended_the_console_is_left_at_once() -> None:

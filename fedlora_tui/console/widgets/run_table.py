@@ -12,7 +12,7 @@ from rich.text import Text
 
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.drawing.apart import told_apart
-from fedlora_tui.console.drawing.text import cut_middle, right
+from fedlora_tui.console.drawing.text import cells, cut_middle, left, right
 from fedlora_tui.console.pace import AT_REST
 from fedlora_tui.console.row import Part as Words
 from fedlora_tui.console.row import Row, rule, width_of
@@ -192,11 +192,15 @@ def _name(run: OneRun) -> str:
 
 
 def _label(run: OneRun, chosen: bool, width: int, view: View) -> list[Words]:
-    """Give what tells the run from the others, and how it ended."""
+    """Give what tells the run from the others, and how it ended, which stands in one column for all."""
     glyphs, phase = view.look.glyphs, run.state.phase
-    ending = f"  {glyphs.run_state(phase)} {phase}" if run.state.over else ""
-    label = cut_middle(run.label, width - len(ending), glyphs)
-    return [(label, "yours_bold" if chosen else ""), (ending, STATE_STYLES.get(phase, "ink"))]
+    style = "yours_bold" if chosen else ""
+    if not run.state.over:
+        return [(cut_middle(run.label, width, glyphs), style)]
+    room = min(width - ENDING, max(cells(run.label) for run in view.runs))
+    label = cut_middle(run.label, room, glyphs)
+    ending = (f"{glyphs.run_state(phase)} {phase}", STATE_STYLES.get(phase, "ink"))
+    return [(left(label, room, glyphs), style), "  ", ending]
 
 
 class AtRound(Part):
