@@ -61,11 +61,14 @@ def _ended(org: OrganizationState, round: int, how: str) -> tuple[OrganizationRo
 
 
 def _quarantined(org: OrganizationState, event: ev.OrgQuarantined) -> OrganizationState:
-    return changed(org.begun(0), state="quarantine", quarantines=org.quarantines + 1, note=event.reason)
+    held_out = (*org.held_out, (event.round + 1, None))
+    begun = changed(org.begun(0), state="quarantine", quarantines=org.quarantines + 1, note=event.reason)
+    return changed(begun, held_out=held_out)
 
 
 def _released(org: OrganizationState, event: ev.OrgReleased) -> OrganizationState:
-    return changed(org, state="waiting", note="")
+    since = org.held_out[-1][0] if org.held_out else event.round
+    return changed(org, state="waiting", note="", held_out=(*org.held_out[:-1], (since, event.round - 1)))
 
 
 CONDUCT: Mapping[type[ev.Event], Callable[[OrganizationState, Any], OrganizationState]] = {

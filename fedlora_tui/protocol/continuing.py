@@ -100,7 +100,11 @@ def _without_later(state: RunState, event: ev.RunContinued, t: float) -> RunStat
         history = (*history, _row(event, t))
         curve = (*curve, ())
     organizations = {
-        name: replace(org, history=tuple(round for round in org.history if round.round <= last))
+        name: replace(
+            org,
+            history=tuple(round for round in org.history if round.round <= last),
+            held_out=tuple(span for span in org.held_out if span[0] <= last + 1),
+        )
         for name, org in state.organizations.items()
     }
     return replace(

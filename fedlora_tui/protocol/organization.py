@@ -71,7 +71,8 @@ class OrganizationState:
     `faults` are the replies that were `refused`, those that never came (`unanswered`) and those after the deadline;
     `late` counts the latter, and those that came when enough others were in. `fault` is what it was told to do wrong.
     `own`: what it measured last was its own adapter, not the common one. `weight` is its share in the last mean,
-    `seconds` how long after the round's start its last step was, `joined` its first round.
+    `seconds` how long after the round's start its last step was, `joined` its first round. `held_out` are the rounds
+    that it was in quarantine, each time the first and the last of them, None while it is.
     """
 
     name: str
@@ -107,6 +108,7 @@ class OrganizationState:
     weight: float | None = None
     seconds: float | None = None
     joined: int = 1
+    held_out: tuple[tuple[int, int | None], ...] = ()
 
     def begun(self, steps: int) -> OrganizationState:
         """Give the organization at the start of a round in which it takes part."""

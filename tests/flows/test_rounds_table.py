@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fedlora_tui.protocol import commands as cmd
 from tests.flows.opened import Opened, opened
 from tests.flows.scripted_run import BEGAN_AT, SHOWN_AT
 
@@ -94,3 +95,25 @@ async def test_before_the_first_round_there_is_none() -> None:
     async with opened(at=BEGAN_AT + 0.5, prepare_seconds=1.0) as console:
         await console.press("r", "j")
         assert console.text("round-details").startswith("─ no round yet")
+
+
+async def test_enter_is_named_by_what_it_does_on_each_page() -> None:
+    async with opened(size=(120, 40)) as console:
+        await console.press("r")
+        assert "enter more" in console.text("last-rows")
+        await console.press("l")
+        assert "enter whole" in console.text("last-rows")
+        await console.press("escape", "escape")
+        assert "enter open" in console.text("last-rows")
+
+
+async def test_who_was_in_quarantine_stands_beside_those_rounds_once_it_is_released_too() -> None:
+    async with opened(size=(120, 40), troubled=True) as console:
+        console.run.send(cmd.Release("port-authority"))
+        await console.at(SHOWN_AT + 20)
+        await console.press("r")
+        organizations = console.app.session.state.organizations
+        assert organizations["port-authority"].state != "quarantine"
+        told = {row.removeprefix("›").split()[0]: row[81:].strip() for row in rows(console)}
+        assert [number for number, words in told.items() if "⊘ port-authority" in words] == ["7", "6"]
+        assert told["8"] == ""

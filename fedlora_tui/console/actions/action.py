@@ -6,7 +6,7 @@ An action that cannot act now says why; it is never switched off, so that its ke
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fedlora_tui.console import replaying
 from fedlora_tui.console.actions.key_names import key_of
@@ -70,7 +70,8 @@ class Action:
 
     `keys` maps Textual's names of keys to an argument (a direction, else empty). `refusal` gives the reason why it
     cannot act, None when it can. `command` makes what is sent to the run; without one the console acts by itself.
-    `each` makes what is sent where several organizations are marked. `when` and `unless` are for the documents. `page`
+    `each` makes what is sent where several organizations are marked. `label_on` has its word for the footers of pages
+    where it does something else than usual. `when` and `unless` are for the documents. `page`
     is the only page on which it is, where its keys come before those of others.
     """
 
@@ -87,6 +88,7 @@ class Action:
     refusal: Callable[[Situation], str | None] = _always
     command: Callable[[Situation], Command] | None = None
     each: Callable[[Situation], Each] | None = None
+    label_on: Mapping[str, str] = field(default_factory=dict)
 
     def footer(self, situation: Situation) -> str:
         """Give its key and word for the footer."""
@@ -95,7 +97,7 @@ class Action:
     def label_in(self, situation: Situation) -> str:
         """Give its word for the footer."""
         resumes = situation.state.phase == "paused" or situation.may_go_on
-        label = "resume" if self.id == "pause" and resumes else self.label
+        label = "resume" if self.id == "pause" and resumes else self.label_on.get(situation.page, self.label)
         if situation.replay is not None:
             label = replaying.label(self.id, situation.replay) or self.label
         return label

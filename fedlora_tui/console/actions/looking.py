@@ -146,6 +146,7 @@ HERE: tuple[Action, ...] = (
         keys=keys_of("enter"),
         shown="enter",
         label="open",
+        label_on={"rounds_table": "more", "log": "whole", "compare": "show"},
         does="open what is selected",
         group="here",
         when="something is selected",

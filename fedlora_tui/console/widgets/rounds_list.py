@@ -20,7 +20,6 @@ from fedlora_tui.console.widgets.rounds import ENDS, cells, under_way
 from fedlora_tui.console.widgets.row_table import RowTable
 from fedlora_tui.console.widgets.table import scroll_bar
 from fedlora_tui.console.wording import knob_words
-from fedlora_tui.protocol.organization import OrganizationState
 from fedlora_tui.protocol.state import RoundSummary, RunState
 
 FAULTS, BEST = 73, 75
@@ -32,7 +31,7 @@ WORDS = {"normal": 81, "wide": 109}
 MORE = {"gain": 87, "k tok": 94, "saved": 104}
 """Further columns of numbers on a wide terminal."""
 
-OUT = ("fault", "late", "quarantine")
+OUT = ("fault", "late")
 
 
 @dataclass(frozen=True)
@@ -60,18 +59,13 @@ def missing_from(state: RunState, first: int, last: int) -> Missed:
         for row in org.history[begin : bisect_right(org.history, last, key=lambda row: row.round)]:
             if row.ended in OUT:
                 found[row.round].append(Missing(name, row.ended))
-        for round in range(max(first, _silent_since(org, state)), last + 1):
-            if org.state in OUT:
-                found[round].append(Missing(name, org.state))
+        for since, until in org.held_out:
+            for round in range(max(first, since), min(last, last if until is None else until) + 1):
+                found[round].append(Missing(name, "quarantine"))
+        told = state.round_finished or (bool(org.history) and org.history[-1].round == state.round)
+        if org.state in ("fault", "late") and not told and first <= state.round <= last:
+            found[state.round].append(Missing(name, org.state))
     return found
-
-
-def _silent_since(org: OrganizationState, state: RunState) -> int:
-    """Give the round since which nothing is told of one: in quarantine, or in the round under way."""
-    if org.state == "quarantine":
-        return max((row.round for row in org.history[-1:]), default=org.joined - 1) + 1
-    told = bool(org.history) and org.history[-1].round == state.round
-    return state.round + (state.round_finished or told)
 
 
 class RoundsList(RowTable):
