@@ -540,7 +540,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
             elif copied is not None:
                 self._copy(copied)
                 self.paint()
-            elif event.key == "q" and event.key not in dialog.CLOSED_BY:
+            elif event.key in ACTIONS["leave"].keys_in(self._remapped) and "leave" not in dialog.CLOSED_BY:
                 self.action_act("leave")
             elif event.key in ACTIONS["wheel"].keys_in(self._remapped) and self._steering and self._steering.asked:
                 self.action_act("wheel")

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from fedlora_tui.console.screens.dialog import Dialog
 from fedlora_tui.console.screens.faults import FaultsDialog
+from fedlora_tui.console.screens.leave import LeaveDialog
 from fedlora_tui.protocol import commands as cmd
 from tests.flows.opened import ScriptedWheel, opened
 from tests.flows.scripted_run import SHOWN_AT
@@ -105,3 +107,25 @@ async def test_a_failed_run_and_who_watches_name_them_too() -> None:
     async with opened((120, 40), options={"keys": OTHERS}, fail_at=(4, 40), at=SHOWN_AT) as console:
         for line in ("E  export round 3", "Q  leave", "i  the traceback"):
             assert line in console.text("failed")
+
+
+@pytest.mark.parametrize(
+    ("action", "usual"), [("tune", "comma"), ("faults", "x"), ("drift", "b"), ("help", "question_mark"), ("leave", "q")]
+)
+async def test_dialogs_close_by_the_keys_that_open_them_and_not_by_those_that_did(action: str, usual: str) -> None:
+    async with opened((120, 40), options={"keys": {action: "f2", "pause": "f3"}}) as console:
+        await console.press("f2")
+        dialog = console.app.screen
+        assert isinstance(dialog, Dialog)
+        await console.press(usual)
+        assert console.app.screen is dialog
+        await console.press("f2")
+        assert not isinstance(console.app.screen, Dialog)
+
+
+async def test_a_new_key_that_leaves_asks_from_within_a_dialog_too() -> None:
+    async with opened((120, 40), options={"keys": {"leave": "f2"}}) as console:
+        await console.press("comma", "q")
+        assert "q does nothing here" in console.text("dialog")
+        await console.press("f2")
+        assert isinstance(console.app.screen, LeaveDialog)

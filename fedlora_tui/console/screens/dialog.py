@@ -12,7 +12,7 @@ from textual.binding import BindingType
 from textual.message import Message
 from textual.screen import ModalScreen
 
-from fedlora_tui.console.actions.registry import REGISTRY
+from fedlora_tui.console.actions.registry import ACTIONS, REGISTRY
 from fedlora_tui.console.box import box
 from fedlora_tui.console.row import Part as Words
 from fedlora_tui.console.screens.falling_away import kept, keys_within
@@ -46,7 +46,7 @@ class Dialog(ModalScreen[Result], inherit_bindings=False):
     TITLE_WORDS: ClassVar[str] = ""
     RIGHT_WORDS: ClassVar[str] = ""
     CLOSED_BY: ClassVar[tuple[str, ...]] = ()
-    """Keys that close this dialog though they do something else on the screen below."""
+    """The actions whose keys close this dialog, in whatever keys they have, as escape does."""
 
     class Asks(Message):
         """It sends something to the run and stays open."""
@@ -107,6 +107,11 @@ class Dialog(ModalScreen[Result], inherit_bindings=False):
     def repaint(self) -> None:
         """Draw anew after a key."""
         self.paint(self._view)
+
+    def closes(self, key: str) -> bool:
+        """Tell whether a key closes it without a change."""
+        keymap = self._view.keymap
+        return key == "escape" or any(key in ACTIONS[name].keys_in(keymap) for name in self.CLOSED_BY)
 
     def press(self, event: events.Key) -> None:
         """Take a key. The application hands it over, so that keys typed ahead of the dialog's first paint count."""

@@ -55,7 +55,7 @@ class DriftDialog(Dialog[None]):
     """What a round lost, module by module; the newest round until another is chosen."""
 
     TITLE_WORDS = "drift by module"
-    CLOSED_BY = ("q",)
+    CLOSED_BY = ("drift", "leave")
     RIGHT_WORDS = "b"
 
     def __init__(self, view: View) -> None:
@@ -85,7 +85,7 @@ class DriftDialog(Dialog[None]):
 
     def press(self, event: events.Key) -> None:
         """Scroll, go to another round or list, or close."""
-        if event.key in ("escape", "q", "b", "enter"):
+        if event.key == "enter" or self.closes(event.key):
             self.dismiss(None)
             return
         if event.key in ("left", "right"):

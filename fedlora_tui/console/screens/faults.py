@@ -36,6 +36,7 @@ class FaultsDialog(Dialog[Sends | Each | None]):
     """What the organizations that are marked, or the selected one, do wrong from the next round on."""
 
     RIGHT_WORDS = "x"
+    CLOSED_BY = ("faults",)
 
     def __init__(self, view: View) -> None:
         super().__init__(view)
@@ -74,7 +75,7 @@ class FaultsDialog(Dialog[Sends | Each | None]):
         """Take a choice by its number, release, or leave."""
         fault = next((fault for key, fault, _, _ in CHOICES if key == event.key), None)
         held = self._held(self._view)
-        if event.key in ("escape", "x"):
+        if fault is None and event.key != "r" and self.closes(event.key):
             self.dismiss(None)
         elif fault is not None:
             self.dismiss(self._sends(self._names, lambda name: Fault(fault, name), "a fault for"))

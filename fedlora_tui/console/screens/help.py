@@ -35,7 +35,7 @@ class HelpDialog(Dialog[None]):
     """Keys, signs and words."""
 
     TITLE_WORDS = "keys on this screen"
-    CLOSED_BY = ("q",)
+    CLOSED_BY = ("help", "leave")
 
     def __init__(self, view: View) -> None:
         super().__init__(view)
@@ -67,7 +67,7 @@ class HelpDialog(Dialog[None]):
 
     def press(self, event: events.Key) -> None:
         """Scroll, or close."""
-        if event.key in ("escape", "q", "question_mark", "f1", "enter"):
+        if event.key == "enter" or self.closes(event.key):
             self.dismiss(None)
             return
         self._top += scrolled(event.key, self._rows, self._total)

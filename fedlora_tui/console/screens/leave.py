@@ -22,7 +22,7 @@ class LeaveDialog(Dialog[Choice]):
     """Leave it running, finish the round and leave, stop now and leave, or stay."""
 
     TITLE_WORDS = "leave?"
-    CLOSED_BY = ("q",)
+    CLOSED_BY = ("leave",)
     CHOICES: ClassVar[tuple[str, ...]] = ("finish", "stop", "cancel")
 
     def __init__(self, view: View) -> None:
@@ -53,12 +53,14 @@ class LeaveDialog(Dialog[Choice]):
 
     def press(self, event: events.Key) -> None:
         """Take a choice by its letter, or the one under the cursor."""
-        letters = {"f": "finish", "s": "stop", "escape": "cancel", "q": "cancel"}
+        letters = {"f": "finish", "s": "stop"}
         if DETACH in self._choices:
             letters["d"] = DETACH
         steps = {"up": -1, "k": -1, "shift+tab": -1, "down": 1, "j": 1, "tab": 1}
         if event.key in letters:
             self._take(letters[event.key])
+        elif self.closes(event.key):
+            self._take("cancel")
         elif event.key == "enter":
             self._take(self._choices[self._cursor])
         elif event.key in steps:

@@ -38,6 +38,9 @@ from fedlora_tui.protocol.tuning import METHODS
 
 NAMES = tuple(SETTINGS)
 TYPED = "0123456789.eE+-"
+KEYS = "ujk?"
+"""Letters that act in the panel, whatever else they do on the screen below."""
+
 MOST_TYPED = 7
 NOW_END, NEW, BOUNDS_COLUMN, COST = 22, 24, 38, 53
 VALUE_WIDTH = 8
@@ -47,7 +50,7 @@ class TuneDialog(Dialog[Sends | None]):
     """Six settings, each with what it is, what it is to be, and its bounds; enter asks the run for all that changed."""
 
     TITLE_WORDS = "tune"
-    CLOSED_BY = ()
+    CLOSED_BY = ("tune",)
 
     def __init__(self, view: View) -> None:
         super().__init__(view)
@@ -93,7 +96,7 @@ class TuneDialog(Dialog[Sends | None]):
         character = event.character if event.is_printable and event.character else ""
         if self._why:
             self._why = False
-        elif event.key in ("escape", "comma"):
+        elif event.key == "escape" or (self.closes(event.key) and character not in (*TYPED, *KEYS)):
             self.dismiss(None)
             return
         elif event.key == "enter":

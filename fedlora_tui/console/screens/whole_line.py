@@ -18,7 +18,7 @@ class WholeLine(Dialog[None]):
     """The words of a line, broken where the box ends; it scrolls where they are many."""
 
     TITLE_WORDS = "the whole line"
-    CLOSED_BY = ("q",)
+    CLOSED_BY = ("leave",)
 
     def __init__(self, view: View, words: str) -> None:
         super().__init__(view)
@@ -43,7 +43,7 @@ class WholeLine(Dialog[None]):
 
     def press(self, event: events.Key) -> None:
         """Scroll, or close."""
-        if event.key in ("escape", "q", "enter"):
+        if event.key == "enter" or self.closes(event.key):
             self.dismiss(None)
             return
         self._top += scrolled(event.key, self._rows, self._total)
