@@ -24,7 +24,10 @@ from fedlora_tui.console.setup.offer import (
     EMBEDDED,
     ORGANIZATIONS,
     PATH,
+    PROTECTION,
     RANK,
+    READ,
+    UNPROTECTED,
     Choice,
     Chosen,
     Figures,
@@ -151,7 +154,7 @@ def _free(index: int) -> int:
 
 @dataclass(frozen=True)
 class Text:
-    """What a folder of texts holds, in counts."""
+    """What a folder of texts, or a table, holds, in counts."""
 
     organizations: int
     documents: int = 0
@@ -177,7 +180,7 @@ class Judge:
 
     def __init__(self) -> None:
         self._sizes: dict[str, BaseSize | None] = {}
-        self._texts: dict[tuple[str, str, int | None], Text] = {}
+        self._texts: dict[tuple[str, str, str, int | None], Text] = {}
         self._rates: dict[str, float | None] = {}
 
     def judge(self, chosen: Chosen) -> Iterator[Judged]:
@@ -188,11 +191,12 @@ class Judge:
         try:
             size = self._size(config)
             finding.remarks |= _of_base(size, chosen)
-            if chosen.source == "folder":
+            if chosen.source in READ:
                 field = PATH
                 text = yield from self._text(config, finding, size is not None)
                 finding.remarks |= _of_text(text, chosen)
             organizations = chosen.organizations if text is None else text.organizations
+            finding.complaints |= _of_protection(config, chosen, organizations)
             if size is not None and organizations is not None:
                 field = DEVICE
                 yield from self._figures(config, finding, size, organizations, 0 if text is None else text.holdout)
@@ -215,11 +219,11 @@ class Judge:
         return self._sizes[base]
 
     def _text(self, config: Config, finding: Finding, counts: bool) -> Generator[Judged, None, Text]:
-        """Count a folder as `doctor --data` does, without a tokenizer its organizations alone. Raises UserError."""
+        """Count the texts as `doctor --data` does, without a tokenizer its organizations alone. Raises UserError."""
         from fedlora_tui.data_report import counted
         from fedlora_tui.organizations.roster import call_roster
 
-        key = (config.model.base, config.data.path, config.organizations)
+        key = (config.model.base, config.data.source, config.data.path, config.organizations)
         if key in self._texts:
             return self._texts[key]
         yield finding.told(config.data.path)
@@ -287,6 +291,16 @@ def _of_base(size: BaseSize | None, chosen: Chosen) -> dict[str, str]:
     numbers = size.adapter_parameters(chosen.rank)
     adapter = f"adapters of {numbers:,} numbers, {numbers / size.parameters:.2%} of the base's"
     return {BASE: f"{size.parameters / 1e6:,.1f}M parameters, {size.vocabulary:,} tokens", RANK: adapter}
+
+
+def _of_protection(config: Config, chosen: Chosen, organizations: int | None) -> dict[str, str]:
+    """Say why so many organizations cannot be protected as was chosen."""
+    if chosen.protection == UNPROTECTED or organizations is None:
+        return {}
+    from fedlora_tui.engine.workable import unworkable
+
+    refused = unworkable(config, [str(number) for number in range(organizations)], 1)
+    return {} if refused is None else {PROTECTION: refused}
 
 
 def _of_text(text: Text, chosen: Chosen) -> dict[str, str]:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from fedlora_tui.advising import AdvisingProcess
-from fedlora_tui.config import FederationConfig, LoraConfig
+from fedlora_tui.config import FederationConfig, LoraConfig, PrivacyConfig
 from fedlora_tui.console.entry import run_setup
 from fedlora_tui.console.options import ConsoleOptions
 from fedlora_tui.console.setup.offer import Chosen, Offer
@@ -61,6 +61,7 @@ def offer(out: str) -> Offer:
         organizations=FederationConfig.organizations,
         rank=LoraConfig().default_rank,
         method=FederationConfig.aggregation,
+        epsilon=PrivacyConfig.target_epsilon,
         rounds=usual_rounds,
         complaints=complaints,
         lines=lines_of,

@@ -13,10 +13,13 @@ from fedlora_tui.console.setup.offer import (
     DEVICE,
     FIELDS,
     METHOD,
+    NOISE,
     ORGANIZATIONS,
     PATH,
+    PROTECTION,
     RANK,
     ROUNDS,
+    SECURE_SUM,
     Chosen,
 )
 from fedlora_tui.errors import UserError
@@ -28,17 +31,24 @@ KEYS = {
     ORGANIZATIONS: "federation.organizations",
     RANK: "lora.rank",
     METHOD: "federation.aggregation",
+    PROTECTION: "privacy.mechanism",
     ROUNDS: "federation.rounds",
     DEVICE: "model.device",
 }
 """The key of the configuration that each field is."""
 
-NEEDED = {"folder": "type the folder of texts", "hub": "type the dataset's id"}
+EPSILON, SUMMED = "privacy.target_epsilon", "privacy.secure_sum"
+FURTHER = {EPSILON: PROTECTION, SUMMED: PROTECTION}
+"""Further keys that a field sets."""
+
+NEEDED = {"folder": "type the folder of texts", "table": "type the table's file", "hub": "type the dataset's id"}
 
 
 def comments() -> dict[str, tuple[str, str]]:
     """Give the key of each field, and what the configuration says of it."""
-    return {name: (key, RULES[key].comment) for name, key in KEYS.items()}
+    found = {name: (key, RULES[key].comment) for name, key in KEYS.items()}
+    both = "noise within target_epsilon, or secure_sum: docs/privacy.md"
+    return {**found, PROTECTION: ("[privacy]", both)}
 
 
 def values(chosen: Chosen) -> dict[str, Any]:
@@ -51,7 +61,19 @@ def values(chosen: Chosen) -> dict[str, Any]:
         KEYS[DATA]: chosen.source,
         KEYS[PATH]: chosen.path,
     }
+    if chosen.protection == NOISE:
+        found |= {KEYS[PROTECTION]: "gaussian", EPSILON: _number(chosen.epsilon)}
+    elif chosen.protection == SECURE_SUM:
+        found[SUMMED] = True
     return found if chosen.organizations is None else {**found, KEYS[ORGANIZATIONS]: chosen.organizations}
+
+
+def _number(typed: str) -> float | str:
+    """Read a budget; what is no number stays as it was typed, for the configuration to refuse."""
+    try:
+        return float(typed)
+    except ValueError:
+        return typed
 
 
 def settled(chosen: Chosen) -> Config:
@@ -59,7 +81,7 @@ def settled(chosen: Chosen) -> Config:
 
     What the error says begins with the field's name.
     """
-    names = {key: name for name, key in KEYS.items()}
+    names = {key: name for name, key in KEYS.items()} | FURTHER
     return load(None, [Setting(key, to_literal(value), names[key]) for key, value in values(chosen).items()])
 
 
@@ -69,6 +91,8 @@ def complaints(chosen: Chosen) -> dict[str, str]:
         return {BASE: "type a Hugging Face id, a folder or a .gguf file"}
     if chosen.source in NEEDED and not chosen.path:
         return {PATH: NEEDED[chosen.source]}
+    if chosen.protection == NOISE and _number(chosen.epsilon) == 0:
+        return {PROTECTION: "type a budget above 0: the less, the more noise"}
     try:
         settled(chosen)
     except UserError as error:

@@ -40,7 +40,9 @@ async def test_who_leaves_leaves_nothing_behind(tmp_path: Path, keys: tuple[str,
 async def test_what_is_chosen_by_keys_is_what_is_written(tmp_path: Path) -> None:
     async with set_up(tmp_path) as screen:
         await screen.tell(Found(bases=BASES, devices=DEVICES))
-        await screen.press("right", "right", "down", "down", "1", "2", "tab", "right", "tab", "7", "down", "left")
+        await screen.press(
+            "right", "right", "down", "down", "1", "2", "tab", "right", "tab", "tab", "7", "down", "left"
+        )
         await screen.judge()
         await screen.press("enter")
         assert screen.app.return_value == WRITTEN
@@ -124,7 +126,7 @@ async def test_why_a_run_would_not_take_it_is_said_to_its_end_where_there_is_a_l
     async with set_up(tmp_path, size=(80, 24)) as screen:
         await screen.press("down", "right", *"./offices")
         await screen.judge(complaints={"path": reason})
-        first, second = (line.strip() for line in screen.text.splitlines()[13:15])
+        first, second = (line.strip() for line in screen.text.splitlines()[14:16])
         assert f"{first} {second}" == f"✗ {reason}"
     async with set_up(tmp_path, size=(80, 16)) as screen:
         await screen.press("down", "right", *"./offices")
@@ -138,6 +140,41 @@ async def test_a_change_takes_back_that_it_is_to_be_written(tmp_path: Path) -> N
         assert screen.answer == ""
         await screen.judge()
         assert screen.app.return_value is None
+
+
+async def test_a_table_is_looked_at_before_it_is_written_down(tmp_path: Path) -> None:
+    async with set_up(tmp_path) as screen:
+        await screen.press("down", "right", "right", "down")
+        assert "› table" in screen.text
+        await screen.press(*"all.csv", "enter")
+        assert screen.answer == "all.csv is looked at first; then it is written"
+        await screen.judge()
+        assert screen.app.return_value == WRITTEN
+    config = load(tmp_path / "config.toml")
+    assert (config.data.source, config.data.path) == ("table", "all.csv")
+
+
+async def test_a_protection_is_chosen_with_what_it_costs_and_looked_at_before_it_is_written(tmp_path: Path) -> None:
+    async with set_up(tmp_path) as screen:
+        await screen.press("down", "down", "down", "down")
+        assert "‹ none ›   epsilon 8   secure sum" in screen.text
+        assert "whoever has the adapter can probe it for text" in screen.text
+        await screen.press("left")
+        assert "‹ secure sum ›" in screen.text
+        assert "costs a few KiB a round; the sum itself is seen" in screen.text
+        await screen.judge(complaints={"protection": "needs 3 organizations in a round"})
+        await screen.press("enter")
+        assert screen.answer == "protection: needs 3 organizations in a round"
+        await screen.press(*"2.5")
+        assert "‹ epsilon 2.5▏ ›" in screen.text
+        assert "costs learning: 32 organizations are too few" in screen.text
+        assert "target_epsilon = 2.5" in screen.text
+        await screen.press("enter")
+        assert screen.app.return_value is None
+        await screen.judge()
+        assert screen.app.return_value == WRITTEN
+    privacy = load(tmp_path / "config.toml").privacy
+    assert (privacy.mechanism, privacy.target_epsilon, privacy.secure_sum) == ("gaussian", 2.5, False)
 
 
 async def test_a_dataset_needs_its_name_alone(tmp_path: Path) -> None:

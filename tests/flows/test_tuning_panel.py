@@ -43,6 +43,7 @@ async def test_it_stands_as_drawn() -> None:
         assert "Exact: every product B·A stays as it is, alpha 8 → 16 keeps alpha/rank." in shown[13]
         assert "New rows of A are random, of B zero; optimizers start each round." in shown[14]
         assert "Method: fedsa cannot take over (why: ?)" in shown[16]
+        assert "Protection: none; fixed for the run." in shown[17]
 
 
 @pytest.mark.parametrize(

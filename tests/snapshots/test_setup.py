@@ -24,6 +24,7 @@ SCENES: dict[str, tuple[list[str], dict[str, Any]]] = {
     "looking": ([], {"settled": False, "doing": "this machine"}),
     "usual": (["right", "right"], {"figures": FIGURES, "remarks": REMARKS}),
     "texts": (["right", "down", "right", *"./offices"], {"figures": FIGURES, "remarks": TEXTS}),
+    "private": (["down", "down", "down", "down", *"2.5"], {"figures": FIGURES, "remarks": REMARKS}),
     "refused": (
         ["down", "right", *"./offices"],
         {"complaints": {"path": "./offices: no such folder; name a folder of texts"}},

@@ -13,7 +13,7 @@ import pytest
 from fedlora_tui import advising
 from fedlora_tui.advising import Judge, devices_here
 from fedlora_tui.console.setup.offer import Chosen, Judged
-from tests.tiny_models import write_base, write_texts
+from tests.tiny_models import documents, write_base, write_texts
 
 ROOT = Path(__file__).parents[2]
 USUAL = Chosen("embedded", "synthetic", "", 8, 4, 60, "cpu")
@@ -67,6 +67,24 @@ def test_a_folder_of_texts_is_counted_as_doctor_counts_it(judge: Judge, tmp_path
     assert found.figures is not None
     assert found.figures.trained == 3 * 4 * 2 * 128
     assert 0 < found.figures.measured < 3 * 512
+
+
+def test_a_table_is_counted_too(judge: Judge, tmp_path: Path) -> None:
+    rows = [f"{name},{text}" for name in ("a", "b") for text in documents(name, 40)]
+    (tmp_path / "all.csv").write_text("\n".join(["organization,text", *rows]), encoding="utf-8")
+    table = replace(USUAL, source="table", path="all.csv", organizations=None)
+    found = told(judge, table)
+    assert found.complaints == {}
+    assert found.remarks["path"].startswith("2 organizations, 80 documents, ")
+    (tmp_path / "all.csv").write_text("text\nwords\n", encoding="utf-8")
+    assert list(told(Judge(), table).complaints) == ["path"]
+
+
+def test_a_protection_that_so_many_organizations_cannot_have_is_a_complaint(judge: Judge) -> None:
+    few = told(judge, replace(USUAL, organizations=2, protection="secure sum"))
+    assert "needs 3 organizations in a round, this one has 2" in few.complaints["protection"]
+    for protection, epsilon in (("secure sum", ""), ("epsilon", "8"), ("none", "")):
+        assert told(judge, replace(USUAL, protection=protection, epsilon=epsilon)).complaints == {}
 
 
 def test_progress_is_told_while_texts_are_read(judge: Judge, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from fedlora_tui.config import PrivacyConfig
 from fedlora_tui.console.drawing.glyphs import ASCII, UNICODE
 from fedlora_tui.console.log_lines import plain_entry
-from fedlora_tui.console.widgets.budget import OFF, budget_line, budget_short, said_of_export
+from fedlora_tui.console.widgets.budget import OFF, budget_line, budget_short, said_of_export, said_while_tuning
 from fedlora_tui.headless import _sentence
 from fedlora_tui.lora.export import UNPROTECTED
 from fedlora_tui.privacy.statement import statement
@@ -44,6 +44,17 @@ def test_without_a_mechanism_they_say_that_privacy_is_off():
         assert words(budget_line(off, UNICODE)) == OFF
         assert budget_short(off, UNICODE) is None
         assert said_of_export(off, UNICODE).startswith("Written with privacy: none.")
+
+
+def test_the_tuning_panel_says_what_protects_the_run_and_that_it_stays():
+    assert said_while_tuning(RunState(), UNICODE) == "Protection: none; fixed for the run."
+    noised = said_while_tuning(state(SPENT), UNICODE)
+    assert noised == "Protection: noise, ε 3.21 of 8.00; fixed, and no turn may spend more."
+    assert said_while_tuning(state(SPENT, target_epsilon=0.0), UNICODE).endswith(", no budget; fixed for the run.")
+    summed = said_while_tuning(state(mechanism="none", secure_sum=True), UNICODE)
+    assert summed == "Protection: a secure sum; fixed for the run."
+    assert ", and a secure sum; fixed" in said_while_tuning(state(SPENT, secure_sum=True), UNICODE)
+    assert "protects nothing" in said_while_tuning(state(SPENT, seeded_noise=True), UNICODE)
 
 
 def test_log_progress_and_export_dialog_tell_what_was_spent():

@@ -13,7 +13,7 @@ from fedlora_tui.config import LEFT_OUT, RULES, Config, load, to_toml
 from fedlora_tui.console.setup.fields import RANKS, Fields
 from fedlora_tui.console.setup.offer import Choice, Chosen, Found
 from fedlora_tui.init_command import offer
-from fedlora_tui.setup_choice import KEYS, complaints, lines_of, text_of, usual_rounds, values
+from fedlora_tui.setup_choice import FURTHER, KEYS, complaints, lines_of, text_of, usual_rounds, values
 
 USUAL = Chosen("embedded", "synthetic", "", 8, 4, 60, "auto")
 
@@ -38,10 +38,10 @@ def test_at_first_a_run_is_the_usual_one(fields: Fields) -> None:
 
 def test_the_cursor_goes_round_and_passes_over_what_cannot_be_chosen(fields: Fields) -> None:
     seen = []
-    for _ in range(6):
+    for _ in range(7):
         seen.append(fields.cursor)
         fields.move(1)
-    assert seen == ["base", "data", "organizations", "rank", "rounds", "device"]
+    assert seen == ["base", "data", "organizations", "rank", "protection", "rounds", "device"]
     assert fields.cursor == "base"
     fields.move(1)
     fields.turn(1)
@@ -124,6 +124,23 @@ def test_numbers_take_digits_alone_and_nothing_typed_is_the_usual_one(fields: Fi
     assert fields.chosen.rounds == 1
 
 
+def test_digits_at_the_protection_are_a_budget_and_choose_noise(fields: Fields) -> None:
+    while fields.cursor != "protection":
+        fields.move(1)
+    assert (fields.chosen.protection, fields.chosen.epsilon) == ("none", "")
+    assert not fields.edit(events.Key("backspace", None))
+    assert "a budget belongs here" in fields.type("x")
+    fields.turn(1)
+    assert (fields.chosen.protection, fields.chosen.epsilon) == ("epsilon", "8")
+    fields.turn(1)
+    assert (fields.chosen.protection, fields.chosen.epsilon) == ("secure sum", "")
+    for digit in "2.5":
+        assert fields.type(digit) == ""
+    assert (fields.chosen.protection, fields.chosen.epsilon) == ("epsilon", "2.5")
+    assert fields.edit(events.Key("ctrl+u", None))
+    assert fields.chosen.epsilon == "8"
+
+
 def test_what_only_has_choices_takes_no_letter_and_no_key_of_a_line(fields: Fields) -> None:
     fields.move(1)
     assert fields.type("x") == "left and right choose here"
@@ -162,7 +179,11 @@ def test_the_console_goes_through_the_same_ranks() -> None:
         ({"organizations": 0}, "organizations", "from 1 to 100,000"),
         ({"base": ""}, "base", "type a Hugging Face id, a folder or a .gguf file"),
         ({"source": "folder"}, "path", "type the folder of texts"),
+        ({"source": "table"}, "path", "type the table's file"),
         ({"source": "hub"}, "path", "type the dataset's id"),
+        ({"protection": "epsilon", "epsilon": "0"}, "protection", "type a budget above 0"),
+        ({"protection": "epsilon", "epsilon": "1.2.3"}, "protection", "privacy.target_epsilon"),
+        ({"protection": "epsilon", "epsilon": "99999"}, "protection", "privacy.target_epsilon"),
     ],
 )
 def test_what_the_words_alone_show_to_be_wrong_is_said_of_its_field(
@@ -182,6 +203,8 @@ def test_every_choice_of_the_usual_run_is_allowed() -> None:
 CHOICES = [
     USUAL,
     Chosen("gpt2", "folder", 'C:\\of "fices" ünd', None, 16, 20, "cpu"),
+    Chosen("embedded", "table", "all.csv", None, 8, 60, "cpu", "epsilon", "2.5"),
+    Chosen("embedded", "synthetic", "", 32, 8, 60, "cpu", "secure sum"),
     Chosen("./my-model", "hub", "someone/texts", 3, 1, 1_000_000, "cuda:1"),
 ]
 
@@ -196,7 +219,10 @@ def test_the_file_loads_to_exactly_what_was_chosen(chosen: Chosen, tmp_path: Pat
     assert (config.data.source, config.data.path) == (chosen.source, chosen.path)
     assert config.organizations == chosen.organizations
     assert (config.lora.rank, config.federation.rounds) == (chosen.rank, chosen.rounds)
-    others = {key for key in RULES if key not in KEYS.values()}
+    assert (config.privacy.mechanism == "gaussian") == (chosen.protection == "epsilon")
+    assert config.privacy.secure_sum == (chosen.protection == "secure sum")
+    assert config.privacy.target_epsilon == float(chosen.epsilon or 8.0)
+    others = {key for key in RULES if key not in (*KEYS.values(), *FURTHER)}
     usual = load(None) if chosen.base == "embedded" else Config()
     for key in others:
         section, _, name = key.partition(".")

@@ -32,6 +32,7 @@ from fedlora_tui.console.tuning import (
 )
 from fedlora_tui.console.typed_line import TypedLine
 from fedlora_tui.console.view import View
+from fedlora_tui.console.widgets.budget import said_while_tuning
 from fedlora_tui.protocol.commands import Undo
 from fedlora_tui.protocol.state import RunState
 from fedlora_tui.protocol.tuning import METHODS
@@ -86,6 +87,7 @@ class TuneDialog(Dialog[Sends | None]):
             [(self._complaint or self._over(view), "care")]
             if self._complaint or self._over(view)
             else [(_cannot(state), "quiet")],
+            [(said_while_tuning(state, glyphs), "quiet")],
             [],
             _keys(glyphs),
         ]

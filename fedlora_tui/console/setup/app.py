@@ -17,7 +17,7 @@ from fedlora_tui.console.pressed import name_of
 from fedlora_tui.console.screens.dialog import Dialog
 from fedlora_tui.console.setup.drawing import Setup, draw
 from fedlora_tui.console.setup.fields import Fields
-from fedlora_tui.console.setup.offer import EMBEDDED, FIELDS, Adviser, Chosen, Found, Judged, Offer
+from fedlora_tui.console.setup.offer import EMBEDDED, FIELDS, READ, UNPROTECTED, Adviser, Chosen, Found, Judged, Offer
 from fedlora_tui.console.setup.overwrite import OverwriteDialog
 from fedlora_tui.console.theme import FEW_COLOURS, THEME, theme_of
 from fedlora_tui.console.view import Said, View
@@ -166,8 +166,9 @@ class SetupApp(App[str], inherit_bindings=False):
             self._said = Said(self.look.glyphs.none, "quiet", self._clock(), words)
 
     def _known(self, setup: Setup) -> bool:
-        """Tell whether all is known that could be in the way; the embedded base and invented text never are."""
-        plain = setup.chosen.base == EMBEDDED and setup.chosen.source != "folder"
+        """Tell whether all is known that could be in the way; an unprotected run of the embedded base has nothing."""
+        chosen = setup.chosen
+        plain = chosen.base == EMBEDDED and chosen.source not in READ and chosen.protection == UNPROTECTED
         return plain or bool(self._lost) or (setup.judged is not None and setup.judged.settled)
 
     def _write(self, *, over: bool) -> None:

@@ -22,11 +22,16 @@ from fedlora_tui.console.setup.offer import (
     DEVICE,
     FIELDS,
     METHOD,
+    NOISE,
     ORGANIZATIONS,
     PATH,
+    PROTECTION,
+    PROTECTIONS,
     RANK,
     ROUNDS,
+    SECURE_SUM,
     SOURCES,
+    UNPROTECTED,
     Chosen,
     Figures,
     Judged,
@@ -38,6 +43,13 @@ from fedlora_tui.console.view import Said
 VALUE_COLUMN, REMARK_COLUMN = 17, 66
 LEAST_PREVIEW = 5
 VALUE_WIDTH = 20
+COSTS = {
+    UNPROTECTED: "whoever has the adapter can probe it for text",
+    NOISE: "costs learning: 32 organizations are too few",
+    SECURE_SUM: "costs a few KiB a round; the sum itself is seen",
+}
+"""What each protection costs (docs/privacy.md, docs/secure-sum.md)."""
+
 FOOTER = (("↑↓", "field"), ("←→", "choice"), ("enter", "write"), ("esc", "leave, nothing written"))
 
 
@@ -163,6 +175,9 @@ def _value(fields: Fields, setup: Setup, name: str, room: int, glyphs: Glyphs) -
     if name == DEVICE:
         names = [choice.name for choice in fields.devices]
         return _choices(names, names.index(chosen.device), room, glyphs, here)
+    if name == PROTECTION:
+        names = [f"{NOISE} {_epsilon(fields, here, glyphs)}" if one == NOISE else one for one in PROTECTIONS]
+        return _choices(names, PROTECTIONS.index(chosen.protection), room, glyphs, here)
     if name == METHOD:
         return [(setup.offer.method, "quiet")]
     if name == PATH:
@@ -180,6 +195,16 @@ def _number(fields: Fields, chosen: Chosen, name: str, glyphs: Glyphs, here: boo
     usual = {ORGANIZATIONS: chosen.organizations, RANK: chosen.rank}.get(name, chosen.rounds)
     words = "all" if usual is None else numbers.whole(usual, glyphs)
     return [(f"{words}{glyphs.caret}", "yours_bold") if here else words]
+
+
+def _epsilon(fields: Fields, here: bool, glyphs: Glyphs) -> str:
+    """Give the budget, with the caret where digits are written into it."""
+    if not (here and fields.chosen.protection == NOISE):
+        return fields.epsilon
+    if not fields.typed[PROTECTION].text:
+        return f"{fields.epsilon}{glyphs.caret}"
+    words = fields.typed[PROTECTION].words(VALUE_WIDTH, glyphs, focused=True)
+    return "".join(part if isinstance(part, str) else part[0] for part in words)
 
 
 def _typed(line: TypedLine, chosen: bool, here: bool, room: int, glyphs: Glyphs) -> str:
@@ -260,12 +285,15 @@ def _known(setup: Setup, name: str) -> str:
         return {
             "synthetic": "invented records of different trades",
             "folder": "a file or a sub-folder an organization",
+            "table": "one file; a column says whose row it is",
             "hub": "only named here: it is looked at when a run starts",
         }[chosen.source]
     if name == ORGANIZATIONS and chosen.source != "synthetic":
         return "all that there are" if chosen.organizations is None else "the first ones by name"
     if name == ROUNDS:
         return "" if fields.typed[ROUNDS].text else "as usual with this base"
+    if name == PROTECTION:
+        return COSTS[chosen.protection]
     if name == METHOD:
         return "docs/methods.md has the others"
     if name == DEVICE:

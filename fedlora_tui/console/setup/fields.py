@@ -14,11 +14,15 @@ from fedlora_tui.console.setup.offer import (
     EMBEDDED,
     FIELDS,
     METHOD,
+    NOISE,
     ORGANIZATIONS,
     PATH,
+    PROTECTION,
+    PROTECTIONS,
     RANK,
     ROUNDS,
     SOURCES,
+    UNPROTECTED,
     Choice,
     Chosen,
     Found,
@@ -31,6 +35,7 @@ RANKS = (1, 2, 4, 8, 16, 32, 64)
 
 ROUNDS_STEP = 10
 MOST_DIGITS = 9
+MOST_OF_EPSILON = 6
 MOST_TYPED = 1000
 NUMBERS = (ORGANIZATIONS, RANK, ROUNDS)
 OWN = "another"
@@ -52,8 +57,10 @@ class Fields:
         self._own_base = False
         self._source = SOURCES[0]
         self._device = AUTO
+        self._protection = UNPROTECTED
         texts = {name: TypedLine(MOST_TYPED) for name in (BASE, PATH)}
         self.typed = {**texts, **{name: TypedLine(MOST_DIGITS, DIGITS) for name in NUMBERS}}
+        self.typed[PROTECTION] = TypedLine(MOST_OF_EPSILON, f"{DIGITS}.")
 
     @property
     def chosen(self) -> Chosen:
@@ -66,7 +73,14 @@ class Fields:
             rank=int(self.typed[RANK].text or self._offer.rank),
             rounds=int(self.typed[ROUNDS].text or self.usual_rounds),
             device=self._device,
+            protection=self._protection,
+            epsilon=self.epsilon if self._protection == NOISE else "",
         )
+
+    @property
+    def epsilon(self) -> str:
+        """The budget that the choice of noise has, as it was typed, else the usual one."""
+        return self.typed[PROTECTION].text or f"{self._offer.epsilon:g}"
 
     @property
     def usual_rounds(self) -> int:
@@ -88,7 +102,7 @@ class Fields:
         """Give what a field is called: the path is that of a folder, or a dataset's name."""
         if name != PATH:
             return name
-        return "dataset" if self._source == "hub" else "folder"
+        return {"hub": "dataset", "table": "table"}.get(self._source, "folder")
 
     def found(self, found: Found) -> None:
         """Take in what is here; what was chosen stays so, and new choices stand behind the others."""
@@ -112,6 +126,8 @@ class Fields:
         elif self.cursor == DEVICE:
             names = [choice.name for choice in self.devices]
             self._device = names[(names.index(self._device) + step) % len(names)]
+        elif self.cursor == PROTECTION:
+            self._protection = PROTECTIONS[(PROTECTIONS.index(self._protection) + step) % len(PROTECTIONS)]
         elif self.cursor in NUMBERS:
             return self._turn_number(step)
         return ""
@@ -123,6 +139,8 @@ class Fields:
             self.cursor = PATH
         if self.cursor in NUMBERS and not (text.isascii() and text.isdigit()):
             return "a number belongs here: digits, or left and right"
+        if self.cursor == PROTECTION:
+            return self._type_epsilon(text)
         if self.cursor in self.typed:
             # A letter at a base that is here begins another one.
             self._own_base = self._own_base or self.cursor == BASE
@@ -139,11 +157,20 @@ class Fields:
         line = self.typed.get(self.cursor)
         if line is None or event.is_printable or (self.cursor == BASE and not self._own_base):
             return False
+        if self.cursor == PROTECTION and self._protection != NOISE:
+            return False
         if event.key in ("left", "right") and self.cursor != PATH:
             edge = 0 if event.key == "left" else len(line.text)
-            if self.cursor in NUMBERS or line.caret == edge:
+            if self.cursor in (*NUMBERS, PROTECTION) or line.caret == edge:
                 return False
         return line.press(event)
+
+    def _type_epsilon(self, text: str) -> str:
+        """Write a budget, which chooses noise; why nothing was written, empty where something was."""
+        if not self.typed[PROTECTION].write(text):
+            return "a budget belongs here: digits, or left and right"
+        self._protection = NOISE
+        return ""
 
     def _organizations(self) -> int | None:
         if self.typed[ORGANIZATIONS].text:

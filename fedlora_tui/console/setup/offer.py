@@ -7,11 +7,16 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 BASE, DATA, PATH, ORGANIZATIONS = "base", "data", "path", "organizations"
-RANK, METHOD, ROUNDS, DEVICE = "rank", "method", "rounds", "device"
-FIELDS = (BASE, DATA, PATH, ORGANIZATIONS, RANK, METHOD, ROUNDS, DEVICE)
+RANK, METHOD, PROTECTION, ROUNDS, DEVICE = "rank", "method", "protection", "rounds", "device"
+FIELDS = (BASE, DATA, PATH, ORGANIZATIONS, RANK, METHOD, PROTECTION, ROUNDS, DEVICE)
 """The fields from top to bottom."""
 
-SOURCES = ("synthetic", "folder", "hub")
+SOURCES = ("synthetic", "folder", "table", "hub")
+READ = ("folder", "table")
+"""The sources that are read before anything is written; a dataset on the hub is only named."""
+
+UNPROTECTED, NOISE, SECURE_SUM = "none", "epsilon", "secure sum"
+PROTECTIONS = (UNPROTECTED, NOISE, SECURE_SUM)
 EMBEDDED = "embedded"
 AUTO = "auto"
 
@@ -26,7 +31,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class Chosen:
-    """What the fields say; `organizations` is None where all that the data has take part."""
+    """What the fields say; `organizations` is None where all that the data has take part.
+
+    `epsilon` is the budget as it was typed, empty where no noise protects the run.
+    """
 
     base: str
     source: str
@@ -35,6 +43,8 @@ class Chosen:
     rank: int
     rounds: int
     device: str
+    protection: str = UNPROTECTED
+    epsilon: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,9 +119,9 @@ class Offer:
     """What the screen is handed.
 
     `out` is the file as the operator named it. `keys` says of each field which key of the configuration it is, and what
-    that is. `organizations`, `rank`, `method` and `rounds` (by base) are what stands there at first. `complaints` says
-    by field what is not allowed, without looking at anything but the words; `lines` are those of the file that hold
-    what was chosen; `write` writes it, over what is there only where that is wanted: else FileExistsError.
+    that is. `organizations`, `rank`, `method`, `epsilon` and `rounds` (by base) are what stands there at first.
+    `complaints` says by field what is not allowed, without looking at anything but the words; `lines` are those of the
+    file that hold what was chosen; `write` writes it: over what is there where that is wanted, else FileExistsError.
     """
 
     out: str
@@ -119,6 +129,7 @@ class Offer:
     organizations: int
     rank: int
     method: str
+    epsilon: float
     rounds: Callable[[str], int]
     complaints: Callable[[Chosen], Mapping[str, str]]
     lines: Callable[[Chosen], Sequence[str]]

@@ -53,6 +53,21 @@ def said_of_export(state: RunState, glyphs: Glyphs) -> str:
     return f"Written with privacy: {spent} for a whole organization so far; the card says more."
 
 
+def said_while_tuning(state: RunState, glyphs: Glyphs) -> str:
+    """Say what protects the run, and that no setting which is turned changes it."""
+    settings, summed = _settings(state), "a secure sum" if _secure(state) else ""
+    if settings is None:
+        return f"Protection: {summed or 'none'}; fixed for the run."
+    target = _number(settings, "target_epsilon")
+    of = f" of {numbers.epsilon(target, glyphs)}" if target else ", no budget"
+    noise = f"noise, {glyphs.epsilon} {numbers.epsilon(_spent(state), glyphs)}{of}"
+    if settings.get("seeded_noise"):
+        noise = "seeded noise, which protects nothing"
+    if summed:
+        return f"Protection: {noise}, and {summed}; fixed for the run."
+    return f"Protection: {noise}; fixed{', and no turn may spend more' if target else ' for the run'}."
+
+
 def _settings(state: RunState) -> Mapping[str, Any] | None:
     """Give the run's [privacy] settings, None where no mechanism protects it."""
     settings = state.started.config.get("privacy") if state.started is not None else None
