@@ -28,12 +28,13 @@ SEEDED = (
 
 @dataclass(frozen=True)
 class Drawn:
-    """Who trains in a round, each drawn with `probability`, and how many of them were to be expected."""
+    """Who trains in a round, each drawn with `probability`, how many were to be expected, and how many at most."""
 
     round: int
     names: frozenset[str]
     probability: float
     expected: float
+    most: int
 
 
 class Guard:
@@ -63,10 +64,11 @@ class Guard:
             drawer, names = lots(_seed(config), purpose), sorted(organizations)
             share, expected = _share(config, len(names))
             if config.privacy.sampling == "poisson":
-                taken = [name for name in names if share == 1.0 or drawer.random() < share]
+                most, taken = len(names), [name for name in names if share == 1.0 or drawer.random() < share]
             else:
-                taken = drawer.sample(names, int(expected))
-            self._drawn = Drawn(round, frozenset(taken), share, expected)
+                most = int(expected)
+                taken = drawer.sample(names, most)
+            self._drawn = Drawn(round, frozenset(taken), share, expected, most)
         return self._drawn
 
     def draw_anew(self) -> None:
@@ -118,7 +120,7 @@ class Guard:
         """Give how the changes of the round that was drawn are protected, None where they are not."""
         if self._drawn is None or config.privacy.mechanism == "none":
             return None
-        return _terms(config, self._drawn.expected)
+        return _terms(config, self._drawn.expected, self._drawn.most)
 
     def plan(self, plan: LocalTraining, config: Config) -> LocalTraining:
         """Give the plan of who trains in the round that was drawn, with the part of the noise that is its own."""
@@ -208,7 +210,7 @@ def warnings(config: Config, organizations: int, adapter: Adapter) -> list[ev.Wa
 
 def drowned(config: Config, organizations: int, adapter: Adapter) -> float:
     """Give how many times longer a mean's noise is than the longest mean of updates: sigma sqrt(numbers) / (q N)."""
-    terms = _terms(config, _share(config, organizations)[1])
+    terms = _terms(config, _share(config, organizations)[1], organizations)
     factors = METHODS[config.federation.aggregation].sends(1)
     numbers = sum(tensor.numel() for name, tensor in adapter.tensors().items() if is_one_of(name, factors))
     return terms.noise_multiplier * math.sqrt(numbers) / terms.expected
@@ -218,10 +220,10 @@ def _charge(config: Config, probability: float) -> Charge:
     return Charge(_noise(config), probability, config.privacy.sampling)
 
 
-def _terms(config: Config, expected: float) -> Terms:
+def _terms(config: Config, expected: float, most: int) -> Terms:
     privacy = config.privacy
     limit = Limit(privacy.clip_norm, privacy.clip == "module")
-    return Terms(limit, _noise(config), expected, privacy.noise == "organizations")
+    return Terms(limit, _noise(config), expected, most if privacy.noise == "organizations" else 0)
 
 
 def _noise(config: Config) -> float:
