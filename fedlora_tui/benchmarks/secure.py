@@ -109,7 +109,8 @@ def row_of(count: int, way: str, records: Sequence[Record], rounds: int, privacy
 def alone(count: int, numbers: int, privacy: PrivacyConfig) -> tuple[float, float]:
     """Go through a sum with no messages; give the processor seconds of one organization, and of the server.
 
-    The last organization drops out when all have shared, so that the server has its pairs' masks to take out.
+    The last organization drops out when all have shared, so that the server has its pairs' masks to take out; of three
+    none can.
     """
     session, fixed = Session(1, bytes(NONCE_BYTES)), Fixed(count, 1, privacy.secure_range)
     adder = Adder(session, privacy.secure_neighbours, privacy.secure_threshold)
@@ -124,7 +125,8 @@ def alone(count: int, numbers: int, privacy: PrivacyConfig) -> tuple[float, floa
         masked[place] = members[place].mask(words)
     server = time.process_time()
     own = (server - whole) / count
-    del masked[count - 1]
+    if count > adder.threshold:
+        del masked[count - 1]
     for place, request in adder.ask(masked).items():
         adder.revealed(place, members[place].unmask(request.alive, request.gone))
     adder.total(masked)

@@ -140,6 +140,15 @@ def test_with_too_few_left_nothing_is_asked_and_organizations_would_not_answer()
         Sum(vectors(5), unshared={1, 2, 3})
 
 
+def test_a_sum_of_two_is_never_told_though_a_third_shared():
+    """Each of the two would know the other's vector: the sum less its own."""
+    run = Sum(vectors(3))
+    with pytest.raises(SumFailed, match=r"^2 of 3 organizations are left"):
+        run.total([0, 1])
+    with pytest.raises(Declined, match=r"^2 are left, 3 are needed: a sum of so few is not told"):
+        run.members[0].unmask({0, 1}, {2})
+
+
 def test_wrong_shares_are_found_and_left_out_and_too_many_end_the_sum():
     run = Sum(vectors(5))
     assert np.array_equal(run.total([0, 1, 2, 3], lying={1}), plain(run.vectors, [0, 1, 2, 3]))
@@ -178,7 +187,7 @@ def test_shares_that_were_changed_on_their_way_or_are_of_another_session_are_dec
             own.receive(boxes)
     with pytest.raises(Declined, match="not what was sealed"):
         own.receive(run.boxes[0])
-    with pytest.raises(Declined, match="1 take part, 2 are needed"):
+    with pytest.raises(Declined, match="1 take part, 3 are needed"):
         own.receive({})
     with pytest.raises(Declined, match="no neighbour"):
         own.receive({7: box})
@@ -236,6 +245,8 @@ def test_unsafe_terms_are_declined():
     for threshold in (2, 5):
         with pytest.raises(Declined, match=f"a threshold of {threshold} where 4 hold shares: it must be more than hal"):
             Member(SESSION).share(0, threshold, others)
+    with pytest.raises(Declined, match="a threshold of 2 where 3 hold shares: it must be more than half, and 3 or mor"):
+        Member(SESSION).share(0, 2, {place: others[place] for place in (1, 2)})
     with pytest.raises(Declined, match="a secure sum takes 3 organizations or more, here are 2"):
         Member(SESSION).share(0, 2, {1: others[1]})
     with pytest.raises(Declined, match="one place or one key"):
