@@ -189,6 +189,17 @@ def test_a_round_that_nobody_was_drawn_for_adds_noise_and_is_charged(drawn):
     assert size == pytest.approx(2.0 / 0.6, rel=5 / math.sqrt(2 * numbers))
 
 
+def test_a_card_does_not_tell_who_was_drawn(drawn):
+    """Whoever has the adapter has its card, and epsilon counts on lots that stay secret."""
+    watched, _ = drawn
+    assert set(checkpoint.read_state(watched.folder, 1)["trained_by"]) < {"alpha", "beta", "gamma"}
+    watched.run.send(ask.Export(round="1"))
+    told = watched.wait_for(lambda event: isinstance(event, ev.AdapterExported))
+    card = (Path(told.path) / "README.md").read_text(encoding="utf-8")
+    assert "trained by 3 organizations in a federation" in card
+    assert "| organizations | alpha, beta, gamma |" in card
+
+
 def test_no_loss_leaves_where_losses_are_withheld(drawn):
     watched, messages = drawn
     assert messages
