@@ -13,7 +13,7 @@ from fedlora_tui.engine.sampling import goal_of
 from fedlora_tui.errors import UserError
 from fedlora_tui.lora.adapter import Adapter, is_one_of
 from fedlora_tui.lora.cohort import LocalTraining
-from fedlora_tui.privacy.accounting import Charge, least_noise, spent
+from fedlora_tui.privacy.accounting import Charge, in_words, least_noise, spent
 from fedlora_tui.privacy.clipping import Limit
 from fedlora_tui.privacy.noise import Bits, bits, lots
 from fedlora_tui.privacy.statement import charges_of
@@ -99,7 +99,7 @@ class Guard:
         if not target or after <= target:
             return None
         return (
-            f"privacy budget: round {round} would bring epsilon to {_above(after)}, over privacy.target_epsilon = "
+            f"privacy budget: round {round} would bring epsilon to {in_words(after)}, over privacy.target_epsilon = "
             f"{target:g}"
         )
 
@@ -112,7 +112,7 @@ class Guard:
         if is_ <= max(was, privacy.target_epsilon):
             return None
         return (
-            f"epsilon would be {_above(is_)} after round {after.federation.rounds}, over privacy.target_epsilon = "
+            f"epsilon would be {in_words(is_)} after round {after.federation.rounds}, over privacy.target_epsilon = "
             f"{privacy.target_epsilon:g}"
         )
 
@@ -163,7 +163,7 @@ def with_noise(config: Config, organizations: int) -> Config:
         one = spent([_charge(config, share)], privacy.delta).epsilon
         raise UserError(
             f"privacy.noise_multiplier = {privacy.noise_multiplier:g}: the first round would spend epsilon "
-            f"{_above(one)}, over privacy.target_epsilon = {privacy.target_epsilon:g}: raise either, or set "
+            f"{in_words(one)}, over privacy.target_epsilon = {privacy.target_epsilon:g}: raise either, or set "
             f'noise_multiplier = "auto"'
         )
     return config
@@ -243,8 +243,3 @@ def _share(config: Config, organizations: int) -> tuple[float, float]:
 
 def _seed(config: Config) -> int | None:
     return config.federation.seed if config.privacy.seeded_noise else None
-
-
-def _above(epsilon: float) -> str:
-    """Write an epsilon to two decimals, never lower than it is."""
-    return f"{math.ceil(epsilon * 100) / 100:.2f}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fedlora_tui.lora.export import UNPROTECTED
-from fedlora_tui.privacy.accounting import Charge, spent
+from fedlora_tui.privacy.accounting import Charge, in_words, spent
 
 NOT_PROTECTED = (
     "a person whose text several organizations hold: each of those organizations gives away as much",
@@ -43,12 +43,12 @@ def statement(settings: Mapping[str, Any], kept: Sequence[Mapping[str, Any]], ow
     unprotected = [*NOT_PROTECTED, *(() if settings["withhold_losses"] else (LOSSES,))]
     lines = [
         *([OWN_B, ""] if own else []),
-        f"Differential privacy of whole organizations: epsilon = {found.epsilon:.4g} at delta = {delta:g}.",
+        f"Differential privacy of whole organizations: epsilon = {in_words(found.epsilon)} at delta = {delta:g}.",
         "",
         "| | |",
         "| --- | --- |",
         f"| mechanism | {_mechanism(settings, noises)} |",
-        f"| epsilon, delta | {found.epsilon:.4g}, {delta:g} |",
+        f"| epsilon, delta | {in_words(found.epsilon)}, {delta:g} |",
         f"| noised sums so far | {len(charges)} |",
         f"| unit of protection | {_unit(charges)} |",
         f"| accountant | {found.accountant} (dp-accounting), the lower one of two bounds, RDP and PLD |",

@@ -13,7 +13,7 @@ from fedlora_tui.engine.folder import read_config
 from fedlora_tui.engine.past import Fork, read_journal
 from fedlora_tui.engine.run import Manner, Run, Start
 from fedlora_tui.federation.local_grid import LocalGrid
-from fedlora_tui.privacy.accounting import Charge, spent
+from fedlora_tui.privacy.accounting import Charge, in_words, spent
 from fedlora_tui.protocol import commands as ask
 from fedlora_tui.protocol import events as ev
 from tests.tiny_runs import GUARD, WatchedRun, configured, small_settings
@@ -93,7 +93,7 @@ def test_the_model_card_says_what_was_spent_for_whom_and_what_is_not_protected(b
     card = (Path(told.path) / "README.md").read_text(encoding="utf-8").split("## Privacy")[1]
     epsilon = bounded.told(ev.PrivacySpent)[0].epsilon
     for words in (
-        f"epsilon = {epsilon:.4g} at delta = 1e-05",
+        f"epsilon = {in_words(epsilon)} at delta = 1e-05",
         "| mechanism | gaussian: each update clipped to 1 jointly",
         "| unit of protection | one organization with all of its text, there or not |",
         "| accountant | PLD (dp-accounting)",
