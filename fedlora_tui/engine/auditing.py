@@ -24,8 +24,10 @@ from fedlora_tui.organizations.roster import call_roster
 from fedlora_tui.organizations.source import Source
 from fedlora_tui.organizations.synthetic import SyntheticSource, records
 from fedlora_tui.organizations.text import Document, Documents, PrivateText, split
+from fedlora_tui.privacy.accounting import spent
 from fedlora_tui.privacy.audit import attacks, secrets
 from fedlora_tui.privacy.audit.statistics import exposed_from
+from fedlora_tui.privacy.statement import charges_of
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.audits import NEWEST, Audit, Membership, PersonalFound, SecretFound, to_json
 from fedlora_tui.protocol.events import Record
@@ -48,14 +50,17 @@ class Asked:
 
 @dataclass(frozen=True)
 class Subject:
-    """What the attacks are on: adapters by organization, "" for that of all, and the text that they were trained on."""
+    """What the attacks are on: adapters by organization, "" for that of all, and the text that they were trained on.
+
+    `epsilon` is what was charged to the privacy budget up to them, None where nothing was.
+    """
 
     config: Config
     kept: Checkpoint
     base: BaseModel
     adapters: Mapping[str, Adapter]
     texts: Mapping[str, PrivateText]
-    spent: ev.PrivacySpent | None = None
+    epsilon: float | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -81,12 +86,11 @@ def subject(folder: Path, wanted: str) -> Subject:
     adapters = _adapters(kept)
     config = as_turned(read_config(folder), kept.state)
     names, notes = _audited(config, kept, adapters)
-    records = read_journal(folder)
-    texts, spent = _texts(config, names, _told(records)), _spent(records, round)
-    if spent is not None and config.privacy.seeded_noise:
+    texts, epsilon = _texts(config, names, _told(read_journal(folder))), claimed(kept, config.privacy.delta)
+    if epsilon is not None and config.privacy.seeded_noise:
         notes = (*notes, "its noise follows from the seed (privacy.seeded_noise), so it protects nothing")
-        spent = None
-    return Subject(config, kept, load_base(config.model, config.lora), adapters, texts, spent, notes)
+        epsilon = None
+    return Subject(config, kept, load_base(config.model, config.lora), adapters, texts, epsilon, notes)
 
 
 def audited(on: Subject, asked: Asked, run: str, say: Say) -> Audit:
@@ -105,8 +109,8 @@ def audited(on: Subject, asked: Asked, run: str, say: Say) -> Audit:
         base=on.base.name,
         aggregation=state["aggregation"],
         mechanism=config.privacy.mechanism,
-        epsilon=on.spent.epsilon if on.spent is not None else None,
-        delta=on.spent.delta if on.spent is not None else None,
+        epsilon=on.epsilon,
+        delta=config.privacy.delta if on.epsilon is not None else None,
         organizations=tuple(on.texts),
         repetitions=config.audit.repetitions,
         space=secrets.SPACE,
@@ -277,10 +281,10 @@ def _read(config: Config, source: Source, name: str) -> Documents:
     return source.documents(name) if place is None else elsewhere.documents(place, config.data)
 
 
-def _spent(records: Iterable[Record], round: int) -> ev.PrivacySpent | None:
-    """Give what the run said last that it had spent by a round."""
-    told = [record.event for record in records if isinstance(record.event, ev.PrivacySpent)]
-    return next((event for event in reversed(told) if event.round <= round), None)
+def claimed(kept: Checkpoint, delta: float) -> float | None:
+    """Give the epsilon that a checkpoint's adapter was charged, a fork's with its parent's; None: nothing was."""
+    charges = charges_of(kept.state.get("privacy", ()))
+    return spent(charges, delta).epsilon if charges else None
 
 
 def _told(records: Iterable[Record]) -> dict[str, int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fedlora_tui.engine import checkpoint
+from fedlora_tui.engine.auditing import claimed
 from fedlora_tui.engine.folder import read_config
 from fedlora_tui.engine.past import Fork, read_journal
 from fedlora_tui.engine.run import Manner, Run, Start
@@ -149,6 +150,7 @@ def test_resume_charges_a_repeated_round_again_and_a_fork_all_that_its_parent_ma
     assert fork.run.state.phase == "done", fork.run.refusal or fork.run.state.reason
     five = spent([Charge(2.0, 1.0, "poisson")] * 5, 1e-5).epsilon
     assert [event.epsilon for event in fork.told(ev.PrivacySpent)] == [pytest.approx(five)], "its four, and one more"
+    assert claimed(checkpoint.read(fork.folder, 1), 1e-5) == pytest.approx(four), "an audit of where it begins knows"
 
 
 @pytest.fixture(scope="module")
