@@ -218,6 +218,7 @@ REFUSED = {
     "method": ({"federation__aggregation": "flora"}, 'federation.aggregation = "flora" needs each reply by itself'),
     "ranks": ({"lora__rank": '{ default = 4, "beta" = 2 }', "federation__aggregation": "fedit"}, "rank"),
     "oversample": ({"federation__oversample": 0.5}, "federation.oversample = 0.5"),
+    "deadline": ({"federation__deadline": 9.0}, "federation.deadline = 9 one's text decides whether another's"),
     "min_replies": ({"federation__min_replies": 2}, "federation.min_replies = 2"),
     "no target": ({"privacy__noise_multiplier": "auto", "privacy__target_epsilon": 0.0}, "privacy.target_epsilon"),
     "delta": ({"privacy__delta": 0.4}, "privacy.delta = 0.4 is no less than 1 / 3"),
