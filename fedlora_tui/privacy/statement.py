@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fedlora_tui.lora.export import UNPROTECTED
@@ -53,6 +54,7 @@ def statement(settings: Mapping[str, Any], kept: Sequence[Mapping[str, Any]], ow
         f"| unit of protection | {_unit(charges)} |",
         f"| accountant | {found.accountant} (dp-accounting), the lower one of two bounds, RDP and PLD |",
         f"| sampling assumption | {_sampling(charges)} |",
+        *(_for_organizations(charges, delta) if settings.get("secure_sum") else ()),
         f"| source of the noise | {_source(settings)} |",
         *(
             ["| what the server saw | sums of updates, and no single one (secure sum) |"]
@@ -92,6 +94,18 @@ def _sampling(charges: Sequence[Charge]) -> str:
     share = " to ".join(f"{share:.4g}" for share in dict.fromkeys((shares[0], shares[-1])))
     how = "each by a lot of its own" if charges[0].sampling == "poisson" else "a fixed number of them"
     return f"{how} ({share} of them a round), and who was drawn stays secret"
+
+
+def _for_organizations(charges: Sequence[Charge], delta: float) -> list[str]:
+    """Give a row with epsilon as it is for those who see whom a sum holds, where not all are in it.
+
+    At worst an organization was drawn for every one of them.
+    """
+    if not any(charge.amplified for charge in charges):
+        return []
+    known = spent([replace(charge, probability=1.0) for charge in charges], delta)
+    why = "there or not: in a secure sum they see who else is in it"
+    return [f"| epsilon for the other organizations | {in_words(known.epsilon)}, {why} |"]
 
 
 def _source(settings: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from fedlora_tui.config import PrivacyConfig
 from fedlora_tui.console.drawing.glyphs import UNICODE
 from fedlora_tui.console.log_lines import plain_entry
 from fedlora_tui.console.widgets.budget import budget_line
+from fedlora_tui.privacy.accounting import Charge, in_words, spent
 from fedlora_tui.privacy.statement import statement
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.events import Record
@@ -40,6 +41,12 @@ def test_an_adapters_card_says_that_its_updates_were_summed_unseen():
     charged = [{"noise_multiplier": 1.0, "probability": 1.0, "sampling": "fixed"}]
     told = statement({**settings, "mechanism": "gaussian"}, charged)
     assert "| what the server saw | sums of updates, and no single one (secure sum) |" in told
+    assert "epsilon for the other organizations" not in told, "all are in every sum"
+    drawn = [{"noise_multiplier": 1.0, "probability": 0.5, "sampling": "fixed"}]
+    told = statement({**settings, "mechanism": "gaussian"}, drawn)
+    known = in_words(spent([Charge(1.0, 1.0, "fixed")], 1e-5).epsilon)
+    assert f"| epsilon for the other organizations | {known}, there or not: in a secure sum they see who" in told
+    assert "epsilon for the other" not in statement({**settings, "mechanism": "gaussian", "secure_sum": False}, drawn)
     assert "secure sum" not in statement({**settings, "mechanism": "gaussian", "secure_sum": False}, charged)
 
 
