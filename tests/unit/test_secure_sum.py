@@ -228,6 +228,53 @@ def test_nobody_gives_both_kinds_of_share_of_one_organization_nor_two_answers_to
     assert len(shares) < run.adder.threshold
 
 
+ALL_OF_FIVE = {place: {*range(5)} - {place} for place in range(5)}
+ONE_BY_ITSELF = {
+    0: {1, 2, 3, 4},
+    1: {0, 5, 6, 7},
+    2: {0, 8, 9, 10},
+    3: {0, 5, 6, 8},
+    4: {0, 7, 9, 10},
+    5: {1, 3, 6, 7},
+    6: {1, 3, 5, 8},
+    7: {1, 4, 5, 9},
+    8: {2, 3, 6, 10},
+    9: {2, 4, 7, 10},
+    10: {2, 4, 8, 9},
+}
+"""Neighbours as a server that lies hands them out: those of 0 have other neighbours each."""
+
+
+@pytest.mark.parametrize(
+    ("graph", "few", "gone"),
+    [
+        (ALL_OF_FIVE, {0, 1}, {0: {3, 4}, 1: {2, 4}, 2: {3, 4}, 3: {2, 4}, 4: {2, 3}}),
+        (ONE_BY_ITSELF, {0}, {place: {1, 2, 3, 4} & ONE_BY_ITSELF[place] for place in range(5, 11)}),
+    ],
+    ids=["two of five", "one of eleven"],
+)
+def test_a_server_that_tells_each_organization_something_else_is_not_stopped(graph, few, gone):
+    """It is not asked for both secrets of anybody, so nobody declines: docs/secure-sum.md says so."""
+    these = dict(enumerate(vectors(len(graph))))
+    members = {place: Member(SESSION) for place in graph}
+    shown = {place: own.public for place, own in members.items()}
+    shared = {
+        place: own.share(place, 3, {peer: shown[peer] for peer in graph[place]}) for place, own in members.items()
+    }
+    masked = {}
+    for place, own in members.items():
+        own.receive({peer: shared[peer].boxes[place] for peer in graph[place]})
+        masked[place] = own.mask(these[place])
+    adder = Adder(SESSION, 100, 0.6)
+    adder.graph, adder.threshold, adder._keys, adder._shared = graph, 3, shown, shared
+    adder._alive = frozenset(few)
+    for place, own in members.items():
+        away = gone.get(place, set())
+        told = own.unmask({place, *graph[place]} - away, away)
+        adder.revealed(place, {owner: share for owner, share in told.items() if owner in few or owner in away})
+    assert np.array_equal(adder.total({place: masked[place] for place in few}), plain(these, few))
+
+
 def test_a_round_that_was_summed_is_summed_again_only_over_the_same_and_an_earlier_one_never():
     run = Sum(vectors(4))
     run.total([0, 1, 2])
