@@ -421,6 +421,8 @@ class RoundLoop:
                 replies[answer.organization] = answer.reply
             else:
                 self._without(answer.organization, late=isinstance(event, ev.UpdateLate))
+        if secure is not None and secure.failed:
+            self.stream.emit(ev.SecureFailed(round, secure.failed, secure.untold))
         self._punish(round)
         self._check_enough(replies, answers)
         if secure is not None and secure.failed:

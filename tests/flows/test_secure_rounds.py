@@ -16,7 +16,7 @@ from fedlora_tui.errors import UserError
 from fedlora_tui.federation import secure_organization
 from fedlora_tui.federation.last_replies import LastReplies
 from fedlora_tui.federation.local_grid import LocalGrid
-from fedlora_tui.federation.messages import ARRAYS, METRICS, SECURE
+from fedlora_tui.federation.messages import ARRAYS, METRICS, SECURE, arrays_weight
 from fedlora_tui.federation.secure_messages import MASKED, UNMASK
 from fedlora_tui.privacy.secure_sum.member import Declined
 from fedlora_tui.protocol import commands as ask
@@ -255,6 +255,28 @@ def test_who_cannot_share_is_out_and_the_others_are_summed(settings, monkeypatch
     assert [event.reason for event in watched.told(ev.UpdateRejected)] == [
         "error 2 (its reason stays in the organization's own log)"
     ]
+
+
+def test_what_left_for_a_sum_that_nobody_made_is_told_and_is_nobodys_fault_who_sent_it(settings, monkeypatch):
+    share, tapped = secure_organization._share, Tapped(monkeypatch)
+
+    def refusing(message, context, session):
+        if context.node_config["organization"] == "beta":
+            raise Declined("no")
+        return share(message, context, session)
+
+    monkeypatch.setattr(secure_organization, "_share", refusing)
+    watched = WatchedRun(configured(settings | ON), patient=False).go()
+    (told,) = watched.told(ev.SecureFailed)
+    assert told.reason.startswith("2 of 3 organizations are left: ")
+    sent = dict.fromkeys(("alpha", "beta", "gamma"), 0)
+    for reply in tapped.came:
+        sent[sorted(sent)[reply.metadata.src_node_id - NODE]] += 0 if reply.has_error() else arrays_weight(reply)
+    assert told.left == {"alpha": sent["alpha"], "gamma": sent["gamma"]}
+    (refused,) = watched.told(ev.UpdateRejected)
+    assert (refused.org, refused.left) == ("beta", {"shares": sent["beta"], "words": len("secure sum: no")})
+    for name, org in watched.run.state.organizations.items():
+        assert (org.ledger.left["shares"], org.faults) == (sent[name], int(name == "beta"))
 
 
 def test_organizations_answer_no_replayed_message_and_no_plain_one(settings, monkeypatch):

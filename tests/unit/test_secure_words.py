@@ -55,5 +55,7 @@ def test_the_log_page_says_what_was_summed_and_what_that_took():
         event = ev.SecureSummed(3, ("a", "b"), gone, 2, 3, 1024, 1024, 0.02, 40, 0, 1e-9)
         return plain_entry(Record(9, 0.0, event), UNICODE).words
 
+    failed = ev.SecureFailed(3, "2 of 3 organizations are left", {"a": 600})
+    assert plain_entry(Record(9, 0.0, failed), UNICODE).words == "no sum: 2 of 3 organizations are left"
     assert said(()) == "sum of all updates, none seen: 2.0 KiB of shares, 20 ms"
     assert said(("c",)) == "sum of 2 of 3 updates, none seen: 2.0 KiB of shares, 20 ms"
