@@ -62,7 +62,7 @@ def _head(audit: Audit) -> Iterator[str]:
 def _protection(audit: Audit) -> str:
     if audit.epsilon is None or audit.delta is None:
         return "none" if audit.mechanism == "none" else audit.mechanism
-    return f"{audit.mechanism}, epsilon {in_words(audit.epsilon)} at delta {audit.delta:.0e}"
+    return f"{audit.mechanism}, epsilon {in_words(audit.epsilon)} at delta {audit.delta:g}"
 
 
 def _secrets(audit: Audit) -> Iterator[str]:
@@ -172,9 +172,7 @@ def _shown(found: LeftOut) -> str:
     claimed = "nothing was claimed" if found.claimed is None else f"claimed is {in_words(found.claimed)}"
     verdict = "MORE THAN WAS CLAIMED" if found.broken else "not more than was claimed"
     says = f"{claimed}: {verdict}" if found.claimed is not None else claimed
-    return (
-        f"epsilon of {found.organization} is at least {found.epsilon.low:.2f} (95%) at delta {found.delta:.0e}; {says}"
-    )
+    return f"epsilon of {found.organization} is at least {found.epsilon.low:.2f} (95%) at delta {found.delta:g}; {says}"
 
 
 def _sides(secrets: Sequence[SecretFound]) -> tuple[list[SecretFound], list[SecretFound]]:
