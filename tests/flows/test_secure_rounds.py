@@ -322,6 +322,14 @@ REFUSED = [
         {"privacy.mechanism": "gaussian", "privacy.noise_multiplier": 1.0, "federation.fraction": 0.9},
         r'privacy.sampling = "poisson" may draw none: set it to "fixed", or federation.fraction to 1.0',
     ),
+    (
+        {"privacy.secure_sum": "false", "privacy.secure_threshold": 0.9},
+        r"^privacy.secure_threshold does nothing with priv",
+    ),
+    (
+        {"privacy.mechanism": "gaussian", "privacy.noise_multiplier": 1.0, "privacy.secure_range": 0.5},
+        r"^privacy.secure_range does nothing .*, where the range follows from privacy.clip_norm: leave it out$",
+    ),
     ({"federation.fraction": 0.4}, r"needs 3 organizations in a round, this one has 2: let more take part, or raise"),
 ]
 
