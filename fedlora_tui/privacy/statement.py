@@ -21,6 +21,10 @@ OWN_B = (
     "**B of this adapter is its organization's own, trained with neither clipping nor noise: nothing below protects "
     "that organization from whoever holds it. What is said holds for all others, by way of A.**"
 )
+SEEDED = (
+    "**Noise and lots followed from a seed, for tests: nothing below protects anybody. It is what the system's random "
+    "numbers would give.**"
+)
 SUMMED = "The server saw the updates in sums alone (secure sum), which takes nothing from what an adapter gives away."
 LOSSES = "losses that organizations send: they carry no noise"
 
@@ -43,6 +47,7 @@ def statement(settings: Mapping[str, Any], kept: Sequence[Mapping[str, Any]], ow
     noises = sorted({charge.noise_multiplier for charge in charges})
     unprotected = [*NOT_PROTECTED, *(() if settings["withhold_losses"] else (LOSSES,))]
     lines = [
+        *([SEEDED, ""] if settings["seeded_noise"] else []),
         *([OWN_B, ""] if own else []),
         f"Differential privacy of whole organizations: epsilon = {in_words(found.epsilon)} at delta = {delta:g}.",
         "",
