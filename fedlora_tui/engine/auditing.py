@@ -74,8 +74,11 @@ class Subject:
         return {name: own for name, own in self.texts.items() if adapter in ("", name)}
 
 
-def subject(folder: Path, wanted: str) -> Subject:
-    """Read what an audit is on. Raises UserError where the round is not there, or its text is not what it was."""
+def subject(folder: Path, wanted: str, left_out: str = "") -> Subject:
+    """Read what an audit is on, the text of one that is to be `left_out` too, however many there are.
+
+    Raises UserError where the round is not there, or its text is not what it was.
+    """
     round = chosen_round(folder, wanted)
     fault = checkpoint.fault(folder, round)
     if fault is not None:
@@ -85,7 +88,7 @@ def subject(folder: Path, wanted: str) -> Subject:
         raise UserError(f"round {round} of {folder.name}: nobody has trained by then; name another with --round")
     adapters = _adapters(kept)
     config = as_turned(read_config(folder), kept.state)
-    names, notes = _audited(config, kept, adapters)
+    names, notes = asked_about(config, kept, adapters, left_out)
     texts, epsilon = _texts(config, names, _told(read_journal(folder))), claimed(kept, config.privacy.delta)
     if epsilon is not None and config.privacy.seeded_noise:
         notes = (*notes, "its noise follows from the seed (privacy.seeded_noise), so it protects nothing")
@@ -242,12 +245,13 @@ def _adapters(kept: Checkpoint) -> dict[str, Adapter]:
     return {"": taken_home(kept, "")}
 
 
-def _audited(
-    config: Config, kept: Checkpoint, adapters: Mapping[str, Adapter]
+def asked_about(
+    config: Config, kept: Checkpoint, adapters: Mapping[str, Adapter], left_out: str
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Give whose text is asked about, and what is to be said of those that are not."""
     names = [name for name in kept.state["trained_by"] if "" in adapters or name in adapters]
-    first = [name for name in names if name in config.audit.organizations]
+    planted = [name for name in names if name in config.audit.organizations and name != left_out]
+    first = [*(name for name in names if name == left_out), *planted]
     order = [*first, *shuffled(seeded("audited", config.federation.seed), [own for own in names if own not in first])]
     some = tuple(sorted(order[:MOST_ORGANIZATIONS]))
     if len(some) == len(names):
