@@ -26,7 +26,7 @@ def audit(runs: Path, run: str | None, asked: Asked, left_out: str, repeats: int
     from fedlora_tui.protocol.audits import to_json
 
     say = _narrator()
-    on = subject(folder, asked.round)
+    on = subject(folder, asked.round, left_out)
     if left_out:
         _check(on, left_out, repeats)
     found = audited(on, asked, folder.name, say)
@@ -45,7 +45,7 @@ def _check(on: Subject, name: str, repeats: int) -> None:
     if "" not in on.adapters:
         method = on.kept.state["aggregation"]
         raise UserError(f"--leave-out {name}: with {method} each organization has an adapter of its own; leave it out")
-    check(on.config, name, list(on.texts), repeats)
+    check(on.config, name, on.kept.state["trained_by"], repeats)
 
 
 def _left_out(on: Subject, name: str, repeats: int, say: Say) -> LeftOut:

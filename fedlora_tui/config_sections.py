@@ -252,7 +252,10 @@ class PrivacyConfig:
     seeded_noise: bool = key(False, "noise and lots from federation.seed: for tests alone, it protects nothing")
     secure_sum: bool = key(False, "the server sees the sum of the updates alone")
     secure_threshold: float = key(
-        0.6, "share of a round's organizations that must stay to its end; always more than half", above=0.5, most=1.0
+        0.6,
+        "share of a round's organizations that must stay to its end; more than half, and 3, always",
+        above=0.5,
+        most=1.0,
     )
     secure_neighbours: int = key(
         100, "with how many others each hides its update; all of them where a round has fewer", least=8, most=1000

@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -82,7 +82,14 @@ def asked(config: Config, organizations: int, secure: bool) -> Config:
         fraction=1.0,
         rounds=config.federation.rounds if "federation.rounds" in given else ROUNDS,
     )
-    return replace(config, given=given, federation=federation, privacy=replace(config.privacy, secure_sum=secure))
+    privacy = replace(config.privacy, secure_sum=True) if secure else without_sum(config.privacy)
+    return replace(config, given=given, federation=federation, privacy=privacy)
+
+
+def without_sum(privacy: PrivacyConfig) -> PrivacyConfig:
+    """Give the same protection with no secure sum, and so none of its keys."""
+    sums = {item.name: item.default for item in fields(PrivacyConfig) if item.name.startswith("secure_")}
+    return replace(privacy, **sums)  # type: ignore[arg-type]
 
 
 def row_of(count: int, way: str, records: Sequence[Record], rounds: int, privacy: PrivacyConfig) -> dict[str, Cell]:
@@ -109,7 +116,8 @@ def row_of(count: int, way: str, records: Sequence[Record], rounds: int, privacy
 def alone(count: int, numbers: int, privacy: PrivacyConfig) -> tuple[float, float]:
     """Go through a sum with no messages; give the processor seconds of one organization, and of the server.
 
-    The last organization drops out when all have shared, so that the server has its pairs' masks to take out.
+    The last organization drops out when all have shared, so that the server has its pairs' masks to take out; of three
+    none can.
     """
     session, fixed = Session(1, bytes(NONCE_BYTES)), Fixed(count, 1, privacy.secure_range)
     adder = Adder(session, privacy.secure_neighbours, privacy.secure_threshold)
@@ -124,7 +132,8 @@ def alone(count: int, numbers: int, privacy: PrivacyConfig) -> tuple[float, floa
         masked[place] = members[place].mask(words)
     server = time.process_time()
     own = (server - whole) / count
-    del masked[count - 1]
+    if count > adder.threshold:
+        del masked[count - 1]
     for place, request in adder.ask(masked).items():
         adder.revealed(place, members[place].unmask(request.alive, request.gone))
     adder.total(masked)

@@ -85,6 +85,8 @@ def plain_entry(record: Record, glyphs: Glyphs) -> Entry | None:
             sent = numbers.bytes_text(event.bytes_up + event.bytes_down, glyphs)
             words = f"sum of {many}, none seen: {sent} of shares, {numbers.milliseconds(event.seconds, glyphs)}"
             return Entry(record.t, sign("done"), "held", f"round {event.round}", words)
+        case ev.SecureFailed():
+            return Entry(record.t, sign("fault"), "fault", f"round {event.round}", f"no sum: {event.reason}")
         case ev.Unknown():
             return Entry(record.t, "?", "quiet", "unknown", event.kind)
     return None

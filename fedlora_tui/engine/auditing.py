@@ -24,12 +24,13 @@ from fedlora_tui.organizations.roster import call_roster
 from fedlora_tui.organizations.source import Source
 from fedlora_tui.organizations.synthetic import SyntheticSource, records
 from fedlora_tui.organizations.text import Document, Documents, PrivateText, split
+from fedlora_tui.privacy.accounting import spent
 from fedlora_tui.privacy.audit import attacks, secrets
 from fedlora_tui.privacy.audit.statistics import exposed_from
+from fedlora_tui.privacy.statement import charges_of
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.audits import NEWEST, Audit, Membership, PersonalFound, SecretFound, to_json
 from fedlora_tui.protocol.events import Record
-from fedlora_tui.protocol.spent import last_spent
 
 MOST_ORGANIZATIONS = 24
 """So many are audited at most, those with a secret first: what more would say is the same."""
@@ -49,14 +50,17 @@ class Asked:
 
 @dataclass(frozen=True)
 class Subject:
-    """What the attacks are on: adapters by organization, "" for that of all, and the text that they were trained on."""
+    """What the attacks are on: adapters by organization, "" for that of all, and the text that they were trained on.
+
+    `epsilon` is what was charged to the privacy budget up to them, None where nothing was.
+    """
 
     config: Config
     kept: Checkpoint
     base: BaseModel
     adapters: Mapping[str, Adapter]
     texts: Mapping[str, PrivateText]
-    spent: ev.PrivacySpent | None = None
+    epsilon: float | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -70,8 +74,11 @@ class Subject:
         return {name: own for name, own in self.texts.items() if adapter in ("", name)}
 
 
-def subject(folder: Path, wanted: str) -> Subject:
-    """Read what an audit is on. Raises UserError where the round is not there, or its text is not what it was."""
+def subject(folder: Path, wanted: str, left_out: str = "") -> Subject:
+    """Read what an audit is on, the text of one that is to be `left_out` too, however many there are.
+
+    Raises UserError where the round is not there, or its text is not what it was.
+    """
     round = chosen_round(folder, wanted)
     fault = checkpoint.fault(folder, round)
     if fault is not None:
@@ -81,13 +88,12 @@ def subject(folder: Path, wanted: str) -> Subject:
         raise UserError(f"round {round} of {folder.name}: nobody has trained by then; name another with --round")
     adapters = _adapters(kept)
     config = as_turned(read_config(folder), kept.state)
-    names, notes = _audited(config, kept, adapters)
-    records = read_journal(folder)
-    texts, spent = _texts(config, names, _told(records)), last_spent(records, round)
-    if spent is not None and config.privacy.seeded_noise:
+    names, notes = asked_about(config, kept, adapters, left_out)
+    texts, epsilon = _texts(config, names, _told(read_journal(folder))), claimed(kept, config.privacy.delta)
+    if epsilon is not None and config.privacy.seeded_noise:
         notes = (*notes, "its noise follows from the seed (privacy.seeded_noise), so it protects nothing")
-        spent = None
-    return Subject(config, kept, load_base(config.model, config.lora), adapters, texts, spent, notes)
+        epsilon = None
+    return Subject(config, kept, load_base(config.model, config.lora), adapters, texts, epsilon, notes)
 
 
 def audited(on: Subject, asked: Asked, run: str, say: Say) -> Audit:
@@ -106,8 +112,8 @@ def audited(on: Subject, asked: Asked, run: str, say: Say) -> Audit:
         base=on.base.name,
         aggregation=state["aggregation"],
         mechanism=config.privacy.mechanism,
-        epsilon=on.spent.epsilon if on.spent is not None else None,
-        delta=on.spent.delta if on.spent is not None else None,
+        epsilon=on.epsilon,
+        delta=config.privacy.delta if on.epsilon is not None else None,
         organizations=tuple(on.texts),
         repetitions=config.audit.repetitions,
         space=secrets.SPACE,
@@ -239,12 +245,13 @@ def _adapters(kept: Checkpoint) -> dict[str, Adapter]:
     return {"": taken_home(kept, "")}
 
 
-def _audited(
-    config: Config, kept: Checkpoint, adapters: Mapping[str, Adapter]
+def asked_about(
+    config: Config, kept: Checkpoint, adapters: Mapping[str, Adapter], left_out: str
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Give whose text is asked about, and what is to be said of those that are not."""
     names = [name for name in kept.state["trained_by"] if "" in adapters or name in adapters]
-    first = [name for name in names if name in config.audit.organizations]
+    planted = [name for name in names if name in config.audit.organizations and name != left_out]
+    first = [*(name for name in names if name == left_out), *planted]
     order = [*first, *shuffled(seeded("audited", config.federation.seed), [own for own in names if own not in first])]
     some = tuple(sorted(order[:MOST_ORGANIZATIONS]))
     if len(some) == len(names):
@@ -276,6 +283,12 @@ def _texts(config: Config, names: Sequence[str], told: Mapping[str, int]) -> dic
 def _read(config: Config, source: Source, name: str) -> Documents:
     place = config.data.joined.get(name)
     return source.documents(name) if place is None else elsewhere.documents(place, config.data)
+
+
+def claimed(kept: Checkpoint, delta: float) -> float | None:
+    """Give the epsilon that a checkpoint's adapter was charged, a fork's with its parent's; None: nothing was."""
+    charges = charges_of(kept.state.get("privacy", ()))
+    return spent(charges, delta).epsilon if charges else None
 
 
 def _told(records: Iterable[Record]) -> dict[str, int]:

@@ -117,7 +117,7 @@ def _origin(run: Path, state: Any, base: BaseModel, settings: dict[str, Any], ow
         round=state["round"],
         rounds=state["rounds"],
         aggregation=state["aggregation"],
-        organizations=tuple(state["trained_by"]),
+        organizations=_named(state),
         base=base.name,
         base_loss=state["base_loss"],
         eval_loss=state["eval_loss"],
@@ -125,6 +125,14 @@ def _origin(run: Path, state: Any, base: BaseModel, settings: dict[str, Any], ow
         settings=settings,
         privacy=statement(state["config"].get("privacy", {}), state.get("privacy", ()), own),
     )
+
+
+def _named(state: Any) -> tuple[str, ...]:
+    """Give the organizations that a card names: those that trained, of a protected run all that were there.
+
+    Who trained by an early round is who was drawn, and what is said of a protection counts on that being secret.
+    """
+    return tuple(sorted(state["organizations"] if state.get("privacy") else state["trained_by"]))
 
 
 def settings_of(config: dict[str, Any]) -> dict[str, Any]:

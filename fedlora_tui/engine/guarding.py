@@ -13,7 +13,7 @@ from fedlora_tui.engine.sampling import goal_of
 from fedlora_tui.errors import UserError
 from fedlora_tui.lora.adapter import Adapter, is_one_of
 from fedlora_tui.lora.cohort import LocalTraining
-from fedlora_tui.privacy.accounting import Charge, least_noise, spent
+from fedlora_tui.privacy.accounting import Charge, in_words, least_noise, spent
 from fedlora_tui.privacy.clipping import Limit
 from fedlora_tui.privacy.noise import Bits, bits, lots
 from fedlora_tui.privacy.statement import charges_of
@@ -28,12 +28,13 @@ SEEDED = (
 
 @dataclass(frozen=True)
 class Drawn:
-    """Who trains in a round, each drawn with `probability`, and how many of them were to be expected."""
+    """Who trains in a round, each drawn with `probability`, how many were to be expected, and how many at most."""
 
     round: int
     names: frozenset[str]
     probability: float
     expected: float
+    most: int
 
 
 class Guard:
@@ -63,10 +64,11 @@ class Guard:
             drawer, names = lots(_seed(config), purpose), sorted(organizations)
             share, expected = _share(config, len(names))
             if config.privacy.sampling == "poisson":
-                taken = [name for name in names if share == 1.0 or drawer.random() < share]
+                most, taken = len(names), [name for name in names if share == 1.0 or drawer.random() < share]
             else:
-                taken = drawer.sample(names, int(expected))
-            self._drawn = Drawn(round, frozenset(taken), share, expected)
+                most = int(expected)
+                taken = drawer.sample(names, most)
+            self._drawn = Drawn(round, frozenset(taken), share, expected, most)
         return self._drawn
 
     def draw_anew(self) -> None:
@@ -97,7 +99,7 @@ class Guard:
         if not target or after <= target:
             return None
         return (
-            f"privacy budget: round {round} would bring epsilon to {_above(after)}, over privacy.target_epsilon = "
+            f"privacy budget: round {round} would bring epsilon to {in_words(after)}, over privacy.target_epsilon = "
             f"{target:g}"
         )
 
@@ -110,7 +112,7 @@ class Guard:
         if is_ <= max(was, privacy.target_epsilon):
             return None
         return (
-            f"epsilon would be {_above(is_)} after round {after.federation.rounds}, over privacy.target_epsilon = "
+            f"epsilon would be {in_words(is_)} after round {after.federation.rounds}, over privacy.target_epsilon = "
             f"{privacy.target_epsilon:g}"
         )
 
@@ -118,7 +120,7 @@ class Guard:
         """Give how the changes of the round that was drawn are protected, None where they are not."""
         if self._drawn is None or config.privacy.mechanism == "none":
             return None
-        return _terms(config, self._drawn.expected)
+        return _terms(config, self._drawn.expected, self._drawn.most)
 
     def plan(self, plan: LocalTraining, config: Config) -> LocalTraining:
         """Give the plan of who trains in the round that was drawn, with the part of the noise that is its own."""
@@ -161,7 +163,7 @@ def with_noise(config: Config, organizations: int) -> Config:
         one = spent([_charge(config, share)], privacy.delta).epsilon
         raise UserError(
             f"privacy.noise_multiplier = {privacy.noise_multiplier:g}: the first round would spend epsilon "
-            f"{_above(one)}, over privacy.target_epsilon = {privacy.target_epsilon:g}: raise either, or set "
+            f"{in_words(one)}, over privacy.target_epsilon = {privacy.target_epsilon:g}: raise either, or set "
             f'noise_multiplier = "auto"'
         )
     return config
@@ -208,7 +210,7 @@ def warnings(config: Config, organizations: int, adapter: Adapter) -> list[ev.Wa
 
 def drowned(config: Config, organizations: int, adapter: Adapter) -> float:
     """Give how many times longer a mean's noise is than the longest mean of updates: sigma sqrt(numbers) / (q N)."""
-    terms = _terms(config, _share(config, organizations)[1])
+    terms = _terms(config, _share(config, organizations)[1], organizations)
     factors = METHODS[config.federation.aggregation].sends(1)
     numbers = sum(tensor.numel() for name, tensor in adapter.tensors().items() if is_one_of(name, factors))
     return terms.noise_multiplier * math.sqrt(numbers) / terms.expected
@@ -218,10 +220,10 @@ def _charge(config: Config, probability: float) -> Charge:
     return Charge(_noise(config), probability, config.privacy.sampling)
 
 
-def _terms(config: Config, expected: float) -> Terms:
+def _terms(config: Config, expected: float, most: int) -> Terms:
     privacy = config.privacy
     limit = Limit(privacy.clip_norm, privacy.clip == "module")
-    return Terms(limit, _noise(config), expected, privacy.noise == "organizations")
+    return Terms(limit, _noise(config), expected, most if privacy.noise == "organizations" else 0)
 
 
 def _noise(config: Config) -> float:
@@ -241,8 +243,3 @@ def _share(config: Config, organizations: int) -> tuple[float, float]:
 
 def _seed(config: Config) -> int | None:
     return config.federation.seed if config.privacy.seeded_noise else None
-
-
-def _above(epsilon: float) -> str:
-    """Write an epsilon to two decimals, never lower than it is."""
-    return f"{math.ceil(epsilon * 100) / 100:.2f}"

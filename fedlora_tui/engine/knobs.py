@@ -147,6 +147,15 @@ def refused(config: Config, change: Change, present: Collection[str], round: int
     return unworkable(after, present, round + 1)
 
 
+def unguarded(config: Config, organizations: int) -> str | None:
+    """Say why updates of so many organizations could not be protected as a configuration asks; None where they can."""
+    if config.privacy.mechanism == "none":
+        return None
+    from fedlora_tui.privacy.combinations import unprotectable
+
+    return unprotectable(config, organizations)
+
+
 def _fault_refused(config: Config, change: Change, present: Collection[str]) -> str | None:
     """Say why an organization cannot be made to misbehave like this; None where it can."""
     try:

@@ -309,9 +309,7 @@ class RoundLoop:
         steps = self._steps(names)
         self.stream.emit(ev.RoundStarted(round, rounds, names, steps, plan.learning_rate))
         if self._guarded:
-            # Journalled to the disk before anything of the round leaves an organization.
-            self.stream.emit(self.guard.charge(round, self.config, self.organizations))
-            self.stream.sync()
+            self._charge(round)
             plan = self.guard.plan(plan, self.config)
         try:
             replies, secure = self._train({name: self._own_plan(plan, name) for name in names}, sums)
@@ -345,6 +343,19 @@ class RoundLoop:
         self.stream.emit(replace(finished, seconds=seconds()))
         self._look_whether_it_diverges(round)
         return True
+
+    def _charge(self, round: int) -> None:
+        """Charge a round, on the disk before anything of it leaves an organization; wait where that cannot be."""
+        self.stream.emit(self.guard.charge(round, self.config, self.organizations))
+        while True:
+            try:
+                self.stream.sync()
+                return
+            except OSError as error:
+                trouble = error.strerror or str(error)
+                if not self.patient or self.steering.finish_asked:
+                    raise RoundError(f"round {round} cannot be charged to the privacy budget: {trouble}") from None
+                self.steering.wait_by_itself(trouble)
 
     def _look_whether_it_diverges(self, round: int) -> None:
         """Pause by itself where training makes the base worse; where nobody steers, or others race, warn."""
@@ -410,6 +421,8 @@ class RoundLoop:
                 replies[answer.organization] = answer.reply
             else:
                 self._without(answer.organization, late=isinstance(event, ev.UpdateLate))
+        if secure is not None and secure.failed:
+            self.stream.emit(ev.SecureFailed(round, secure.failed, secure.untold))
         self._punish(round)
         self._check_enough(replies, answers)
         if secure is not None and secure.failed:

@@ -13,7 +13,7 @@ from typing import Any
 
 from fedlora_tui.config import Config
 from fedlora_tui.engine.gate import Gate
-from fedlora_tui.engine.knobs import KEYS, Change, change_of, refused, setting, settled, turned
+from fedlora_tui.engine.knobs import KEYS, Change, change_of, refused, setting, settled, turned, unguarded
 from fedlora_tui.engine.stream import Stream
 from fedlora_tui.errors import UserError
 from fedlora_tui.protocol import commands as ask
@@ -346,6 +346,8 @@ class Steering:
         if name in taken:
             raise Refusal(f"{name} takes part already" + (": give it another name" if place else ""))
         change, config = Change("add", name, place or None), self._coming_config()
+        if (reason := unguarded(config, len(self._coming() | {name}))) is not None:
+            raise Refusal(reason)
         rank = Change("rank", name, command.rank) if command.rank else None
         if rank is not None and command.rank != config.lora.default_rank:
             reason = refused(turned(config, change), rank, self._coming() | {name}, self._round)

@@ -14,7 +14,7 @@ from flwr.app import Message, RecordDict
 
 from fedlora_tui.federation import secure_messages as wire
 from fedlora_tui.federation.global_model import GlobalModel
-from fedlora_tui.federation.ledger import SHARES
+from fedlora_tui.federation.ledger import SHARES, WORDS
 from fedlora_tui.federation.messages import Refused, secure_weight
 from fedlora_tui.federation.secure_messages import AnyReply, MaskedReply
 from fedlora_tui.federation.server_app import Answer, Server
@@ -47,7 +47,10 @@ class Cost:
 
 
 class SecureRound:
-    """One try of one round. `failed` says why there is no sum; `mean` is there once it was unmasked."""
+    """One try of one round. `failed` says why there is no sum; `mean` is there once it was unmasked.
+
+    `untold` are the bytes of keys and shares of those whom no answer is given of in the end.
+    """
 
     def __init__(self, server: Server, terms: SecureTerms, round: int, largest: int) -> None:
         """`largest` is the largest weight that an organization of the round has."""
@@ -61,7 +64,9 @@ class SecureRound:
         self._fixed = Fixed(1, 1, terms.range)
         self._length, self._withheld = 0, False
         self._sharing: tuple[str, ...] = ()
+        self.untold: dict[str, int] = {}
         self._sent: dict[str, tuple[int, int]] = {}
+        self._words: dict[str, int] = {}
         self._delivered: dict[str, int] = {}
         self._seconds = 0.0
 
@@ -121,13 +126,16 @@ class SecureRound:
                 self._unmask(in_time)
             except (SumFailed, ValueError) as failed:
                 self.failed = str(failed)
+        told = {own.organization for own in answers}
+        self.untold = {name: up for name, (up, _) in self._sent.items() if up and name not in told}
         return [self._weighed(own) for own in answers]
 
     def _weighed(self, answer: Answer[AnyReply]) -> Answer[AnyReply]:
         """Give an answer with what its keys and shares weighed; those in the train message are counted already."""
         up, down = self._sent.get(answer.organization, (0, 0))
         more = down - self._delivered.get(answer.organization, 0)
-        left = {**answer.left, SHARES: up} if up else answer.left
+        more_left = {SHARES: up, WORDS: self._words.get(answer.organization, 0)}
+        left = {**answer.left, **{kind: answer.left.get(kind, 0) + size for kind, size in more_left.items() if size}}
         up, more = answer.bytes_up + up, answer.bytes_down + more
         return replace(answer, bytes_up=up, bytes_down=more, left=left, shares_down=down)
 
@@ -199,6 +207,7 @@ class SecureRound:
                 found[name] = answer.reply
             else:
                 lost[name] = Answer(name, None, answer.refusal, 0, 0, answer.came)
+                self._words[name] = self._words.get(name, 0) + answer.left.get(WORDS, 0)
         self._seconds += time.monotonic() - began
         return found
 

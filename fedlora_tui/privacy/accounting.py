@@ -137,6 +137,11 @@ def pld_epsilon(counted: Sequence[tuple[Charge, int]], delta: float, step: float
     return float(accountant.get_epsilon(delta))
 
 
+def in_words(epsilon: float) -> str:
+    """Write an epsilon to two decimals, never lower than it is."""
+    return f"{math.ceil(round(epsilon * 100, 6)) / 100:.2f}"
+
+
 def least_noise(epsilon: float, delta: float, rounds: int, charge: Callable[[float], Charge]) -> float | None:
     """Find the least noise multiplier with which so many rounds stay within epsilon, None where none does.
 

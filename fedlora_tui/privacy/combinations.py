@@ -60,6 +60,12 @@ def _depends_on_others(config: Config) -> str | None:
             f"{where}: with federation.oversample = {federation.oversample:g} one organization's reply turns another's "
             f"away, so that one changes more than its own: set it to 0.0"
         )
+    if federation.deadline > 0 and federation.cohort != 1:
+        return (
+            f"{where}: organizations that train in one pass slow each other, so with federation.deadline = "
+            f"{federation.deadline:g} one's text decides whether another's reply is late: set it to 0.0, or "
+            f"federation.cohort to 1"
+        )
     if federation.min_replies > 1:
         return (
             f"{where}: whether there is a sum must not depend on who replied, and federation.min_replies = "

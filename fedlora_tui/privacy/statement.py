@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fedlora_tui.lora.export import UNPROTECTED
-from fedlora_tui.privacy.accounting import Charge, spent
+from fedlora_tui.privacy.accounting import Charge, in_words, spent
 
 NOT_PROTECTED = (
     "a person whose text several organizations hold: each of those organizations gives away as much",
@@ -19,6 +20,10 @@ NOT_PROTECTED = (
 OWN_B = (
     "**B of this adapter is its organization's own, trained with neither clipping nor noise: nothing below protects "
     "that organization from whoever holds it. What is said holds for all others, by way of A.**"
+)
+SEEDED = (
+    "**Noise and lots followed from a seed, for tests: nothing below protects anybody. It is what the system's random "
+    "numbers would give.**"
 )
 SUMMED = "The server saw the updates in sums alone (secure sum), which takes nothing from what an adapter gives away."
 LOSSES = "losses that organizations send: they carry no noise"
@@ -42,17 +47,19 @@ def statement(settings: Mapping[str, Any], kept: Sequence[Mapping[str, Any]], ow
     noises = sorted({charge.noise_multiplier for charge in charges})
     unprotected = [*NOT_PROTECTED, *(() if settings["withhold_losses"] else (LOSSES,))]
     lines = [
+        *([SEEDED, ""] if settings["seeded_noise"] else []),
         *([OWN_B, ""] if own else []),
-        f"Differential privacy of whole organizations: epsilon = {found.epsilon:.4g} at delta = {delta:g}.",
+        f"Differential privacy of whole organizations: epsilon = {in_words(found.epsilon)} at delta = {delta:g}.",
         "",
         "| | |",
         "| --- | --- |",
         f"| mechanism | {_mechanism(settings, noises)} |",
-        f"| epsilon, delta | {found.epsilon:.4g}, {delta:g} |",
+        f"| epsilon, delta | {in_words(found.epsilon)}, {delta:g} |",
         f"| noised sums so far | {len(charges)} |",
         f"| unit of protection | {_unit(charges)} |",
         f"| accountant | {found.accountant} (dp-accounting), the lower one of two bounds, RDP and PLD |",
         f"| sampling assumption | {_sampling(charges)} |",
+        *(_for_organizations(charges, delta) if settings.get("secure_sum") else ()),
         f"| source of the noise | {_source(settings)} |",
         *(
             ["| what the server saw | sums of updates, and no single one (secure sum) |"]
@@ -92,6 +99,18 @@ def _sampling(charges: Sequence[Charge]) -> str:
     share = " to ".join(f"{share:.4g}" for share in dict.fromkeys((shares[0], shares[-1])))
     how = "each by a lot of its own" if charges[0].sampling == "poisson" else "a fixed number of them"
     return f"{how} ({share} of them a round), and who was drawn stays secret"
+
+
+def _for_organizations(charges: Sequence[Charge], delta: float) -> list[str]:
+    """Give a row with epsilon as it is for those who see whom a sum holds, where not all are in it.
+
+    At worst an organization was drawn for every one of them.
+    """
+    if not any(charge.amplified for charge in charges):
+        return []
+    known = spent([replace(charge, probability=1.0) for charge in charges], delta)
+    why = "there or not: in a secure sum they see who else is in it"
+    return [f"| epsilon for the other organizations | {in_words(known.epsilon)}, {why} |"]
 
 
 def _source(settings: Mapping[str, Any]) -> str:

@@ -20,13 +20,14 @@ from fedlora_tui.privacy.noise import Bits, noised
 class Terms:
     """How a round's changes are protected: their limit C, the noise on their sum over C, and the divisor q N.
 
-    `by_organizations`: each one drawn adds its part of the noise before its change leaves it.
+    Where organizations add the noise, each one drawn its part before its change leaves it, there are as many `parts` as
+    can be drawn at most; 0: the server adds it.
     """
 
     limit: Limit
     noise_multiplier: float
     expected: float
-    by_organizations: bool = False
+    parts: int = 0
 
     @property
     def deviation(self) -> float:
@@ -35,8 +36,9 @@ class Terms:
 
     @property
     def own_deviation(self) -> float:
-        """That of the noise which one organization adds: q N of them make the whole."""
-        return self.deviation / math.sqrt(self.expected) if self.by_organizations else 0.0
+        """That of the noise which one organization adds."""
+        # Fewer, larger parts would add up to more noise where more are drawn: how much there is tells how many.
+        return self.deviation / math.sqrt(self.parts) if self.parts else 0.0
 
     def missing(self, replies: int) -> float:
         """Give the deviation of the noise that the server still has to add where so many organizations replied."""
@@ -53,7 +55,7 @@ def noised_mean(
     total = zero(sent, factors)
     for reply in replies:
         change = change_of(reply, sent, factors)
-        own = change if terms.by_organizations else shortened(change, terms.limit)
+        own = change if terms.parts else shortened(change, terms.limit)
         total = {name: tensor + own[name] for name, tensor in total.items()}
     return noised_total(total, len(replies), sent, terms, source)
 

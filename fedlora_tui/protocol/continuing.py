@@ -48,7 +48,11 @@ def continued(state: RunState, event: ev.RunContinued, t: float) -> RunState:
     then = kept or _without_later(state, event, t)
     ranks = Ranks(event.rank, event.ranks)
     organizations = {
-        name: _at_rest(then.organizations.get(name) or OrganizationState(name), ranks.of(name)) for name in event.orgs
+        name: _with_all_that_left(
+            _at_rest(then.organizations.get(name) or OrganizationState(name), ranks.of(name)),
+            state.organizations.get(name),
+        )
+        for name in event.orgs
     }
     now = replace(
         state,
@@ -86,6 +90,14 @@ def continued(state: RunState, event: ev.RunContinued, t: float) -> RunState:
 def _at_rest(org: OrganizationState, rank: int) -> OrganizationState:
     state = "waiting" if org.state in ("training", "testing", "joining", "leaving", "stopped") else org.state
     return replace(org, state=state, rank=rank, step=0, steps=0, loss_sum=0.0, loss_tokens=0, round_curve=())
+
+
+def _with_all_that_left(org: OrganizationState, later: OrganizationState | None) -> OrganizationState:
+    """Give one with the bytes that left it later, too: they did leave, and are in no result."""
+    if later is None:
+        return org
+    since = sum(later.ledger.left.values()) - sum(org.ledger.left.values())
+    return replace(org, ledger=replace(org.ledger, left=later.ledger.left, lost=org.ledger.lost + since))
 
 
 def _without_later(state: RunState, event: ev.RunContinued, t: float) -> RunState:

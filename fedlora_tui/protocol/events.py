@@ -26,6 +26,7 @@ from fedlora_tui.protocol.events_of_organizations import UpdateLate as UpdateLat
 from fedlora_tui.protocol.events_of_organizations import UpdateMeasured as UpdateMeasured
 from fedlora_tui.protocol.events_of_organizations import UpdateReceived as UpdateReceived
 from fedlora_tui.protocol.events_of_organizations import UpdateRejected as UpdateRejected
+from fedlora_tui.protocol.events_of_sums import SecureFailed as SecureFailed
 from fedlora_tui.protocol.events_of_sums import SecureSummed as SecureSummed
 from fedlora_tui.protocol.finite import finite_value
 from fedlora_tui.protocol.parts import Gpu as Gpu

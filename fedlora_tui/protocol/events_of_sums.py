@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from fedlora_tui.protocol.event import Event
@@ -29,3 +30,17 @@ class SecureSummed(Event):
     numbers: int
     outside: int
     bound: float
+
+
+@dataclass(frozen=True)
+class SecureFailed(Event):
+    """A round's updates could not be summed, and none was seen.
+
+    `left` are the bytes of keys and shares, by organization, of those of whom nothing else is told in the round: they
+    did what they were asked to.
+    """
+
+    type: ClassVar[str] = "secure_failed"
+    round: int
+    reason: str
+    left: Mapping[str, int] = field(default_factory=dict)

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from fedlora_tui.protocol.events import PrivacySpent, Record
 
 
-def last_spent(records: Iterable[Record], by: int | None = None) -> PrivacySpent | None:
-    """Give what was told last, or last by the end of the round `by`; None where nothing was told."""
-    told = (record.event for record in records)
-    spent = [event for event in told if isinstance(event, PrivacySpent) and (by is None or event.round <= by)]
+def last_spent(records: Iterable[Record]) -> PrivacySpent | None:
+    """Give what was told last; None where nothing was told."""
+    spent = [record.event for record in records if isinstance(record.event, PrivacySpent)]
     return spent[-1] if spent else None

@@ -381,6 +381,12 @@ def _conduct(state: RunState, event: Any, t: float) -> RunState:
     return changed(_no_longer_waiting(state, event), organizations={**state.organizations, event.org: now})
 
 
+def _secure_failed(state: RunState, event: ev.SecureFailed, t: float) -> RunState:
+    here = {name: size for name, size in event.left.items() if name in state.organizations}
+    told = {name: taking_part.in_vain(state.organizations[name], size) for name, size in here.items()}
+    return changed(state, organizations={**state.organizations, **told})
+
+
 def _round_aggregated(state: RunState, event: ev.RoundAggregated, t: float) -> RunState:
     norms, cosines = known(event.norms), known(event.cosines)
     moved = {
@@ -542,6 +548,7 @@ _CHANGES: Mapping[type[ev.Event], Callable[[RunState, Any, float], RunState]] = 
     ev.RunStopped: _run_ended_early,
     ev.RunFailed: _run_ended_early,
     ev.RoundStarted: _round_started,
+    ev.SecureFailed: _secure_failed,
     ev.RoundAggregated: _round_aggregated,
     ev.RoundFinished: _round_finished,
     ev.TrainStep: _train_step,

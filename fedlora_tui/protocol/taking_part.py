@@ -61,6 +61,11 @@ def replied(org: OrganizationState, event: ev.UpdateReceived) -> OrganizationSta
     )
 
 
+def in_vain(org: OrganizationState, shares: int) -> OrganizationState:
+    """Give one that sent keys and shares, so many bytes, for a sum that nobody made."""
+    return changed(org, ledger=org.ledger.with_left({"shares": shares}, lost=True))
+
+
 def measured(org: OrganizationState, event: ev.OrgEvaluated) -> OrganizationState:
     """Give one that has told its hold-out loss."""
     history = org.history

@@ -19,7 +19,7 @@ async def test_the_figures_of_the_newest_audit_stand_with_their_verdicts(tmp_pat
         assert "audit-round-0006.md" in lines[0]
         for words in (
             *("1 of 2 exposed, from 7.6 of 13.3 bits on", "! exposed", "control, not planted"),
-            *("0.540 to 0.723", "! above", "in 64 continuations", "3,955", "ε at least 0.81 (95%)", "claimed 7.90"),
+            *("0.540 to 0.723", "! above", "in 64 continuations", "3,955", "ε at least 0.81 (95%)", "claimed 7.91"),
             *("12 of 3,955", "0.500 to 0.700"),
         ):
             assert words in page

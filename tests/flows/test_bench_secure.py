@@ -10,7 +10,8 @@ from tests.tiny_runs import configured, small_settings
 
 
 def test_both_ways_are_told_side_by_side(tmp_path):
-    report = Secure(configured(small_settings(tmp_path)), (3,), lambda text: None).report()
+    config = configured(small_settings(tmp_path), privacy__secure_range=2.0)
+    report = Secure(config, (3,), lambda text: None).report()
     plain, secure = report.rows
     assert [row["name"] for row in report.rows] == ["3 plain", "3 secure"]
     assert (plain["shares_kib"], plain["sum_seconds"], plain["bound"]) == (None, None, None)

@@ -94,6 +94,29 @@ def test_a_journal_that_takes_no_more_pauses_the_run_until_it_does(settings, who
     assert [record.seq for record in watched.journal()] == [r.seq for r in watched.records if r.seq]
 
 
+def test_no_round_is_trained_before_its_charge_to_a_privacy_budget_can_be_written(settings):
+    private = {"privacy.mechanism": "gaussian", "privacy.noise_multiplier": 2.0, "privacy.target_epsilon": 0.0}
+    watched = WatchedRun(configured(settings | private | {"federation.rounds": 1}))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def limit():
+        size = (watched.folder / journal.NAME).stat().st_size
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20, before[1]))
+
+    watched.when(at(ev.RoundStarted, 1), limit)
+    try:
+        watched.run.start()
+        assert watched.wait_for(is_paused).reason.startswith("the journal cannot be written: ")
+        assert not watched.told(ev.TrainStep)
+        assert not [record for record in watched.journal() if isinstance(record.event, ev.PrivacySpent)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    watched.run.send(ask.Resume())
+    watched.end()
+    assert watched.run.state.phase == "done", watched.run.state.reason
+    assert len([record for record in watched.journal() if isinstance(record.event, ev.PrivacySpent)]) == 1
+
+
 def test_a_run_that_nobody_steers_fails_on_a_full_journal_and_goes_on_later(settings, whole):
     watched = WatchedRun(configured(settings), patient=False)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fedlora_tui.privacy.accounting import in_words
 from fedlora_tui.protocol.events import RoundFinished
 from tests.flows.test_replaying import replayed, watch
 from tests.tiny_runs import WatchedRun, configured, small_settings
@@ -25,7 +26,7 @@ async def test_epsilon_of_its_budget_is_seen_and_no_loss_is(journal, size, part,
     second = max(place for place, record in enumerate(journal, 1) if isinstance(record.event, RoundFinished))
     async with replayed(journal, second, size) as console:
         await watch(console, 1.0)
-        assert f"ε {console.app.session.state.privacy.epsilon:.2f}{of}" in console.text(part)
+        assert f"ε {in_words(console.app.session.state.privacy.epsilon)}{of}" in console.text(part)
         rows = [row.split() for row in console.text("table").splitlines() if "done" in row]
         # State, steps, and dashes for loss, hold-out and gain.
         assert [row[-len(row) :].count("–") for row in rows if "alpha" in row] == [3]

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from fedlora_tui.engine import checkpoint
+from fedlora_tui.engine.auditing import claimed
 from fedlora_tui.engine.folder import read_config
 from fedlora_tui.engine.past import Fork, read_journal
 from fedlora_tui.engine.run import Manner, Run, Start
 from fedlora_tui.federation.local_grid import LocalGrid
-from fedlora_tui.privacy.accounting import Charge, spent
+from fedlora_tui.privacy.accounting import Charge, in_words, spent
 from fedlora_tui.protocol import commands as ask
 from fedlora_tui.protocol import events as ev
 from tests.tiny_runs import GUARD, WatchedRun, configured, small_settings
@@ -93,7 +94,7 @@ def test_the_model_card_says_what_was_spent_for_whom_and_what_is_not_protected(b
     card = (Path(told.path) / "README.md").read_text(encoding="utf-8").split("## Privacy")[1]
     epsilon = bounded.told(ev.PrivacySpent)[0].epsilon
     for words in (
-        f"epsilon = {epsilon:.4g} at delta = 1e-05",
+        f"epsilon = {in_words(epsilon)} at delta = 1e-05",
         "| mechanism | gaussian: each update clipped to 1 jointly",
         "| unit of protection | one organization with all of its text, there or not |",
         "| accountant | PLD (dp-accounting)",
@@ -149,6 +150,7 @@ def test_resume_charges_a_repeated_round_again_and_a_fork_all_that_its_parent_ma
     assert fork.run.state.phase == "done", fork.run.refusal or fork.run.state.reason
     five = spent([Charge(2.0, 1.0, "poisson")] * 5, 1e-5).epsilon
     assert [event.epsilon for event in fork.told(ev.PrivacySpent)] == [pytest.approx(five)], "its four, and one more"
+    assert claimed(checkpoint.read(fork.folder, 1), 1e-5) == pytest.approx(four), "an audit of where it begins knows"
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +191,17 @@ def test_a_round_that_nobody_was_drawn_for_adds_noise_and_is_charged(drawn):
     assert size == pytest.approx(2.0 / 0.6, rel=5 / math.sqrt(2 * numbers))
 
 
+def test_a_card_does_not_tell_who_was_drawn(drawn):
+    """Whoever has the adapter has its card, and epsilon counts on lots that stay secret."""
+    watched, _ = drawn
+    assert set(checkpoint.read_state(watched.folder, 1)["trained_by"]) < {"alpha", "beta", "gamma"}
+    watched.run.send(ask.Export(round="1"))
+    told = watched.wait_for(lambda event: isinstance(event, ev.AdapterExported))
+    card = (Path(told.path) / "README.md").read_text(encoding="utf-8")
+    assert "trained by 3 organizations in a federation" in card
+    assert "| organizations | alpha, beta, gamma |" in card
+
+
 def test_no_loss_leaves_where_losses_are_withheld(drawn):
     watched, messages = drawn
     assert messages
@@ -205,6 +218,7 @@ REFUSED = {
     "method": ({"federation__aggregation": "flora"}, 'federation.aggregation = "flora" needs each reply by itself'),
     "ranks": ({"lora__rank": '{ default = 4, "beta" = 2 }', "federation__aggregation": "fedit"}, "rank"),
     "oversample": ({"federation__oversample": 0.5}, "federation.oversample = 0.5"),
+    "deadline": ({"federation__deadline": 9.0}, "federation.deadline = 9 one's text decides whether another's"),
     "min_replies": ({"federation__min_replies": 2}, "federation.min_replies = 2"),
     "no target": ({"privacy__noise_multiplier": "auto", "privacy__target_epsilon": 0.0}, "privacy.target_epsilon"),
     "delta": ({"privacy__delta": 0.4}, "privacy.delta = 0.4 is no less than 1 / 3"),

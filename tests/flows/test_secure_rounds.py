@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from fedlora_tui.errors import UserError
 from fedlora_tui.federation import secure_organization
 from fedlora_tui.federation.last_replies import LastReplies
 from fedlora_tui.federation.local_grid import LocalGrid
-from fedlora_tui.federation.messages import ARRAYS, METRICS, SECURE
+from fedlora_tui.federation.messages import ARRAYS, METRICS, SECURE, arrays_weight
 from fedlora_tui.federation.secure_messages import MASKED, UNMASK
 from fedlora_tui.privacy.secure_sum.member import Declined
 from fedlora_tui.protocol import commands as ask
@@ -23,6 +24,7 @@ from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.trying import Question
 from tests.flows.test_faults import SECONDS, FakeTime
 from tests.flows.test_going_on import GoneOn, at, check_same, ended_at
+from tests.tiny_models import write_texts
 from tests.tiny_runs import WatchedRun, configured, small_settings
 
 ON = {"privacy.secure_sum": "true", "federation.quarantine_after": 0}
@@ -62,11 +64,17 @@ def settings(tmp_path):
     return small_settings(tmp_path)
 
 
+def with_a_fourth(settings):
+    """The same settings, and an organization more: of four one can drop out, and three are left."""
+    write_texts(Path(settings["data.path"]), ("delta",))
+    return settings
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """A run with one who drops out in round 2, plain and summed unseen; the latter with what went over its grid."""
     with pytest.MonkeyPatch.context() as patched:
-        settings = small_settings(tmp_path_factory.mktemp("secure"))
+        settings = with_a_fourth(small_settings(tmp_path_factory.mktemp("secure")))
         plain = WatchedRun(configured(settings | DROPS)).go()
         tapped = Tapped(patched)
         secure = WatchedRun(configured(settings | DROPS | ON)).go()
@@ -93,11 +101,11 @@ def test_the_sum_is_the_plain_one_within_its_bound_though_one_dropped_out(runs):
     plain, secure, _ = runs
     assert secure.run.state.phase == plain.run.state.phase == "done"
     first, second = secure.told(ev.SecureSummed)
-    assert (first.orgs, first.gone) == (("alpha", "beta", "gamma"), ())
-    assert (second.orgs, second.gone) == (("alpha", "gamma"), ("beta",))
-    assert (first.threshold, first.holders, first.outside, first.numbers) == (2, 3, 0, 1024)
+    assert (first.orgs, first.gone) == (("alpha", "beta", "delta", "gamma"), ())
+    assert (second.orgs, second.gone) == (("alpha", "delta", "gamma"), ("beta",))
+    assert (first.threshold, first.holders, first.outside, first.numbers) == (3, 4, 0, 1024)
     # Beyond the bound there is the rounding of the adapter's own numbers, float32 of at most 1.
-    assert 0 < first.bound < 2e-9
+    assert 0 < first.bound < 3e-9
     assert apart(plain, secure, 1) <= first.bound + 2**-24
     losses = [[event.eval_loss for event in run.told(ev.RoundFinished)] for run in (plain, secure)]
     assert losses[0] == pytest.approx(losses[1], abs=1e-6)
@@ -120,7 +128,7 @@ def test_every_reply_is_keys_shares_or_one_masked_vector_and_three_numbers(runs)
     tapped = runs[2]
     assert tapped.stages() == [1, 2, "train", 3, 1, 2, "train", 3]
     masked = [reply for reply in tapped.came if reply.metadata.message_type == MessageType.TRAIN]
-    assert len(masked) == 5
+    assert len(masked) == 7
     for reply in masked:
         assert set(reply.content) == {MASKED, METRICS}
         assert set(reply.content[METRICS]) == {"loss", "tokens", "steps"}
@@ -134,8 +142,8 @@ def test_every_reply_is_keys_shares_or_one_masked_vector_and_three_numbers(runs)
 
 def test_bytes_of_all_stages_are_counted_for_each_organization(runs):
     plain, secure, _ = runs
-    keys, sealed, bound, seed, shares = 64, 2 * 82, 3 * 32, 16, 3 * 33
-    lists, nonces = 8 * (3 + 3), 3 * 16
+    keys, sealed, bound, seed, shares = 64, 3 * 82, 4 * 32, 16, 4 * 33
+    lists, nonces = 8 * (4 + 4), 3 * 16
     received = secure.told(ev.UpdateReceived)[0]
     assert received.left["shares"] == keys + sealed + bound + seed + shares + lists + nonces
     assert received.bytes_up - received.left["shares"] == 128 + 4 * 1026
@@ -145,13 +153,13 @@ def test_bytes_of_all_stages_are_counted_for_each_organization(runs):
     finished = secure.told(ev.RoundFinished)
     assert finished[0].bytes_up == sum(event.bytes_up for event in secure.told(ev.UpdateReceived) if event.round == 1)
     first = secure.told(ev.SecureSummed)[0]
-    assert first.bytes_up == 3 * received.left["shares"]
-    assert first.bytes_down == 3 * received.shares_down
+    assert first.bytes_up == 4 * received.left["shares"]
+    assert first.bytes_down == 4 * received.shares_down
     assert secure.run.state.organizations["alpha"].ledger.came == plain.run.state.organizations["alpha"].ledger.came
 
 
 def test_a_run_that_is_gone_on_with_sums_to_the_same_bytes_under_other_masks(settings, tmp_path):
-    watched = WatchedRun(configured(settings | ON | DROPS))
+    watched = WatchedRun(configured(with_a_fourth(settings) | ON | DROPS))
     copies = ended_at(watched, tmp_path, {"summed": at(ev.SecureSummed, 2)})
     watched.go()
     check_same(watched, GoneOn(copies["summed"]).go(), 2)
@@ -172,7 +180,7 @@ def test_methods_that_need_a_sum_make_of_it_what_they_make_of_the_replies(settin
 @pytest.mark.parametrize("noise", ["organizations", "server"])
 def test_under_noise_the_sum_is_the_plain_one_too_and_losses_may_stay_at_home(settings, noise):
     """Seeded noise is the same in both; under real noise nobody could compare."""
-    settings |= {
+    settings = with_a_fourth(settings) | {
         "privacy.mechanism": "gaussian",
         "privacy.noise": noise,
         "privacy.noise_multiplier": 1.0,
@@ -187,19 +195,19 @@ def test_under_noise_the_sum_is_the_plain_one_too_and_losses_may_stay_at_home(se
     plain, secure = (WatchedRun(configured(settings | more)).go() for more in ({}, ON))
     assert secure.run.state.phase == plain.run.state.phase == "done", secure.run.state.reason
     (summed,) = secure.told(ev.SecureSummed)
-    assert (summed.orgs, summed.outside) == (("alpha", "gamma"), 0)
+    assert (summed.orgs, summed.outside) == (("alpha", "delta", "gamma"), 0)
     assert apart(plain, secure, 1) <= summed.bound + 2**-23
     assert {event.loss for event in secure.told(ev.UpdateReceived)} == {None}
 
 
 def test_with_too_few_left_the_round_fails_before_anybody_is_asked_to_unmask(settings, monkeypatch):
     tapped = Tapped(monkeypatch)
-    faults = {"faults.alpha": "dropout", "faults.beta": "crash"}
-    watched = WatchedRun(configured(settings | ON | faults), patient=False).go()
+    watched = WatchedRun(configured(settings | ON | {"faults.beta": "crash"}), patient=False).go()
     assert watched.run.state.phase == "failed"
+    # With two left each would know the other's update: the mean less its own.
     assert watched.run.state.reason == (
-        "round 1: the secure sum failed, and no update was seen: 1 of 3 organizations are left: 1 hold shares of one "
-        "organization's secrets, 2 are needed (privacy.secure_threshold)"
+        "round 1: the secure sum failed, and no update was seen: 2 of 3 organizations are left: 2 hold shares of one "
+        "organization's secrets, 3 are needed (privacy.secure_threshold)"
     )
     assert tapped.stages() == [1, 2, "train"]
 
@@ -210,10 +218,12 @@ def test_who_is_late_is_not_in_the_sum_though_its_masked_update_came(settings, m
         Arrivals, "step", lambda self, names: self.seconds.update({name: SECONDS[name] for name in names})
     )
     tapped = Tapped(monkeypatch)
-    watched = WatchedRun(configured(settings | ON | {"federation.deadline": 2.0, "federation.rounds": 1})).go()
-    assert [(event.orgs, event.gone) for event in watched.told(ev.SecureSummed)] == [(("alpha", "gamma"), ("beta",))]
+    settings = with_a_fourth(settings) | ON | {"federation.deadline": 2.0, "federation.rounds": 1}
+    watched = WatchedRun(configured(settings)).go()
+    summed = [(event.orgs, event.gone) for event in watched.told(ev.SecureSummed)]
+    assert summed == [(("alpha", "delta", "gamma"), ("beta",))]
     assert [(event.org, event.bytes_up > 0) for event in watched.told(ev.UpdateLate)] == [("beta", True)]
-    assert sum(MASKED in reply.content for reply in tapped.came if not reply.has_error()) == 3
+    assert sum(MASKED in reply.content for reply in tapped.came if not reply.has_error()) == 4
 
 
 def test_a_round_that_failed_is_gone_through_again_in_another_session(settings, monkeypatch):
@@ -240,11 +250,33 @@ def test_who_cannot_share_is_out_and_the_others_are_summed(settings, monkeypatch
         return share(message, context, session)
 
     monkeypatch.setattr(secure_organization, "_share", refusing)
-    watched = WatchedRun(configured(settings | ON | {"federation.rounds": 1})).go()
-    assert [event.orgs for event in watched.told(ev.SecureSummed)] == [("alpha", "gamma")]
+    watched = WatchedRun(configured(with_a_fourth(settings) | ON | {"federation.rounds": 1})).go()
+    assert [event.orgs for event in watched.told(ev.SecureSummed)] == [("alpha", "delta", "gamma")]
     assert [event.reason for event in watched.told(ev.UpdateRejected)] == [
         "error 2 (its reason stays in the organization's own log)"
     ]
+
+
+def test_what_left_for_a_sum_that_nobody_made_is_told_and_is_nobodys_fault_who_sent_it(settings, monkeypatch):
+    share, tapped = secure_organization._share, Tapped(monkeypatch)
+
+    def refusing(message, context, session):
+        if context.node_config["organization"] == "beta":
+            raise Declined("no")
+        return share(message, context, session)
+
+    monkeypatch.setattr(secure_organization, "_share", refusing)
+    watched = WatchedRun(configured(settings | ON), patient=False).go()
+    (told,) = watched.told(ev.SecureFailed)
+    assert told.reason.startswith("2 of 3 organizations are left: ")
+    sent = dict.fromkeys(("alpha", "beta", "gamma"), 0)
+    for reply in tapped.came:
+        sent[sorted(sent)[reply.metadata.src_node_id - NODE]] += 0 if reply.has_error() else arrays_weight(reply)
+    assert told.left == {"alpha": sent["alpha"], "gamma": sent["gamma"]}
+    (refused,) = watched.told(ev.UpdateRejected)
+    assert (refused.org, refused.left) == ("beta", {"shares": sent["beta"], "words": len("secure sum: no")})
+    for name, org in watched.run.state.organizations.items():
+        assert (org.ledger.left["shares"], org.faults) == (sent[name], int(name == "beta"))
 
 
 def test_organizations_answer_no_replayed_message_and_no_plain_one(settings, monkeypatch):
@@ -289,6 +321,14 @@ REFUSED = [
     (
         {"privacy.mechanism": "gaussian", "privacy.noise_multiplier": 1.0, "federation.fraction": 0.9},
         r'privacy.sampling = "poisson" may draw none: set it to "fixed", or federation.fraction to 1.0',
+    ),
+    (
+        {"privacy.secure_sum": "false", "privacy.secure_threshold": 0.9},
+        r"^privacy.secure_threshold does nothing with priv",
+    ),
+    (
+        {"privacy.mechanism": "gaussian", "privacy.noise_multiplier": 1.0, "privacy.secure_range": 0.5},
+        r"^privacy.secure_range does nothing .*, where the range follows from privacy.clip_norm: leave it out$",
     ),
     ({"federation.fraction": 0.4}, r"needs 3 organizations in a round, this one has 2: let more take part, or raise"),
 ]

@@ -9,7 +9,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from fedlora_tui.privacy.accounting import PLD, RDP, Charge, least_noise, pld_epsilon, rdp_epsilon, spent
+from fedlora_tui.privacy.accounting import PLD, RDP, Charge, in_words, least_noise, pld_epsilon, rdp_epsilon, spent
 from fedlora_tui.privacy.noise import Seeded, bits, gaussian, lots
 
 DELTA = 1e-5
@@ -81,6 +81,10 @@ def test_the_least_noise_keeps_within_the_budget_and_hardly_less_does(probabilit
     noise = least_noise(3.0, DELTA, 12, lambda noise: Charge(noise, probability, sampling))
     assert spent([Charge(noise, probability, sampling)] * 12, DELTA).epsilon <= 3.0
     assert spent([Charge(noise * 0.99, probability, sampling)] * 12, DELTA).epsilon > 3.0
+
+
+def test_an_epsilon_is_never_written_lower_than_it_is():
+    assert [in_words(x) for x in (0.0, 1.1, 7.9901, 8.0, 633.841)] == ["0.00", "1.10", "8.00", "8.00", "633.85"]
 
 
 def test_no_noise_is_enough_for_next_to_nothing():

@@ -36,7 +36,10 @@ def test_the_pane_and_the_narrow_row_show_epsilon_of_its_budget():
     assert words(budget_line(state(), UNICODE)).startswith("ε 0.00 of 8.00 ")
     assert words(budget_line(state(SPENT, target_epsilon=0.0), UNICODE)) == "ε 3.21 no budget  δ 1e-5"
     assert words(budget_line(state(SPENT), ASCII)).startswith("eps 3.21 of 8.00 ")
-    assert "it protects nothing" in words(budget_line(state(SPENT, seeded_noise=True), UNICODE))
+    seeded = state(SPENT, seeded_noise=True)
+    assert "it protects nothing" in words(budget_line(seeded, UNICODE))
+    assert words([budget_short(seeded, UNICODE)]) == "ε 3.21 seeded"
+    assert said_of_export(seeded, UNICODE).endswith("for tests: it protects nothing.")
 
 
 def test_without_a_mechanism_they_say_that_privacy_is_off():
@@ -95,6 +98,8 @@ def test_the_statement_names_unit_accountant_and_sampling(sampling, probability,
         assert part in said
     assert "losses that organizations send" not in said
     assert "losses that organizations send" in statement(PRIVATE, kept)
+    assert statement(PRIVATE, kept).startswith("Differential privacy of whole organizations: epsilon = ")
+    assert "nothing below protects anybody" in statement(PRIVATE | {"seeded_noise": True}, kept).split("\n")[0]
     assert "trained with neither clipping nor noise" in statement(PRIVATE, kept, own=True)
 
 

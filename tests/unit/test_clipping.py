@@ -122,11 +122,11 @@ def test_with_or_without_one_organization_a_sum_differs_by_the_limit_at_most(by_
     assert length(means[()]) <= rounding
 
 
-@pytest.mark.parametrize(("by_organizations", "replies"), [(False, 0), (False, 3), (True, 0), (True, 2), (True, 4)])
-def test_the_noise_on_a_sum_has_the_deviation_that_is_charged(by_organizations, replies):
-    """Whoever adds it: where organizations drop out the server adds what is missing, with more than expected none."""
+@pytest.mark.parametrize(("parts", "replies"), [(0, 0), (0, 3), (6, 0), (6, 2), (6, 6)])
+def test_the_noise_on_a_sum_has_the_deviation_that_is_charged(parts, replies):
+    """Whoever adds it, and whether fewer reply than expected or more: the server adds what is missing."""
     limit, noise, expected = Limit(0.5), 2.0, 4.0
-    terms = Terms(limit, noise, expected, by_organizations)
+    terms = Terms(limit, noise, expected, parts)
     plan = replace(PLAN, update_noise=terms.own_deviation)
     drawn = []
     for round in range(60):

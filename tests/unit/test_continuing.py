@@ -64,6 +64,12 @@ def test_a_half_round_is_gone_wherever_it_ended(done, half):
     assert shown(again) == shown(folded(*up_to(4)))
 
 
+def test_what_left_an_organization_in_a_half_round_did_leave_it():
+    before = folded(*up_to(1), ev.UpdateReceived("a", 2, 100, 50, 16, 3.0, left={"A": 60, "B": 40}), goes_on(1))
+    ledger = before.organizations["a"].ledger
+    assert (ledger.left, ledger.lost, ledger.replies) == ({"A": 60, "B": 40}, 100, 1)
+
+
 def test_one_that_joined_in_the_half_round_is_gone_and_one_that_left_is_back_with_its_history():
     before = up_to(2)
     joined = [ev.OrgJoined("c", 3, 5, 100, 20, 4), ev.OrgEvaluated("c", 0, 4.5, 16, 0), ev.OrgLeft("a", 3, "dropped")]

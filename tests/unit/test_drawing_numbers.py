@@ -195,7 +195,7 @@ def test_fixed_decimals():
     norms = [0, 0.41, 0.0412, 0.00996, 0.000412, 12.34, 104.2, 12345, 9.996, 0.0999]
     written = ["0.00", "0.41", "0.041", "0.010", "4.1e-4", "12.3", "104", "1.2e4", "10.0", "0.10"]
     assert [numbers.norm(x) for x in norms] == written
-    assert numbers.epsilon(3.21) == "3.21"
+    assert [numbers.epsilon(x) for x in (3.21, 3.2101, 8.0, 0.07)] == ["3.21", "3.22", "8.00", "0.07"]
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
 
 from fedlora_tui.config import Config, Setting, load
 from fedlora_tui.engine.guarding import Guard, drowned, lasting, warnings, with_noise
+from fedlora_tui.engine.plan import plan_of
 from fedlora_tui.errors import UserError
 from fedlora_tui.lora.adapter import TargetModule, initial
 from fedlora_tui.privacy.accounting import Charge, spent
@@ -39,6 +41,19 @@ def test_poisson_draws_each_by_a_lot_of_its_own_and_fixed_a_fixed_number():
     assert {(len(one.names), one.probability, one.expected) for one in fixed_draws} == {(3, 0.3, 3.0)}
     assert frozenset.union(*(one.names for one in fixed_draws)) == set(NAMES)
     assert len({Guard().draw(1, private(seeded_noise=False), NAMES).names for _ in range(40)}) > 5, "no seed, no repeat"
+
+
+@pytest.mark.parametrize("sampling", ["poisson", "fixed"])
+def test_the_noise_on_a_sum_is_the_same_however_many_were_drawn_for_it(sampling):
+    """More noise where more are drawn would tell how many those were, and with that who was among them."""
+    config, plan = private(noise="organizations", sampling=sampling, clip_norm=0.5), plan_of(Config(), 1)
+    guard, seen = Guard(), set()
+    for round in range(200):
+        replies = len(guard.draw(round, config, NAMES).names)
+        own, terms = guard.plan(plan, config).update_noise, guard.terms(config)
+        seen.add(replies)
+        assert math.hypot(own * math.sqrt(replies), terms.missing(replies)) == pytest.approx(3.0 * 0.5)
+    assert max(seen) > 3 or sampling == "fixed", "more than the three that were to be expected"
 
 
 def test_a_draw_stays_for_its_round_and_a_round_that_is_repeated_has_another():

@@ -40,11 +40,11 @@ def test_what_is_written_is_read_as_it_was():
     assert wire.read_stage(asked) == (wire.ADVERTISE, SESSION)
     assert wire.read_keys(wire.advertise_reply(asked, SESSION, member.public), SESSION) == member.public
     peers = {place: Member(SESSION).public for place in (3, 4)}
-    request = Request(2, 2, peers)
+    request = Request(2, 3, peers)
     asked = message(wire.share_content(SESSION, request))
     assert wire.read_stage(asked)[0] == wire.SHARE
     assert wire.read_request(asked) == request
-    shared = member.share(2, 2, peers)
+    shared = member.share(2, 3, peers)
     assert wire.read_shared(wire.share_reply(asked, SESSION, shared), SESSION, 2) == shared
     unmasking = Unmasking(frozenset({2, 3}), frozenset({4}))
     asked = message(wire.unmask_content(SESSION, unmasking))
@@ -105,7 +105,7 @@ def test_the_server_refuses_replies_of_other_lengths_places_and_sessions():
         wire.read_keys(wire.advertise_reply(asked, other, keys), SESSION)
     with pytest.raises(Refused, match="keys is not 64 bytes"):
         wire.read_keys(wire.advertise_reply(asked, SESSION, PublicKeys(b"", bytes(32))), SESSION)
-    shared = Member(SESSION).share(2, 2, {place: Member(SESSION).public for place in (3, 4)})
+    shared = Member(SESSION).share(2, 3, {place: Member(SESSION).public for place in (3, 4)})
     with pytest.raises(Refused, match="an organization that has another place"):
         wire.read_shared(wire.share_reply(asked, SESSION, shared), SESSION, 3)
     with pytest.raises(Refused, match="others than those that were asked for"):
@@ -144,7 +144,7 @@ def test_what_an_organization_was_given_counts_once_its_reply_is_made():
     members = {place: Member(SESSION) for place in (2, 3, 4)}
     shown = {place: own.public for place, own in members.items()}
     shared = {
-        place: own.share(place, 2, {peer: key for peer, key in shown.items() if peer != place})
+        place: own.share(place, 3, {peer: key for peer, key in shown.items() if peer != place})
         for place, own in members.items()
     }
     context = Context(1, 2, {}, RecordDict(), {})

@@ -140,6 +140,15 @@ def test_with_too_few_left_nothing_is_asked_and_organizations_would_not_answer()
         Sum(vectors(5), unshared={1, 2, 3})
 
 
+def test_a_sum_of_two_is_never_told_though_a_third_shared():
+    """Each of the two would know the other's vector: the sum less its own."""
+    run = Sum(vectors(3))
+    with pytest.raises(SumFailed, match=r"^2 of 3 organizations are left"):
+        run.total([0, 1])
+    with pytest.raises(Declined, match=r"^2 are left, 3 are needed: a sum of so few is not told"):
+        run.members[0].unmask({0, 1}, {2})
+
+
 def test_wrong_shares_are_found_and_left_out_and_too_many_end_the_sum():
     run = Sum(vectors(5))
     assert np.array_equal(run.total([0, 1, 2, 3], lying={1}), plain(run.vectors, [0, 1, 2, 3]))
@@ -178,7 +187,7 @@ def test_shares_that_were_changed_on_their_way_or_are_of_another_session_are_dec
             own.receive(boxes)
     with pytest.raises(Declined, match="not what was sealed"):
         own.receive(run.boxes[0])
-    with pytest.raises(Declined, match="1 take part, 2 are needed"):
+    with pytest.raises(Declined, match="1 take part, 3 are needed"):
         own.receive({})
     with pytest.raises(Declined, match="no neighbour"):
         own.receive({7: box})
@@ -219,6 +228,53 @@ def test_nobody_gives_both_kinds_of_share_of_one_organization_nor_two_answers_to
     assert len(shares) < run.adder.threshold
 
 
+ALL_OF_FIVE = {place: {*range(5)} - {place} for place in range(5)}
+ONE_BY_ITSELF = {
+    0: {1, 2, 3, 4},
+    1: {0, 5, 6, 7},
+    2: {0, 8, 9, 10},
+    3: {0, 5, 6, 8},
+    4: {0, 7, 9, 10},
+    5: {1, 3, 6, 7},
+    6: {1, 3, 5, 8},
+    7: {1, 4, 5, 9},
+    8: {2, 3, 6, 10},
+    9: {2, 4, 7, 10},
+    10: {2, 4, 8, 9},
+}
+"""Neighbours as a server that lies hands them out: those of 0 have other neighbours each."""
+
+
+@pytest.mark.parametrize(
+    ("graph", "few", "gone"),
+    [
+        (ALL_OF_FIVE, {0, 1}, {0: {3, 4}, 1: {2, 4}, 2: {3, 4}, 3: {2, 4}, 4: {2, 3}}),
+        (ONE_BY_ITSELF, {0}, {place: {1, 2, 3, 4} & ONE_BY_ITSELF[place] for place in range(5, 11)}),
+    ],
+    ids=["two of five", "one of eleven"],
+)
+def test_a_server_that_tells_each_organization_something_else_is_not_stopped(graph, few, gone):
+    """It is not asked for both secrets of anybody, so nobody declines: docs/secure-sum.md says so."""
+    these = dict(enumerate(vectors(len(graph))))
+    members = {place: Member(SESSION) for place in graph}
+    shown = {place: own.public for place, own in members.items()}
+    shared = {
+        place: own.share(place, 3, {peer: shown[peer] for peer in graph[place]}) for place, own in members.items()
+    }
+    masked = {}
+    for place, own in members.items():
+        own.receive({peer: shared[peer].boxes[place] for peer in graph[place]})
+        masked[place] = own.mask(these[place])
+    adder = Adder(SESSION, 100, 0.6)
+    adder.graph, adder.threshold, adder._keys, adder._shared = graph, 3, shown, shared
+    adder._alive = frozenset(few)
+    for place, own in members.items():
+        away = gone.get(place, set())
+        told = own.unmask({place, *graph[place]} - away, away)
+        adder.revealed(place, {owner: share for owner, share in told.items() if owner in few or owner in away})
+    assert np.array_equal(adder.total({place: masked[place] for place in few}), plain(these, few))
+
+
 def test_a_round_that_was_summed_is_summed_again_only_over_the_same_and_an_earlier_one_never():
     run = Sum(vectors(4))
     run.total([0, 1, 2])
@@ -236,6 +292,8 @@ def test_unsafe_terms_are_declined():
     for threshold in (2, 5):
         with pytest.raises(Declined, match=f"a threshold of {threshold} where 4 hold shares: it must be more than hal"):
             Member(SESSION).share(0, threshold, others)
+    with pytest.raises(Declined, match="a threshold of 2 where 3 hold shares: it must be more than half, and 3 or mor"):
+        Member(SESSION).share(0, 2, {place: others[place] for place in (1, 2)})
     with pytest.raises(Declined, match="a secure sum takes 3 organizations or more, here are 2"):
         Member(SESSION).share(0, 2, {1: others[1]})
     with pytest.raises(Declined, match="one place or one key"):

@@ -10,6 +10,7 @@ from fedlora_tui.config import PrivacyConfig
 from fedlora_tui.console.drawing.glyphs import UNICODE
 from fedlora_tui.console.log_lines import plain_entry
 from fedlora_tui.console.widgets.budget import budget_line
+from fedlora_tui.privacy.accounting import Charge, in_words, spent
 from fedlora_tui.privacy.statement import statement
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.events import Record
@@ -40,6 +41,12 @@ def test_an_adapters_card_says_that_its_updates_were_summed_unseen():
     charged = [{"noise_multiplier": 1.0, "probability": 1.0, "sampling": "fixed"}]
     told = statement({**settings, "mechanism": "gaussian"}, charged)
     assert "| what the server saw | sums of updates, and no single one (secure sum) |" in told
+    assert "epsilon for the other organizations" not in told, "all are in every sum"
+    drawn = [{"noise_multiplier": 1.0, "probability": 0.5, "sampling": "fixed"}]
+    told = statement({**settings, "mechanism": "gaussian"}, drawn)
+    known = in_words(spent([Charge(1.0, 1.0, "fixed")], 1e-5).epsilon)
+    assert f"| epsilon for the other organizations | {known}, there or not: in a secure sum they see who" in told
+    assert "epsilon for the other" not in statement({**settings, "mechanism": "gaussian", "secure_sum": False}, drawn)
     assert "secure sum" not in statement({**settings, "mechanism": "gaussian", "secure_sum": False}, charged)
 
 
@@ -48,5 +55,7 @@ def test_the_log_page_says_what_was_summed_and_what_that_took():
         event = ev.SecureSummed(3, ("a", "b"), gone, 2, 3, 1024, 1024, 0.02, 40, 0, 1e-9)
         return plain_entry(Record(9, 0.0, event), UNICODE).words
 
+    failed = ev.SecureFailed(3, "2 of 3 organizations are left", {"a": 600})
+    assert plain_entry(Record(9, 0.0, failed), UNICODE).words == "no sum: 2 of 3 organizations are left"
     assert said(()) == "sum of all updates, none seen: 2.0 KiB of shares, 20 ms"
     assert said(("c",)) == "sum of 2 of 3 updates, none seen: 2.0 KiB of shares, 20 ms"

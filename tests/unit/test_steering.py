@@ -6,6 +6,7 @@ Threads stand for the worker; timeouts are guards alone, no test measures time.
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -372,3 +373,10 @@ def test_every_answer_says_who_asked():
     assert [(event.command, event.by) for event in answers] == [
         (command.name, f"console {place}") for place, command in enumerate(asked)
     ]
+
+
+def test_nobody_joins_who_would_make_delta_of_a_privacy_budget_mean_nothing():
+    helm, config = Helm(), Config()
+    private = replace(config, privacy=replace(config.privacy, mechanism="gaussian", delta=0.3))
+    helm.steering._terms = replace(helm.terms, config=lambda: private)
+    assert "privacy.delta = 0.3 is no less than 1 / 4" in helm.refused(ask.AddOrganization())

@@ -212,7 +212,9 @@ def norm(x: float | None, glyphs: Glyphs = UNICODE) -> str:
 
 
 def epsilon(x: float | None, glyphs: Glyphs = UNICODE) -> str:
-    """A privacy budget as `3.21`."""
+    """What was spent of a privacy budget as `3.21`, never lower than it is."""
+    if x is not None and math.isfinite(x * 100):
+        x = math.ceil(round(x * 100, 6)) / 100
     return fixed(x, 2, glyphs)
 
 

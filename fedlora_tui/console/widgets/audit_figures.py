@@ -187,7 +187,7 @@ def _taking_part(found: LeftOut | None, view: View) -> Iterator[Line]:
         return
     glyphs = view.look.glyphs
     yield _section("who took part", [(f"{found.organization}, {found.runs} runs with it and without", "quiet")])
-    shown = f"{glyphs.epsilon} at least {numbers.epsilon(found.epsilon.low, glyphs)} (95%)"
+    shown = f"{glyphs.epsilon} at least {numbers.fixed(found.epsilon.low, 2, glyphs)} (95%)"
     claimed = "nothing claimed" if found.claimed is None else f"claimed {numbers.epsilon(found.claimed, glyphs)}"
     verdict = ("! more than claimed", "broken") if found.broken else (claimed, "quiet")
     yield [(4, [shown], False), (BAR_AT, [verdict], False)]

@@ -39,8 +39,10 @@ def budget_short(state: RunState, glyphs: Glyphs) -> Words | None:
     settings = _settings(state)
     if settings is None:
         return None
-    target = _number(settings, "target_epsilon")
-    return (f"{glyphs.epsilon} {numbers.epsilon(_spent(state), glyphs)}" + (f"/{target:g}" if target else ""), "guard")
+    target, spent = _number(settings, "target_epsilon"), f"{glyphs.epsilon} {numbers.epsilon(_spent(state), glyphs)}"
+    if settings.get("seeded_noise"):
+        return f"{spent} seeded", "care"
+    return spent + (f"/{target:g}" if target else ""), "guard"
 
 
 def said_of_export(state: RunState, glyphs: Glyphs) -> str:
@@ -48,6 +50,8 @@ def said_of_export(state: RunState, glyphs: Glyphs) -> str:
     settings = _settings(state)
     if settings is None or state.privacy is None:
         return "Written with privacy: none. Anyone with it can probe its training text."
+    if settings.get("seeded_noise"):
+        return "Written with privacy.seeded_noise, for tests: it protects nothing."
     delta = numbers.learning_rate(state.privacy.delta, glyphs)
     spent = f"{glyphs.epsilon} {numbers.epsilon(state.privacy.epsilon, glyphs)} at {glyphs.delta} {delta}"
     return f"Written with privacy: {spent} for a whole organization so far; the card says more."

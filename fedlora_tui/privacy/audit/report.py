@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
+from fedlora_tui.privacy.accounting import in_words
 from fedlora_tui.protocol.audits import Audit, Interval, LeftOut, Membership, SecretFound
 
 SCORES = {"loss": "loss below a threshold", "calibrated": "loss lowered more than others', against the base"}
@@ -61,7 +62,7 @@ def _head(audit: Audit) -> Iterator[str]:
 def _protection(audit: Audit) -> str:
     if audit.epsilon is None or audit.delta is None:
         return "none" if audit.mechanism == "none" else audit.mechanism
-    return f"{audit.mechanism}, epsilon {audit.epsilon:.3g} at delta {audit.delta:.0e}"
+    return f"{audit.mechanism}, epsilon {in_words(audit.epsilon)} at delta {audit.delta:g}"
 
 
 def _secrets(audit: Audit) -> Iterator[str]:
@@ -168,12 +169,10 @@ def _left_out(found: LeftOut | None) -> Iterator[str]:
 
 
 def _shown(found: LeftOut) -> str:
-    claimed = "nothing was claimed" if found.claimed is None else f"claimed is {found.claimed:.3g}"
+    claimed = "nothing was claimed" if found.claimed is None else f"claimed is {in_words(found.claimed)}"
     verdict = "MORE THAN WAS CLAIMED" if found.broken else "not more than was claimed"
     says = f"{claimed}: {verdict}" if found.claimed is not None else claimed
-    return (
-        f"epsilon of {found.organization} is at least {found.epsilon.low:.2f} (95%) at delta {found.delta:.0e}; {says}"
-    )
+    return f"epsilon of {found.organization} is at least {found.epsilon.low:.2f} (95%) at delta {found.delta:g}; {says}"
 
 
 def _sides(secrets: Sequence[SecretFound]) -> tuple[list[SecretFound], list[SecretFound]]:

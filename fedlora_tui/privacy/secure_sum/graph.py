@@ -10,6 +10,7 @@ import math
 from collections.abc import Collection, Mapping
 
 from fedlora_tui.privacy.secure_sum.keys import Session
+from fedlora_tui.privacy.secure_sum.member import LEAST_HOLDERS
 
 Graph = Mapping[int, frozenset[int]]
 """Each place's neighbours; whoever is one's neighbour has one for a neighbour."""
@@ -30,11 +31,11 @@ def neighbours(places: Collection[int], most: int, session: Session) -> Graph:
 
 
 def least_shares(holders: int, share: float) -> int:
-    """Give how many of `holders` shares must give a secret: that share of them, and always more than half.
+    """Give how many of `holders` shares must give a secret: that share of them, always more than half, and never two.
 
     With more than half no two disjoint groups of holders could give out both secrets of an organization.
     """
-    return max(math.ceil(share * holders - 1e-9), holders // 2 + 1)
+    return max(math.ceil(share * holders - 1e-9), holders // 2 + 1, LEAST_HOLDERS)
 
 
 def connected(graph: Graph, among: Collection[int]) -> bool:

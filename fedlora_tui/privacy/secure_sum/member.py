@@ -21,7 +21,7 @@ from fedlora_tui.privacy.secure_sum.keys import KEY_BYTES, PublicKeys, Session
 from fedlora_tui.privacy.secure_sum.masks import Words, stream
 
 LEAST_HOLDERS = 3
-"""With fewer a sum of two would tell each of them the other's vector."""
+"""So many share, and so many are left in the end: a sum of two would tell each of them the other's vector."""
 
 BOX_BYTES = 2 * shamir.SHARE_BYTES + 16
 """A sealed pair of shares: those of the masking key and of the seed, and what authenticates them."""
@@ -82,8 +82,11 @@ class Member:
             raise Declined("two organizations of a sum have one place or one key")
         if len(holders) < LEAST_HOLDERS:
             raise Declined(f"a secure sum takes {LEAST_HOLDERS} organizations or more, here are {len(holders)}")
-        if not len(holders) < 2 * threshold <= 2 * len(holders):
-            raise Declined(f"a threshold of {threshold} where {len(holders)} hold shares: it must be more than half")
+        if not max(len(holders) // 2 + 1, LEAST_HOLDERS) <= threshold <= len(holders):
+            raise Declined(
+                f"a threshold of {threshold} where {len(holders)} hold shares: it must be more than half, and "
+                f"{LEAST_HOLDERS} or more"
+            )
         self.place, self.threshold, self._peers = place, threshold, dict(peers)
         self._seed = secrets.token_bytes(KEY_BYTES)
         masking = shamir.split(self._masking, threshold, holders)
