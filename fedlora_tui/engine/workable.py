@@ -10,6 +10,7 @@ from collections.abc import Collection
 from fedlora_tui.aggregation import METHODS
 from fedlora_tui.aggregation.combinations import needs_equal_ranks, unequal_ranks_refused, unworkable_config
 from fedlora_tui.config import Config
+from fedlora_tui.engine.one_by_one import unstreamable
 from fedlora_tui.engine.sampling import sampled
 from fedlora_tui.privacy.combinations import unprotectable
 from fedlora_tui.privacy.secure_sum.combinations import unsummable
@@ -31,6 +32,7 @@ def unworkable(config: Config, organizations: Collection[str], round: int) -> st
         or unworkable_config(federation, len(replies))
         or unprotectable(config, len(names))
         or unsummable(config, len(replies))
+        or unstreamable(config)
     )
 
 
