@@ -106,7 +106,7 @@ def test_a_reply_that_does_not_fit_or_comes_twice_is_refused_and_nothing_of_it_i
     for place, own in enumerate(replies):
         taking.take(own.organization, reply(place))
     narrow = random_adapter(SHAPE, np.random.default_rng(1), torch.float32, rank=2)
-    with pytest.raises(Refused, match="someone: an adapter whose h.0 has A"):
+    with pytest.raises(Refused, match=r"someone: an adapter whose h\.0 has A"):
         taking.take("someone", reply(0, narrow))
     with pytest.raises(Refused, match="replied before"):
         taking.take(replies[1].organization, reply(2))
