@@ -169,8 +169,8 @@ class Deployed:
             f"each row: a run of {federation.rounds} rounds of {federation.local_steps} steps in batches of "
             f"{federation.batch_size}, over loopback without TLS; medians from the second round on",
             "its work: of the organization that took longest, training and measuring; overhead: the rest of the round, "
-            "aggregation, checkpoint and the transfer over loopback included; processes: in which an organization's app "
-            "worked",
+            "aggregation, checkpoint and the transfer over loopback included",
+            "processes: so many, one after the other, answered the messages of an organization",
         ]
 
 
@@ -280,12 +280,12 @@ def _write_texts(config: Config, number: int, folder: Path) -> list[str]:
     """Write what each organization of the configuration would have into a folder of its own; give their names."""
     federation = replace(config.federation, organizations=number)
     roster = call_roster(replace(config, federation=federation, given=config.given | {"federation.organizations"}))
-    for name in roster.organizations:
+    for name in roster.names:
         own = folder / "texts" / name
         own.mkdir(parents=True)
         for place, document in enumerate(roster.source.documents(name).texts):
             (own / f"{place:05d}.txt").write_text(document.text, encoding="utf-8")
-    return list(roster.organizations)
+    return list(roster.names)
 
 
 def _run(processes: Processes, way: Way, config: Config, names: Sequence[str], folder: Path) -> list[Record]:

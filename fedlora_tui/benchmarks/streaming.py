@@ -1,7 +1,7 @@
 """`bench streaming`: what a server holds of a round's replies that it keeps, and of those that it adds up as they come.
 
-Each way in a process of its own: replies are made one after the other, read, checked, aggregated by FedIT and measured,
-as in a run; no base is loaded and nothing trains. The adapter has 5 MB: 106 modules of 768 by 768 at rank 8.
+Each way in a process of its own: replies are made one after the other, read, checked and aggregated by FedIT, as in a
+run; no base is loaded, nothing trains, and drift is not measured. The adapter has 5 MB: 106 modules of 768 by 768, rank 8.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ import psutil
 import torch
 
 from fedlora_tui.aggregation import METHODS, Reply, Start
-from fedlora_tui.aggregation.drift import losses
-from fedlora_tui.aggregation.products import updates
 from fedlora_tui.benchmarks.process import forget_high_water, high_water, run_process
 from fedlora_tui.benchmarks.report import Cell, Report
 from fedlora_tui.engine.one_by_one import Taking
@@ -33,6 +31,8 @@ from fedlora_tui.lora.cohort import LocalTraining, Trained
 from fedlora_tui.node.client_app import app
 
 MODULES, SIDE, RANK, ALPHA = 106, 768, 8, 16.0
+DIFFERENT = 4
+"""Adapters that replies are copies of."""
 
 KEPT, STREAMED = "kept until all are in", "added up as they come"
 
@@ -78,7 +78,7 @@ def _notes() -> list[str]:
     return [
         "memory: the most that the server's side held beyond what it held before the first reply, what is made of the "
         "replies included",
-        "added up as they come, both factors trained and products of this size: no drift, no cosines",
+        "seconds: reading, checking and aggregation; where replies are added up, each one's norm as well",
     ]
 
 
@@ -86,20 +86,23 @@ class _MadeUp:
     """Answers every train message with an adapter near the one that was sent."""
 
     def __init__(self, sent: Adapter) -> None:
-        self._sent = sent
-        self._generator = torch.Generator().manual_seed(7)
+        generator = torch.Generator().manual_seed(7)
+        self._made = [self._near(sent, generator) for _ in range(DIFFERENT)]
 
     def answer(self, kind: str, calls: Sequence[Call]) -> Replies:
         """Give a reply a call."""
-        return [train_reply(message, self._trained(), 1000 + at) for at, (message, _) in enumerate(calls)]
+        replies = []
+        for message, context in calls:
+            adapter = self._made[context.node_id % DIFFERENT]
+            replies.append(train_reply(message, Trained("", adapter, 1.0, 1000, 1), 1000 + context.node_id))
+        return replies
 
-    def _trained(self) -> Trained:
-        sent = self._sent
+    def _near(self, sent: Adapter, generator: torch.Generator) -> Adapter:
         tensors = {
-            name: tensor + 0.01 * torch.randn(tensor.shape, generator=self._generator)
+            name: tensor + 0.01 * torch.randn(tensor.shape, generator=generator)
             for name, tensor in sent.tensors().items()
         }
-        return Trained("", from_tensors(tensors, sent.rank, sent.alpha), 1.0, 1000, 1)
+        return from_tensors(tensors, sent.rank, sent.alpha)
 
 
 def main() -> None:
@@ -137,14 +140,11 @@ def _kept(server: Server, plans: dict[str, LocalTraining], model: GlobalModel, s
         for answer in answers
         if isinstance(answer.reply, TrainReply)
     ]
-    with one_thread() as threads:
-        aggregated = METHODS["fedit"].aggregate(replies, start)
-        losses(replies, aggregated, threads)
-        updates(replies, start.sent, {}, threads)
+    with one_thread():
+        METHODS["fedit"].aggregate(replies, start)
 
 
 def _streamed(server: Server, plans: dict[str, LocalTraining], model: GlobalModel, start: Start) -> None:
     taking = Taking(METHODS["fedit"], start, None)
     server.train(plans, model, taking.take)
-    with one_thread() as threads:
-        taking.intake.losses(taking.made(None), threads)
+    taking.made(None)

@@ -32,6 +32,8 @@ from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.tls import validate_and_resolve_root_certificates
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
 
+from fedlora_tui.federation.pulling import pull_soon
+
 HOLDS_FOR_FLOWER = "1.41"
 """What is imported above from below flwr.supercore and flwr.supernode was checked against this release."""
 
@@ -124,6 +126,8 @@ def main(words: Sequence[str]) -> None:
     parser.add_argument("--allow-runtime-dependency-installation", action="store_true", help="nothing is installed")
     given = parser.parse_args(words)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    pull_soon()
     if given.parent_pid is not None:
         start_parent_process_monitor(given.parent_pid)
     certificates = validate_and_resolve_root_certificates(given.root_certificates, given.insecure)

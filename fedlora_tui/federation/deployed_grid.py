@@ -18,6 +18,7 @@ from flwr.supercore.run import Run
 
 from fedlora_tui.federation.introduction import INTRODUCE, question
 from fedlora_tui.federation.messages import GONE, STRANGER
+from fedlora_tui.federation.pulling import pull_soon
 
 LOOK_SECONDS = 0.1
 """How long a wait for replies rests between two looks at all of them."""
@@ -54,6 +55,7 @@ class DeployedGrid(Grid):
 
     def __init__(self, grid: Grid, sleep: Callable[[float], None] = time.sleep) -> None:
         self._grid, self._sleep = grid, sleep
+        pull_soon()
         self._waiting: Waiting
         self._nodes: dict[str, int] = {}
 

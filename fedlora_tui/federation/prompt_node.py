@@ -1,9 +1,9 @@
 """A SuperNode that loses little time between a message and its answer: how often it asks, and where its app lives.
 
 Flower's asks its SuperLink every 3 s whether a message is there, looks every 0.5 s for the app's reply, and starts a
-process for each message. Here it rests a twentieth of the time for which nothing has come, and at least four times as
-long as its SuperLink took to say so: whoever waits long asks seldom, and many nodes together leave a SuperLink most of
-its time. The app lives in one process (`app_server.py`), which is started again should it end.
+process for each message. Here it rests a twentieth of the time for which nothing has come, and at least as long as its
+SuperLink took to say so: whoever waits long asks seldom, and nodes that are many for a SuperLink ask it less. The app
+lives in one process (`app_server.py`), which is started again should it end.
 
 `python -m fedlora_tui.federation.prompt_node ...`: the dots are what flower-supernode takes.
 """
@@ -22,6 +22,8 @@ from typing import Any
 from flwr.supernode import start_client_internal
 from flwr.supernode.cli.flower_supernode import flower_supernode
 
+from fedlora_tui.federation.pulling import pull_soon
+
 HOLDS_FOR_FLOWER = "1.41"
 """What is put in place of `time`, `subprocess` and `_pull_and_store_message` in `start_client_internal` below was
 checked against this release."""
@@ -33,7 +35,7 @@ ASKING_SECONDS = 3
 """Flower's rest between two questions to a SuperLink that has no message: by this number it is known."""
 
 SHORTEST, LONGEST, REPLY_SECONDS = 0.1, 3.0, 0.05
-SHARE_OF_SILENCE, TIMES_THE_ANSWER = 0.05, 4.0
+SHARE_OF_SILENCE = 0.05
 
 FIRST_AGAIN, LAST_AGAIN, LIVED = 1.0, 60.0, 30.0
 """How long an app's process that ended is not started again, twice as long each time that it did not live so long."""
@@ -71,11 +73,12 @@ class Pace:
     def rest(self) -> float:
         """Give how long it rests before it asks again."""
         silence = self._clock() - self._since
-        return min(LONGEST, max(SHORTEST, SHARE_OF_SILENCE * silence, TIMES_THE_ANSWER * self._took))
+        return min(LONGEST, max(SHORTEST, SHARE_OF_SILENCE * silence, self._took))
 
 
 def make_prompt(app: str = APP, pace: Pace | None = None, start: Callable[[Sequence[str]], Any] | None = None) -> None:
     """Let the SuperNode of this process be prompt; `app` is where its app is found, as MODULE:NAME."""
+    pull_soon()
     own, begin = pace or Pace(), start or _kept_alive
     inner: Any = start_client_internal
     inner._pull_and_store_message = own.asked(inner._pull_and_store_message)

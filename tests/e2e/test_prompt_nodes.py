@@ -1,4 +1,4 @@
-"""A run over a SuperLink and SuperNodes of ours, in real processes: one process an organization answers all messages."""
+"""A run over a SuperLink and SuperNodes of ours, in real processes: one process answers all of an organization's."""
 
 from __future__ import annotations
 
