@@ -521,6 +521,20 @@ def _init(arguments: argparse.Namespace) -> int:
     return init(arguments.out, arguments.defaults, arguments.ascii)
 
 
+def _deploy_parser() -> _Parser:
+    from fedlora_tui.deploy_command import DESCRIBED
+
+    parser = _Parser(f"{PROGRAM} deploy", **DESCRIBED)
+    parser.add_argument("words", metavar="COMMAND ...", nargs=argparse.REMAINDER)
+    return parser
+
+
+def _deploy(arguments: argparse.Namespace) -> int:
+    from fedlora_tui.deploy_command import run_deploy
+
+    return run_deploy(arguments.words, _Parser)
+
+
 def _bench(arguments: argparse.Namespace) -> int:
     from fedlora_tui.benchmarks.command import Asked, run_bench
 
@@ -560,6 +574,7 @@ COMMANDS: dict[str, Command] = {
     "replay": (_replay_parser, _replay, "console on a run's journal, at any speed; demo: one that is here already"),
     "export": (_export_parser, _export, "write a finished round's adapter, or a merged model"),
     "audit": (_audit_parser, _audit, "what a finished round's adapter gives away, by attacks; a report"),
+    "deploy": (_deploy_parser, _deploy, "organizations on machines of their own: keys, certificates, checks"),
     "bench": (_bench_parser, _bench, "measure a claim here: quality, robust, speed, rounds, console, secure"),
     "doctor": (_doctor_parser, _doctor, "what this machine has and what is missing; --data: your text in counts"),
 }

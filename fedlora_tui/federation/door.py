@@ -24,6 +24,7 @@ from flwr.supercore.version import package_version
 
 from fedlora_tui import __version__
 from fedlora_tui.federation.refusals import Refusals
+from fedlora_tui.versions import FLOWER_HEADER, OWN_HEADER
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -32,8 +33,6 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 NODES, ALIVE = "/v1/fleet/", "/health"
-FLOWER_HEADER, OWN_HEADER = "x-flwr-version", "x-fedlora-tui-version"
-"""In every answer: which versions this end has, so that the other end can say that they differ."""
 NOT_FROM_HERE = "the SuperLink takes orders from its own machine alone"
 NOT_REGISTERED = "its key is not registered"
 NO_KEY = "it has no key of its own"
