@@ -27,7 +27,9 @@ from fedlora_tui.farewell import farewells
 from fedlora_tui.protocol.events import (
     UNRECORDED,
     CommandRefused,
+    Deployed,
     KnobTurned,
+    NodeRefused,
     OrgQuarantined,
     OrgReleased,
     PrivacySpent,
@@ -258,6 +260,10 @@ def _sentence(record: Record, state: RunState) -> str:
         return f"{event.org}: out of quarantine with round {event.round}"
     if isinstance(event, Warned):
         return event.message
+    if isinstance(event, Deployed) and event.insecure:
+        return f"INSECURE: {event.insecure}"
+    if isinstance(event, NodeRefused):
+        return f"a node was refused {event.times}x from {event.address}: {event.reason} {event.key}".rstrip()
     if isinstance(event, KnobTurned) and event.knob == "fault":
         return f"{event.org}: fault {event.before} -> {event.value} from round {event.round} on, as asked"
     if isinstance(event, CommandRefused) and event.command == "export":

@@ -68,7 +68,7 @@ class _Looking:
             looks.append(self._insecure)
         if self.about.role == SERVER:
             looks += [self._certificate, self._nodes] if self.about.secure else []
-            looks.append(self._port if self.before_start else self._superlink)
+            looks += [self._port] if self.before_start else [self._superlink, self._refused]
         elif self.about.role == NODE:
             looks += [self._data, *([self._key] if self.about.secure else []), self._superlink]
         else:
@@ -257,6 +257,17 @@ class _Looking:
         who = f": {', '.join(connected)}" if connected and folder is not None else ""
         count = f"{len(connected)} of {known}" if self.about.secure else str(len(connected))
         yield self._link("nodes connected", f"{count}{who}")
+
+
+    def _refused(self) -> Iterator[Link]:
+        from fedlora_tui.federation.refusals import read
+
+        for one in read(self.folder / layout.REFUSED):
+            whose = f" with the key {one.key}" if one.key else ""
+            place = f" from {one.address}" if one.address else ""
+            last = f"{datetime.fromtimestamp(one.last, UTC):%Y-%m-%d %H:%M} UTC"
+            found = f"{one.times} times{place}{whose}, last {last}: {one.reason}"
+            yield self._link(layout.REFUSED, found, LOOK, "whoever it is was not let in; remove the file to forget it")
 
 
 def _ends(answer: Answer, flower: str) -> tuple[tuple[str, str], tuple[str, str]]:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fedlora_tui.config import Config, load, parse
+from fedlora_tui.engine.at_the_door import AtTheDoor
 from fedlora_tui.engine.connected import Connected, IntroducedTexts
 from fedlora_tui.engine.control import Control
 from fedlora_tui.engine.course import Course, Entrant, Laid
@@ -24,9 +25,10 @@ from fedlora_tui.engine.watching import Watching
 from fedlora_tui.errors import UserError
 from fedlora_tui.federation.deployed_grid import DeployedGrid
 from fedlora_tui.federation.server_app import server_app
+from fedlora_tui.federation.standing import lacking
 from fedlora_tui.lora.fingerprint import fingerprint
 from fedlora_tui.organizations.roster import Roster
-from fedlora_tui.protocol.events import Preparing
+from fedlora_tui.protocol.events import Deployed, Preparing
 
 LOOK_SECONDS = 0.1
 WAITING_SECONDS = 0.2
@@ -44,6 +46,7 @@ class DeployedCourse(Course):
     def __init__(self, grid: Any) -> None:
         super().__init__()
         self._grid = DeployedGrid(grid)
+        self._lacking = lacking(grid)
         self._connected: Connected
 
     def roster(self, config: Config) -> Roster:
@@ -77,7 +80,8 @@ class DeployedCourse(Course):
         assert isinstance(watching, Watching)
         self._grid.watched_by(watching)
         self.trying.open(entrant.prepared.base)
-        return {place: Laid(self._grid, 1, self._connected)}
+        told = (Deployed(self._lacking),)
+        return {place: Laid(self._grid, 1, AtTheDoor(self._connected), told)}
 
 
 def main(grid: Any, context: Any) -> None:

@@ -27,12 +27,11 @@ from starlette.middleware import Middleware
 from fedlora_tui.federation.door import Door
 from fedlora_tui.federation.refusals import FILE, Refusals
 from fedlora_tui.federation.roll import Roll
+from fedlora_tui.federation.standing import AUTHENTICATED, INSECURE, STANDING
 
 HOLDS_FOR_FLOWER = "1.41"
 """The one private touch below (`extensions.get_middleware`) was checked against this release."""
-STANDING = "FEDLORA_TUI_SUPERLINK"
-"""The environment variable by which a run knows how its SuperLink was started: one of the two below."""
-AUTHENTICATED, INSECURE = "authenticated", "insecure"
+FLOWER_HOME = "flower"
 FIRST_LOOK_SECONDS, LOOK_SECONDS = 0.5, 3.0
 _log = logging.getLogger("flwr")
 
@@ -56,6 +55,7 @@ def serve(arguments: Sequence[str]) -> None:
     if asked.refused is not None:
         os.environ[FILE] = str(asked.refused.resolve())
     os.environ[STANDING] = INSECURE if asked.insecure or "--enable-supernode-auth" not in rest else AUTHENTICATED
+    _surround()
     # Whoever could write the header of a proxy would be taken for somebody on this machine.
     os.environ.pop("FORWARDED_ALLOW_IPS", None)
     logging.getLogger("flwr").addHandler(console_handler)
@@ -64,6 +64,14 @@ def serve(arguments: Sequence[str]) -> None:
     threading.Thread(target=_attend, args=(asked, refusals), name="roll of nodes", daemon=True).start()
     sys.argv = ["flower-superlink", *rest]
     flower_superlink()
+
+
+def _surround() -> None:
+    """Let the processes that Flower starts find its programs beside ours, and call nobody."""
+    os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
+    os.environ.setdefault("FLWR_HOME", str(Path(FLOWER_HOME).absolute()))
+    os.environ.setdefault("FLWR_DISABLE_UPDATE_CHECK", "1")
+    os.environ.setdefault("FLWR_SUPEREXEC_TASK_POLL_INTERVAL", "0.1")
 
 
 def _read(arguments: Sequence[str]) -> tuple[Asked, list[str]]:
