@@ -245,6 +245,12 @@ def _init_parser() -> _Parser:
     return parser
 
 
+def _node_parser() -> _Parser:
+    from fedlora_tui.node_options import with_node_options
+
+    return with_node_options(_Parser(f"{PROGRAM} node", description="An organization's side of a federation."))
+
+
 def _bench_parser() -> _Parser:
     parser = _Parser(f"{PROGRAM} bench", description="Measure a claim about fedlora-tui on this machine.")
     parser.add_argument(
@@ -521,6 +527,12 @@ def _init(arguments: argparse.Namespace) -> int:
     return init(arguments.out, arguments.defaults, arguments.ascii)
 
 
+def _node(arguments: argparse.Namespace) -> int:
+    from fedlora_tui.node_command import node
+
+    return node(arguments)
+
+
 def _bench(arguments: argparse.Namespace) -> int:
     from fedlora_tui.benchmarks.command import Asked, run_bench
 
@@ -560,6 +572,7 @@ COMMANDS: dict[str, Command] = {
     "replay": (_replay_parser, _replay, "console on a run's journal, at any speed; demo: one that is here already"),
     "export": (_export_parser, _export, "write a finished round's adapter, or a merged model"),
     "audit": (_audit_parser, _audit, "what a finished round's adapter gives away, by attacks; a report"),
+    "node": (_node_parser, _node, "an organization's side: its SuperNode, its own limits, its ledger of every byte"),
     "bench": (_bench_parser, _bench, "measure a claim here: quality, robust, speed, rounds, console, secure"),
     "doctor": (_doctor_parser, _doctor, "what this machine has and what is missing; --data: your text in counts"),
 }

@@ -73,7 +73,9 @@ class Observer(Watch, Protocol):
 class ClientSide:
     """What organizations of this process share: the frozen base, the way to their rows, and who watches.
 
-    `masked_only`: they take part in secure sums, and send no update that is not masked.
+    `masked_only`: they take part in secure sums, and send no update that is not masked. `allows` says why an
+    organization does not do what a message asks, None where it does: it is asked before anything is trained or
+    measured.
     """
 
     base: BaseModel
@@ -81,6 +83,7 @@ class ClientSide:
     rows: Callable[[str], Rows]
     observer: Observer
     masked_only: bool = False
+    allows: Callable[[Message, Context], str | None] = lambda message, context: None
 
 
 SideOf = Callable[[Context], ClientSide]
@@ -161,6 +164,7 @@ def train_together(
     for index, (message, context) in enumerate(zip(messages, contexts, strict=True)):
         side = side_of(context)
         try:
+            _check_allowed(side, message, context)
             model, keep = _received(side.spec, message, context, known)
             plan = read_plan(read_config(message))
             hiding, rows = begin_hiding(message, context, side.masked_only), side.rows(organization(context))
@@ -278,6 +282,7 @@ def evaluate_together(
     for index, (message, context) in enumerate(zip(messages, contexts, strict=True)):
         side = side_of(context)
         try:
+            _check_allowed(side, message, context)
             config = read_config(message)
             base_alone = read_version(config) == BASE_ALONE
             model, keep = (None, _nothing) if base_alone else _received(side.spec, message, context, known)
@@ -322,6 +327,13 @@ def _between(jobs: Sequence[_Measurement]) -> None:
 def organization(context: Context) -> str:
     """Give the name of the organization that a node is."""
     return str(context.node_config[ORGANIZATION])
+
+
+def _check_allowed(side: ClientSide, message: Message, context: Context) -> None:
+    """Raise Refused where an organization does not do what a message asks."""
+    reason = side.allows(message, context)
+    if reason is not None:
+        raise Refused(reason)
 
 
 def _nothing() -> None:

@@ -23,6 +23,7 @@ from flwr.common.constant import SType
 from fedlora_tui.lora.adapter import A_SUFFIX, B_SUFFIX, BOTH, Adapter, Factors, alpha_at, from_tensors, is_one_of
 from fedlora_tui.lora.cohort import LocalTraining, Measured, Trained
 from fedlora_tui.lora.delta import BaseDelta
+from fedlora_tui.node_policy import is_reason
 
 ARRAYS, METRICS, CONFIG = "arrays", "metrics", "config"
 """Flower's own names of the three records, so that Flower's strategies can drive the same apps."""
@@ -397,6 +398,8 @@ def read_evaluate_reply(message: Message) -> EvaluateReply:
 def checked_content(message: Message, allowed: set[str]) -> RecordDict:
     """Give a reply's content where it holds these records and no others. Raises Refused."""
     if message.has_error():
+        if is_reason(message.error.reason or ""):
+            raise Refused(message.error.reason)
         raise Refused(f"error {message.error.code}{_kind(message.error.reason or '')}")
     if set(message.content) != allowed:
         raise Refused(f"a reply holds {' and '.join(sorted(allowed))}, this one {len(message.content)} records")
