@@ -113,9 +113,18 @@ LEFT_OUT = ("federation.organizations", *EMBEDDED)
 
 def load(path: Path | None, settings: Sequence[Setting] = ()) -> Config:
     """Read the file (None: defaults alone), then lay the settings over it. Raises UserError."""
+    return _read_all([*_from_file(path), *_from_settings(settings)], path)
+
+
+def parse(text: str, name: str) -> Config:
+    """Read a configuration that came as text; `name` says in messages where it came from. Raises UserError."""
+    return _read_all(_from_text(text, Path(name)), None)
+
+
+def _read_all(given: Iterable[tuple[str, Any, str]], path: Path | None) -> Config:
     values: dict[str, Any] = {}
     where: dict[str, str] = {}
-    for name, value, place in [*_from_file(path), *_from_settings(settings)]:
+    for name, value, place in given:
         values[name] = _checked(name, value, place)
         where[name] = place
     own = dict(EMBEDDED) if values.get("model.base", ModelConfig.base) == "embedded" else {}
@@ -127,9 +136,11 @@ def load(path: Path | None, settings: Sequence[Setting] = ()) -> Config:
 
 
 def _from_file(path: Path | None) -> Iterable[tuple[str, Any, str]]:
-    if path is None:
-        return
-    text = _read(path)
+    if path is not None:
+        yield from _from_text(_read(path), path)
+
+
+def _from_text(text: str, path: Path) -> Iterable[tuple[str, Any, str]]:
     try:
         tables = tomli.loads(text)
     except (ValueError, RecursionError) as error:

@@ -99,7 +99,11 @@ class FederationConfig:
         most=1.0,
     )
     seed: int = key(7, "of data, adapters, batches and sampling", least=0, most=2**63 - 1)
-    runtime: str = key("local", "where organizations run: all in this process", words=("local",))
+    runtime: str = key(
+        "local",
+        "where organizations run: all in this process, or each on its own machine, over Flower's SuperLink",
+        words=("local", "superlink"),
+    )
     cohort: str | int = key(
         "auto",
         "organizations trained in one pass; auto: as many as fit in free memory and fill a pass",

@@ -45,6 +45,7 @@ class Asked:
     folder: Path
     connection: Connection
     policy: NodePolicy
+    base: str = ""
 
 
 def node(arguments: argparse.Namespace) -> int:
@@ -93,7 +94,15 @@ def asked(arguments: argparse.Namespace) -> Asked:
     if data.is_folder and folder.resolve().is_relative_to(data.path.resolve()):
         raise UserError(f"--folder {folder}: lies in --data, and would be read as text; name another with --folder")
     policy = EVERYTHING if arguments.policy is None else load_policy(Path(arguments.policy).expanduser())
-    return Asked(name, data.path.absolute(), folder, _connection(arguments), policy)
+    return Asked(name, data.path.absolute(), folder, _connection(arguments), policy, _base(arguments.model))
+
+
+def _base(named: str | None) -> str:
+    """Give where the base lies here: a path that is here is made whole, all else is left to who loads it."""
+    if not named:
+        return ""
+    place = look(named, f"--model {named}: cannot be looked at", "name a hub id, a folder or a .gguf file")
+    return str(place.path.absolute()) if place.exists else named
 
 
 def _name(arguments: argparse.Namespace) -> str:
@@ -150,6 +159,7 @@ def run_node(own: Asked) -> int:
         "data": str(own.data),
         "policy": str((own.folder / POLICY).absolute()),
         "journal": str(own.folder.absolute()),
+        **({"base": own.base} if own.base else {}),
     }
     signals = Signals()
     connection = own.connection

@@ -13,6 +13,7 @@ def with_node_options(parser: Parser) -> Parser:
     parser.add_argument("--superlink", metavar="HOST:PORT", help="the SuperLink's address for SuperNodes")
     parser.add_argument("--data", metavar="FOLDER", help="this organization's text: a folder or one file")
     parser.add_argument("--name", metavar="NAME", help="the organization's name (that of the folder of text)")
+    parser.add_argument("--model", metavar="BASE", help="where the base lies here (what the run says)")
     parser.add_argument("--policy", metavar="FILE", help="what it takes part in; without one in whatever is asked")
     parser.add_argument("--folder", metavar="DIR", help="where its ledger and its log are kept (nodes/NAME)")
     parser.add_argument(

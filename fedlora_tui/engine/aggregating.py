@@ -23,8 +23,8 @@ from fedlora_tui.engine.stream import Stream
 from fedlora_tui.engine.summing import summed
 from fedlora_tui.federation.client_app import kept_adapter
 from fedlora_tui.federation.global_model import GlobalModel
-from fedlora_tui.federation.local_grid import LocalGrid
 from fedlora_tui.federation.messages import TrainReply
+from fedlora_tui.federation.organizations_grid import OrganizationsGrid
 from fedlora_tui.federation.secure_rounds import SecureRound
 from fedlora_tui.federation.server_app import Server
 from fedlora_tui.lora.adapter import Adapter, with_b_of
@@ -64,7 +64,7 @@ class Guarded:
 class Aggregating:
     """Makes the replies of one round after the other into the global adapter; it keeps nothing from round to round."""
 
-    def __init__(self, prepared: Prepared, grid: LocalGrid, server: Server, stream: Stream) -> None:
+    def __init__(self, prepared: Prepared, grid: OrganizationsGrid, server: Server, stream: Stream) -> None:
         self.prepared = prepared
         self.grid, self.server, self.stream = grid, server, stream
 

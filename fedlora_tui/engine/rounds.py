@@ -11,6 +11,7 @@ from fedlora_tui.aggregation import METHODS
 from fedlora_tui.aggregation.server_step import ServerMemory, widened
 from fedlora_tui.engine import checkpoint
 from fedlora_tui.engine.aggregating import Aggregating, Guarded, Learned
+from fedlora_tui.engine.attendance import ALWAYS_HERE, Attendance
 from fedlora_tui.engine.checkpoint import Checkpoint, is_full
 from fedlora_tui.engine.conduct import Conduct
 from fedlora_tui.engine.guarding import Guard
@@ -33,8 +34,8 @@ from fedlora_tui.errors import UserError
 from fedlora_tui.federation.client_app import HELD, keep_adapter, keep_b
 from fedlora_tui.federation.faults import misbehaving
 from fedlora_tui.federation.global_model import GlobalModel
-from fedlora_tui.federation.local_grid import LocalGrid
 from fedlora_tui.federation.messages import EvaluateReply, TrainReply
+from fedlora_tui.federation.organizations_grid import OrganizationsGrid
 from fedlora_tui.federation.secure_messages import AnyReply
 from fedlora_tui.federation.secure_rounds import SecureRound
 from fedlora_tui.federation.server_app import Answer, Server
@@ -54,13 +55,14 @@ class RoundLoop:
     def __init__(
         self,
         prepared: Prepared,
-        grid: LocalGrid,
+        grid: OrganizationsGrid,
         server: Server,
         stream: Stream,
         steering: Steering,
         folder: Path,
         patient: bool,
         watching: Watching,
+        attendance: Attendance = ALWAYS_HERE,
     ) -> None:
         """`patient` runs wait for the operator when they pause by themselves; the others fail."""
         self.config = prepared.config
@@ -74,6 +76,7 @@ class RoundLoop:
         self.folder = folder
         self.patient = patient
         self.watching = watching
+        self.attendance = attendance
         self.conduct = Conduct()
         self.guard = Guard()
         self.trained_by: set[str] = set()
@@ -189,6 +192,7 @@ class RoundLoop:
         while True:
             for change in self.steering.begin_round(round):
                 self._apply(change, round)
+            self._look_who_is_here(round)
             if round > self.config.federation.rounds:
                 return False
             self.steering.now_present(self.organizations, self.conduct.quarantined)
@@ -197,11 +201,24 @@ class RoundLoop:
                 if self._all_read(round):
                     return True
                 continue
+            if not self.steering.finish_asked and self.attendance.awaits(lack):
+                continue
             if not self.patient:
                 raise TooFewError(f"round {round} {lack} (federation.min_organizations)")
             self.steering.wait_for_organizations(round, lack)
             if self.steering.finish_asked:
                 return False
+
+    def _look_who_is_here(self, round: int) -> None:
+        """Let go of those who are gone, and let in those who have come by themselves."""
+        seen = self.attendance.look(self.organizations)
+        for warning in seen.warnings:
+            self.stream.emit(warning)
+        for name, reason in seen.gone.items():
+            self._leave(name)
+            self.stream.emit(ev.OrgLeft(name, round, reason))
+        for name in seen.come:
+            self._apply(Change("add", name), round)
 
     def _all_read(self, round: int) -> bool:
         """Read the text of those in the round whose text was not needed before; False where one had to leave for it."""
@@ -243,6 +260,7 @@ class RoundLoop:
             self._turn(change, round)
             return
         if change.command == "drop":
+            self.attendance.dropped(change.org)
             self._leave(change.org)
             self.stream.emit(ev.OrgLeft(change.org, round, "dropped by the operator"))
             return
@@ -377,7 +395,7 @@ class RoundLoop:
         federation = self.config.federation
         if not federation.local_epochs:
             return federation.local_steps
-        rows = max((len(self.prepared.texts.rows(name).train) for name in names), default=0)
+        rows = max((self.prepared.texts.counts(name).more.rows for name in names), default=0)
         return federation.local_epochs * -(-rows // federation.batch_size)
 
     def _train(
@@ -389,7 +407,7 @@ class RoundLoop:
             return {}, None
         goal = len(self._sample(round, beyond=False))
         taking_in = reception(self.config.federation, self.config.faults, plans, round, goal, self._at_work)
-        self.watching.begin_training(taking_in.profiles, taking_in.arrivals)
+        self.watching.begin_training(taking_in)
         began = self._at_work()
         largest, noised = max(map(self._weight, plans)), self.guard.terms(self.config)
         secure = secure_round(self.server, self.config, round, largest, noised)
@@ -417,7 +435,7 @@ class RoundLoop:
         return replies, secure
 
     def _weight(self, name: str) -> int:
-        return self.prepared.texts.rows(name).train_tokens
+        return self.prepared.texts.counts(name).tokens
 
     def _at_work(self) -> float:
         """Give the seconds of a clock that stands still while the run does."""

@@ -17,6 +17,8 @@ from flwr.app import ArrayRecord, Context, Error, Message, MetricRecord, RecordD
 from flwr.clientapp import ClientApp
 from flwr.common.constant import ErrorCode
 
+from fedlora_tui.errors import UserError
+from fedlora_tui.federation.introduction import ACTION, Introduction, introduction_reply
 from fedlora_tui.federation.messages import (
     BASE_ALONE,
     NOTHING,
@@ -51,6 +53,9 @@ from fedlora_tui.privacy.leaving import leaving
 
 ORGANIZATION = "organization"
 """The key of a node's own configuration that names its organization."""
+
+UNFIT = "NotSetUp"
+"""The reason in the error reply of an organization that cannot take part as it is set up."""
 
 HELD, HELD_DELTA, HELD_VERSION = "held-adapter", "held-delta", "held-version"
 """What an organization keeps from message to message: the adapter, what joined the base, and their version."""
@@ -92,24 +97,44 @@ SideOf = Callable[[Context], ClientSide]
 
 def client_app(side: ClientSide) -> ClientApp:
     """Make the Flower app that trains and measures one organization at a time."""
+    return app_of(lambda context: side)
+
+
+def app_of(side_of: SideOf, introduce: Callable[[Context], Introduction] | None = None) -> ClientApp:
+    """Make the Flower app of organizations whose sides `side_of` gives; who is to `introduce` itself says who it is."""
     app = ClientApp()
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
-        return train_messages(side, [message], [context])[0]
+        return answered(message, lambda: train_messages(side_of(context), [message], [context])[0])
 
     @app.evaluate()
     def evaluate(message: Message, context: Context) -> Message:
-        return evaluate_messages(side, [message], [context])[0]
+        return answered(message, lambda: evaluate_messages(side_of(context), [message], [context])[0])
 
     @app.query()
     def query(message: Message, context: Context) -> Message:
-        try:
-            return answer_query(message, context)
-        except Refused as refused:
-            return _error(message, refused)
+        return answered(message, lambda: answer_query(message, context))
+
+    if introduce is not None:
+
+        @app.query(ACTION)
+        def say_who(message: Message, context: Context) -> Message:
+            return answered(message, lambda: introduction_reply(message, introduce(context)))
 
     return app
+
+
+def answered(message: Message, answer: Callable[[], Message]) -> Message:
+    """Give the answer to a message, an error where it is refused or where the organization is not set up for it."""
+    try:
+        return answer()
+    except Refused as refused:
+        return _error(message, refused)
+    except UserError as unfit:
+        # What is wrong may name files: it is said here, in the organization's own log, and stays here.
+        logging.getLogger(__name__).error("cannot take part: %s", unfit)
+        return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, UNFIT), reply_to=message)
 
 
 @dataclass(frozen=True)

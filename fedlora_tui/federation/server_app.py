@@ -28,6 +28,7 @@ from fedlora_tui.federation.messages import (
     read_train_reply,
     train_content,
 )
+from fedlora_tui.federation.organizations_grid import OrganizationsGrid
 from fedlora_tui.lora.adapter import BOTH
 from fedlora_tui.lora.cohort import LocalTraining
 from fedlora_tui.lora.resize import first_rows
@@ -41,8 +42,9 @@ def server_app(main: Callable[[Grid, Context], None]) -> ServerApp:
     return app
 
 
-def serve(grid: Grid, main: Callable[[], None]) -> None:
-    """Run a main function as Flower's ServerApp on a grid of this process, and return when it does."""
+def serve(grid: OrganizationsGrid, main: Callable[[], None]) -> None:
+    """Run a main function as Flower's ServerApp on a run's grid, and return when it does."""
+    assert isinstance(grid, Grid)
     app = server_app(lambda grid, context: main())
     app(grid, Context(0, 0, {}, RecordDict(), {}))
 
@@ -77,7 +79,7 @@ class Answer(Generic[T_co]):
 class Server:
     """The server's memory of one run. An adapter travels to an organization only where it does not hold it already."""
 
-    def __init__(self, grid: Grid, spec: AdapterSpec) -> None:
+    def __init__(self, grid: OrganizationsGrid | Grid, spec: AdapterSpec) -> None:
         self.grid = grid
         self.spec = spec
         self._nodes: dict[str, int] = {}

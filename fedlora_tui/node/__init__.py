@@ -1,1 +1,1 @@
-"""An organization's side of a federation on several machines: its app, its ledger of all that comes and leaves."""
+"""An organization's side of a deployed federation: what runs on its own machine, beside its own text."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from flwr.app import Context, Error, Message, MessageType
 from flwr.common.constant import ErrorCode
 
+from fedlora_tui.federation.introduction import INTRODUCE
 from fedlora_tui.federation.ledger import INTRODUCTION, SHARES, weighed
 from fedlora_tui.federation.messages import SECURE, arrays_weight, counted, secure_weight
 from fedlora_tui.lora.cohort import StepDone
@@ -19,7 +20,6 @@ from fedlora_tui.node.journal import NodeJournal, read_ledger
 from fedlora_tui.node.ledger import folded
 from fedlora_tui.node_policy import UNWRITTEN
 
-INTRODUCE_MESSAGE = f"{MessageType.QUERY}.introduce"
 TOLD_EVERY = 5.0
 """Seconds between two lines that tell how a round's training goes on."""
 
@@ -158,7 +158,7 @@ def kind_of(message: Message) -> str:
     named = message.metadata.message_type
     if named in (MessageType.TRAIN, MessageType.EVALUATE):
         return ev.TRAIN if named == MessageType.TRAIN else ev.EVALUATE
-    if named == INTRODUCE_MESSAGE:
+    if named == INTRODUCE:
         return ev.INTRODUCE
     return ev.SECURE_SUM if SECURE in message.content else ev.OTHER
 
