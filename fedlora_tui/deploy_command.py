@@ -30,7 +30,11 @@ def _init(words: Sequence[str], parser: argparse.ArgumentParser) -> int:
     parser.add_argument("folder", metavar="DIR", help="the folder to write; nothing may stand there")
     parser.add_argument("--organizations", metavar="a,b,c or N", default="2", help="who takes part (2)")
     parser.add_argument(
-        "--host", metavar="NAME", action="append", default=[], help="the server's name or address (repeatable; localhost)"
+        "--host",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="the server's name or address (repeatable)",
     )
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"the SuperLink's port ({DEFAULT_PORT})")
     parser.add_argument("--insecure", action="store_true", help="no TLS and no authentication of nodes")
@@ -75,12 +79,16 @@ def _renew(words: Sequence[str], parser: argparse.ArgumentParser) -> int:
 
     parser.add_argument("folder", metavar="DIR", help="the deployment's folder, with its authority")
     parser.add_argument(
-        "--host", metavar="NAME", action="append", default=[], help="the server's name or address (repeatable; as it was)"
+        "--host",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="the server's name or address (as it was)",
     )
     asked = parser.parse_args(words)
     folder = Path(asked.folder).expanduser()
     about = renew(folder, asked.host)
-    _say(f"{folder / about.role}: a new certificate for {', '.join(about.hosts)}; copy the folder's files to the server")
+    _say(f"{folder / about.role}: a new certificate for {', '.join(about.hosts)}; copy its files to the server")
     return 0
 
 

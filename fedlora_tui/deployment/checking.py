@@ -142,7 +142,9 @@ class _Looking:
         files = sorted((self.folder / layout.NODES).glob("*.pub"))
         bad = [file for file in files if not _is_public(file)]
         for file in bad:
-            yield self._link(f"nodes/{file.name}", "it holds no public key", WRONG, "copy it anew from where it was made")
+            yield self._link(
+                f"nodes/{file.name}", "it holds no public key", WRONG, "copy it anew from where it was made"
+            )
         if not files:
             advice = "copy an organization's .pub file there, or: fedlora-tui deploy add DIR NAME"
             yield self._link(layout.NODES, "no node is let in: the folder is empty", WRONG, advice)
@@ -209,7 +211,9 @@ class _Looking:
         place = f"{self.about.superlink} answers"
         flower = version("flwr")
         if not answer.fedlora_tui:
-            advice = "start it by its start.sh: as it is, whoever reaches its port may register a key and start programs"
+            advice = (
+                "start it by its start.sh: as it is, whoever reaches its port may register a key and start programs"
+            )
             yield self._link("SuperLink", f"{place}, but was not started by fedlora-tui", WRONG, advice)
         elif answer.fedlora_tui != __version__ or not same_release(answer.flwr, flower):
             theirs, ours = (f"fedlora-tui {own} with Flower {of}" for own, of in _ends(answer, flower))
@@ -219,7 +223,9 @@ class _Looking:
             yield self._link("SuperLink", f"{place}{', with TLS' if self.about.secure else ''}")
         if abs(answer.clock) > CLOCKS_DIFFER_SECONDS:
             found = f"it differs from the server's by {abs(answer.clock) / 60:.0f} minutes"
-            yield self._link("clock", found, WRONG, "set both clocks right: no node is let in with five minutes between")
+            yield self._link(
+                "clock", found, WRONG, "set both clocks right: no node is let in with five minutes between"
+            )
 
     def _registered(self, authority: bytes | None) -> Iterator[Link]:
         from fedlora_tui.federation.asking import LET_IN, refusal_of_key
@@ -233,7 +239,9 @@ class _Looking:
         try:
             refusal = refusal_of_key(self.about.superlink, authority or b"", private)
         except Exception as error:  # whatever goes wrong on the way is said, as every other link's is
-            yield self._link("key", f"it could not be asked for ({error})", WRONG, "try again; look at the server's log")
+            yield self._link(
+                "key", f"it could not be asked for ({error})", WRONG, "try again; look at the server's log"
+            )
             return
         if refusal == LET_IN:
             yield self._link("key", "registered: the SuperLink lets this node in")
@@ -252,12 +260,13 @@ class _Looking:
             yield self._link("nodes connected", f"the SuperLink does not say ({error})", WRONG, advice)
             return
         for name in missing:
-            advice = "wait some seconds; a key that was taken out is never let in again: fedlora-tui deploy add a new one"
+            advice = (
+                "wait some seconds; a key that was taken out is never let in again: fedlora-tui deploy add a new one"
+            )
             yield self._link(f"nodes/{name}.pub", "it is not registered at the SuperLink", WRONG, advice)
         who = f": {', '.join(connected)}" if connected and folder is not None else ""
         count = f"{len(connected)} of {known}" if self.about.secure else str(len(connected))
         yield self._link("nodes connected", f"{count}{who}")
-
 
     def _refused(self) -> Iterator[Link]:
         from fedlora_tui.federation.refusals import read

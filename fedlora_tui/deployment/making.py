@@ -216,7 +216,9 @@ def renew(folder: Path, hosts: Sequence[str], now: datetime | None = None) -> Ab
     try:
         authority = keys.Pair((place / layout.CA_KEY).read_bytes(), (place / layout.CA).read_bytes())
     except OSError as error:
-        raise UserError(f"{error.filename}: it cannot be read ({error.strerror}); bring back what was kept of it") from None
+        raise UserError(
+            f"{error.filename}: it cannot be read ({error.strerror}); bring back what was kept of it"
+        ) from None
     if hosts:
         wanted = Wish((), tuple(dict.fromkeys(_host(host) for host in hosts)), about.port, secure=True)
         changed = _about_server(wanted)

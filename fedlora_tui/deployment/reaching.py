@@ -99,7 +99,9 @@ def _distrusted(code: int, host: str, port: int) -> Unreached:
         return Unreached(f"the server's certificate expired{since}", renew)
     if code == NOT_YET:
         since = f"; it begins at {shown.not_valid_before_utc:%Y-%m-%d %H:%M} UTC" if shown else ""
-        return Unreached(f"the server's certificate is not valid yet{since}", "set this machine's clock right, or renew")
+        return Unreached(
+            f"the server's certificate is not valid yet{since}", "set this machine's clock right, or renew"
+        )
     if code in (OTHER_NAME, OTHER_ADDRESS):
         names = f", but for {', '.join(hosts_of(shown))}" if shown else ""
         advice = f"use one of those names, or: fedlora-tui deploy renew DIR --host {host}"

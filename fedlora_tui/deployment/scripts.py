@@ -82,7 +82,9 @@ def _node(about: About) -> str:
 
 
 def _operator(about: About) -> str:
-    purpose = "Begins a run on the SuperLink as config.toml says, and follows it. Options of fedlora-tui run may follow."
+    purpose = (
+        "Begins a run on the SuperLink as config.toml says, and follows it. Options of fedlora-tui run may follow."
+    )
     needed = ["deployment.toml", CONFIG, *([CA] if about.secure else [])]
     return _script(about, purpose, needed, "run", [f"--config {CONFIG}", '"$@"'])
 

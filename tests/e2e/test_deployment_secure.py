@@ -127,7 +127,9 @@ def test_a_key_that_is_not_registered_is_refused_told_and_counted(started):
     superlink = layout.read_about(folder).superlink
     node = ["--superlink", superlink, "--root-certificates", "ca.pem", "--auth-supernode-private-key", "node.key"]
     program = [BIN / "flower-supernode", *node, "--port", str(free_port())]
-    by_itself = subprocess.run(program, cwd=folder, env=started.environment, capture_output=True, text=True, timeout=120)
+    by_itself = subprocess.run(
+        program, cwd=folder, env=started.environment, capture_output=True, text=True, timeout=120
+    )
     assert by_itself.returncode != 0
     assert "Failed to activate SuperNode" in by_itself.stdout + by_itself.stderr
     fingerprint = door.fingerprint(_pem(folder / "node.key"))

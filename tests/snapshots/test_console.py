@@ -151,7 +151,9 @@ def test_insecure(snap_compare: Any, size: str) -> None:
         while app.session.state.seq == 0:
             await pilot.pause(0.02)
         run._tell(Deployed("no TLS, any node is let in"), clock.now)
-        run._tell(NodeRefused("its clock differs from the server's by more than five minutes", "192.0.2.9", "", 2), clock.now)
+        run._tell(
+            NodeRefused("its clock differs from the server's by more than five minutes", "192.0.2.9", "", 2), clock.now
+        )
         while not app.view().toasts:
             await pilot.pause(0.02)
         app.paint()

@@ -102,7 +102,8 @@ def test_a_server_with_a_certificate_for_another_name(deployment):
 
 
 @pytest.mark.parametrize(
-    ("begins", "said"), [(-400, "the server's certificate expired on"), (30, "the server's certificate is not valid yet")]
+    ("begins", "said"),
+    [(-400, "the server's certificate expired on"), (30, "the server's certificate is not valid yet")],
 )
 def test_a_server_with_a_certificate_of_another_time(deployment, begins, said):
     pair = keys.new_server(_authority(deployment), ("127.0.0.1",), NOW + timedelta(days=begins))
@@ -163,7 +164,11 @@ def test_a_clock_that_is_wrong(deployment):
 
 
 def test_keys_that_others_may_read(deployment):
-    for key in (deployment / "node-port" / "node.key", deployment / "server" / "server.key", deployment / "authority" / "ca.key"):
+    for key in (
+        deployment / "node-port" / "node.key",
+        deployment / "server" / "server.key",
+        deployment / "authority" / "ca.key",
+    ):
         key.chmod(0o640)
     for folder in (deployment / "node-port", deployment / "server"):
         _pointed(folder, free_port())
@@ -176,7 +181,10 @@ def test_keys_that_others_may_read(deployment):
     assert all(link.state == WRONG and link.advice.startswith("chmod 600 ") for link in links)
 
 
-@pytest.mark.parametrize(("days", "said", "state"), [(380, "expires on", LOOK), (400, "expired on", WRONG), (-3, "is not valid before", WRONG)])
+@pytest.mark.parametrize(
+    ("days", "said", "state"),
+    [(380, "expires on", LOOK), (400, "expired on", WRONG), (-3, "is not valid before", WRONG)],
+)
 def test_the_servers_own_certificate_by_the_calendar(deployment, days, said, state):
     links = check(deployment / "server", before_start=True, now=NOW + timedelta(days=days))
     link = next(link for link in links if said in link.found and link.name == "server.pem")

@@ -94,7 +94,12 @@ def test_flower_takes_the_keys_of_nodes_and_the_server_has_their_public_halves(d
 
 def test_each_folder_says_what_it_is(deployment):
     about = layout.read_about(deployment / "node-clinic")
-    assert (about.role, about.organization, about.superlink, about.secure) == ("node", "clinic", "lab.example.org:8443", True)
+    assert (about.role, about.organization, about.superlink, about.secure) == (
+        "node",
+        "clinic",
+        "lab.example.org:8443",
+        True,
+    )
     server = layout.read_about(deployment / "server")
     assert (server.listen, server.port) == ("0.0.0.0", 8443)
     assert layout.read_about(deployment / "operator").superlink == "127.0.0.1:8443"
@@ -225,5 +230,3 @@ def test_insecure_is_there_by_name_alone_and_says_so_everywhere(tmp_path, capsys
         assert layout.read_about(place).secure is False
     assert "insecure = true" in (folder / "operator" / "config.toml").read_text()
     assert main(["deploy", "renew", str(folder)]) == 2
-
-

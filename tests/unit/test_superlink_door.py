@@ -46,7 +46,14 @@ async def _ask(flower, path, peer="192.0.2.9", headers=VERSIONS, counted=None, h
     return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:]), dict(sent[0]["headers"])
 
 
-ORDERS = ["/v1/control/register-node", "/v1/control/start-run", "/v1/runtime/acquire-task", "/v1/responses", "/docs", "/"]
+ORDERS = [
+    "/v1/control/register-node",
+    "/v1/control/start-run",
+    "/v1/runtime/acquire-task",
+    "/v1/responses",
+    "/docs",
+    "/",
+]
 
 
 @pytest.mark.parametrize("path", [*ORDERS, "/v1/fleets/x", "//v1/fleet/x"])
