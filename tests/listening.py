@@ -1,4 +1,4 @@
-"""What stands at the other end of a check: a server that answers as a SuperLink does, with the certificate it is given."""
+"""What stands at the other end of a check: a server that answers as a SuperLink does, with any certificate."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ from fedlora_tui.deployment.layout import About, node_folder
 SECURE = """\
 # A federation of {count}
 
-Made by `fedlora-tui deploy init` (fedlora-tui {fedlora_tui}, Flower {flwr}). The SuperLink is at `{superlink}`; all that
-travels is encrypted, and only nodes whose key is in `server/nodes/` are let in.
+Made by `fedlora-tui deploy init` (fedlora-tui {fedlora_tui}, Flower {flwr}). The SuperLink is at `{superlink}`; all
+that travels is encrypted, and only nodes whose key is in `server/nodes/` are let in.
 
 | folder | belongs on | secrets in it |
 | --- | --- | --- |
@@ -21,12 +21,13 @@ travels is encrypted, and only nodes whose key is in `server/nodes/` are let in.
 2. Copy `server/` to the server, and there: `cd server && ./start.sh`
 3. Copy each `node-.../` to its organization's machine over a way that only they read (scp, a USB stick), put text into
    its `data/`, and there: `./start.sh`
-4. On the server's machine: `cd operator && ./start.sh`, which begins a run; `cd server && fedlora-tui attach` watches it.
+4. On the server's machine: `cd operator && ./start.sh`, which begins a run; in `server/`, `fedlora-tui attach` watches
+   it.
 
 `fedlora-tui deploy check` in any of these folders, or here, tests each link and says what is wrong and what to do.
 
-- Another organization: `fedlora-tui deploy add . NAME`, then copy `server/nodes/NAME.pub` to the server's `server/nodes/`.
-  It is let in within seconds.
+- Another organization: `fedlora-tui deploy add . NAME`, then copy `server/nodes/NAME.pub` to the server's
+  `server/nodes/`. It is let in within seconds.
 - Take one out for good: remove its file from the server's `server/nodes/`. Its key is never let in again; should the
   organization come back, it gets a new one.
 - The server's certificate ends after 13 months, the authority's after 5 years. `fedlora-tui deploy renew .` makes a new

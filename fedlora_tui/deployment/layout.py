@@ -21,6 +21,7 @@ NODE_KEY = "node.key"
 NODES = "nodes"
 DATA = "data"
 POLICY = "policy.toml"
+JOURNAL = "journal"
 CONFIG = "config.toml"
 REFUSED = "refused.json"
 DATABASE = "superlink.db"
@@ -30,8 +31,8 @@ DATABASE = "superlink.db"
 class About:
     """What a role folder says of itself, in its deployment.toml.
 
-    `superlink` is where that role finds the SuperLink (host:port), `listen` and `hosts` are the server's: the address that
-    it listens on, and the names and addresses that its certificate is for.
+    `superlink` is where that role finds the SuperLink (host:port), `listen` and `hosts` are the server's: the address
+    that it listens on, and the names and addresses that its certificate is for.
     """
 
     role: str

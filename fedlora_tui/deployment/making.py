@@ -19,6 +19,7 @@ from fedlora_tui.deployment.guide import guide
 from fedlora_tui.deployment.layout import NODE, OPERATOR, SERVER, About
 from fedlora_tui.deployment.scripts import start_script
 from fedlora_tui.errors import UserError
+from fedlora_tui.node_policy import policy_toml
 
 MOST_ORGANIZATIONS = 1000
 HERE = ("localhost", "127.0.0.1", "::1")
@@ -27,9 +28,6 @@ ORGANIZATION = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,46}[a-z0-9])?")
 HOST = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
 SECRET, OPEN, SCRIPT = 0o600, 0o644, 0o755
 
-POLICY_TEXT = """\
-# What this node takes part in; what is not named here is not limited. docs/deploy.md lists the keys.
-"""
 CONFIG_TEXT = """\
 # A run on this deployment's SuperLink. config.toml of fedlora-tui's own repository lists every key.
 [federation]
@@ -186,7 +184,7 @@ def _node(folder: Path, server: About, name: str) -> None:
     place = folder / layout.node_folder(name)
     _role(place, about)
     (place / layout.DATA).mkdir(mode=0o700)
-    _write(place / layout.POLICY, POLICY_TEXT.encode(), OPEN)
+    _write(place / layout.POLICY, policy_toml().encode(), OPEN)
     if server.secure:
         pair = keys.new_node(name)
         _write(place / layout.NODE_KEY, pair.private, SECRET)
@@ -208,7 +206,7 @@ def add(folder: Path, names: Sequence[str]) -> None:
 
 
 def renew(folder: Path, hosts: Sequence[str], now: datetime | None = None) -> About:
-    """Give the server a new certificate, for the hosts that it was for, or for others; give what it says of itself now."""
+    """Give the server a new certificate, for the hosts as they were or others; give what it now says of itself."""
     about = _server_of(folder)
     if not about.secure:
         raise UserError(f"{folder}: it was made with --insecure and has no certificate; make another without")

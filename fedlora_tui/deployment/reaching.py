@@ -34,7 +34,7 @@ class Unreached(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a SuperLink says of itself: versions (empty without fedlora-tui's door), and its clock less ours, seconds."""
+    """What a SuperLink says of itself: versions (empty without our door), its clock less ours in seconds."""
 
     flwr: str
     fedlora_tui: str

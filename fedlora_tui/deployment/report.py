@@ -15,7 +15,7 @@ STYLES = {OK: "green", LOOK: "bold yellow", WRONG: "bold red"}
 
 
 def print_links(console: Console, links: Sequence[Link], only_bad: bool = False) -> int:
-    """Print a line a link; give the exit status, 1 where something is wrong. `only_bad` keeps silent of what is well."""
+    """Print a line a link; give the exit status, 1 where something is wrong. `only_bad` says no more."""
     plain = (console.encoding or "").lower().replace("-", "") != "utf8"
     marks = ASCII_MARKS if plain else MARKS
     shown = [link for link in links if not only_bad or link.state != OK]

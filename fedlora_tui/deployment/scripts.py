@@ -9,6 +9,7 @@ from fedlora_tui.deployment.layout import (
     CONFIG,
     DATA,
     DATABASE,
+    JOURNAL,
     NODE,
     NODE_KEY,
     NODES,
@@ -75,16 +76,14 @@ def _node(about: About) -> str:
     options = [
         f"--superlink {about.superlink}",
         f"--root-certificates {CA} --key {NODE_KEY}" if about.secure else "--insecure",
-        f"--organization {about.organization} --data {DATA} --policy {POLICY}",
+        f"--name {about.organization} --data {DATA} --policy {POLICY} --folder {JOURNAL}",
         '"$@"',
     ]
     return _script(about, purpose, needed, "node", options)
 
 
 def _operator(about: About) -> str:
-    purpose = (
-        "Begins a run on the SuperLink as config.toml says, and follows it. Options of fedlora-tui run may follow."
-    )
+    purpose = "Begins a run on the SuperLink as config.toml says, and follows it; takes options of fedlora-tui run."
     needed = ["deployment.toml", CONFIG, *([CA] if about.secure else [])]
     return _script(about, purpose, needed, "run", [f"--config {CONFIG}", '"$@"'])
 

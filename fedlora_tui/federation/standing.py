@@ -1,4 +1,4 @@
-"""How a run's SuperLink was started, as a run that it starts can know it: what protection is lacking, who was refused."""
+"""How a SuperLink was started, as a run that it starts can know it: what protection is lacking, who was refused."""
 
 from __future__ import annotations
 

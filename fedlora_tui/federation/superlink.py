@@ -100,7 +100,7 @@ def _read(arguments: Sequence[str]) -> tuple[Asked, list[str]]:
 
 
 def _attend(asked: Asked, refusals: Refusals) -> None:
-    """Keep the list of nodes equal to the folder, and say when the certificate is over, as long as the process lives."""
+    """Keep the list of nodes equal to the folder, and say when the certificate is over; ends with the process."""
     host = f"[{asked.host}]" if ":" in asked.host else asked.host
     address = resolve_bind_address(f"{host}:{asked.port}")
     agreed: object = None

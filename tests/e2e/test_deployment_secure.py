@@ -1,4 +1,4 @@
-"""A deployment as it is written, of real processes on loopback: its nodes train, and whoever does not belong is refused."""
+"""A deployment as it is written, of real processes on loopback: its nodes train, and who does not belong is refused."""
 
 import json
 import os
@@ -99,12 +99,14 @@ def started(tmp_path_factory):
 
 def test_every_link_is_well_once_all_are_started(started):
     eventually(lambda: not started.check(), "a check without a fault")
-    said = eventually(
-        lambda: (text := started.ask("deploy", "check", str(started.folder)).stdout) if "2 of 2" in text else "",
-        "both nodes connected",
-    )
+    said = eventually(lambda: _both_connected(started), "both nodes connected")
     assert "2 of 2: clinic, port" in said
     assert said.count("registered: the SuperLink lets this node in") == 2
+
+
+def _both_connected(started) -> str:
+    said = started.ask("deploy", "check", str(started.folder)).stdout
+    return said if "2 of 2" in said else ""
 
 
 def _impostor(started, name: str) -> Path:

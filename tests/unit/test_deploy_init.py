@@ -39,7 +39,7 @@ def test_each_role_has_a_folder_with_what_it_needs_and_nothing_else(deployment):
 
 
 def test_private_keys_are_for_their_owner_alone_and_each_is_in_one_place(deployment):
-    secrets = [file for file in deployment.rglob("*.key")]
+    secrets = list(deployment.rglob("*.key"))
     assert {str(file.relative_to(deployment)) for file in secrets} == {
         "authority/ca.key",
         "server/server.key",
