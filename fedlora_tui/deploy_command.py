@@ -93,7 +93,7 @@ def _renew(words: Sequence[str], parser: argparse.ArgumentParser) -> int:
 
 
 def _superlink(words: Sequence[str], parser: argparse.ArgumentParser) -> int:
-    from fedlora_tui.federation.superlink import serve
+    from fedlora_tui.federation.guarded_superlink import serve
 
     if "--help" in words or "-h" in words:
         parser.add_argument("--nodes", metavar="DIR", help="public keys (.pub) of the nodes that are let in")

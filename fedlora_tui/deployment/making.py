@@ -29,13 +29,19 @@ HOST = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9-]{1,63}(?<!-))*"
 SECRET, OPEN, SCRIPT = 0o600, 0o644, 0o755
 
 CONFIG_TEXT = """\
-# A run on this deployment's SuperLink. config.toml of fedlora-tui's own repository lists every key.
+# A run on this deployment's SuperLink; fedlora-tui init --defaults writes every key that may stand here.
 [federation]
 runtime = "superlink"
-superlink = "{superlink}"
-{protection}
 min_organizations = {least}
 rounds = 20
+
+[superlink]
+address = "{superlink}"
+{protection}
+
+[runs]
+# Where the server keeps its runs, seen from the server's folder and from this one beside it.
+dir = "../server/runs"
 """
 
 
