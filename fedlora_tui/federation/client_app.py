@@ -18,7 +18,6 @@ from flwr.clientapp import ClientApp
 from flwr.common.constant import ErrorCode
 
 from fedlora_tui.errors import UserError
-from fedlora_tui.federation.introduction import ACTION, Introduction, introduction_reply
 from fedlora_tui.federation.messages import (
     BASE_ALONE,
     NOT_HELD,
@@ -79,7 +78,9 @@ class Observer(Watch, Protocol):
 class ClientSide:
     """What organizations of this process share: the frozen base, the way to their rows, and who watches.
 
-    `masked_only`: they take part in secure sums, and send no update that is not masked.
+    `masked_only`: they take part in secure sums, and send no update that is not masked. `allows` says why an
+    organization does not do what a message asks, None where it does: it is asked before anything is trained or
+    measured.
     """
 
     base: BaseModel
@@ -87,6 +88,7 @@ class ClientSide:
     rows: Callable[[str], Rows]
     observer: Observer
     masked_only: bool = False
+    allows: Callable[[Message, Context], str | None] = lambda message, context: None
 
 
 SideOf = Callable[[Context], ClientSide]
@@ -95,35 +97,24 @@ SideOf = Callable[[Context], ClientSide]
 
 def client_app(side: ClientSide) -> ClientApp:
     """Make the Flower app that trains and measures one organization at a time."""
-    return app_of(lambda context: side)
-
-
-def app_of(side_of: SideOf, introduce: Callable[[Context], Introduction] | None = None) -> ClientApp:
-    """Make the Flower app of organizations whose sides `side_of` gives; who is to `introduce` itself says who it is."""
     app = ClientApp()
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
-        return _answered(message, lambda: train_messages(side_of(context), [message], [context])[0])
+        return train_messages(side, [message], [context])[0]
 
     @app.evaluate()
     def evaluate(message: Message, context: Context) -> Message:
-        return _answered(message, lambda: evaluate_messages(side_of(context), [message], [context])[0])
+        return evaluate_messages(side, [message], [context])[0]
 
     @app.query()
     def query(message: Message, context: Context) -> Message:
-        return _answered(message, lambda: answer_query(message, context))
-
-    if introduce is not None:
-
-        @app.query(ACTION)
-        def say_who(message: Message, context: Context) -> Message:
-            return _answered(message, lambda: introduction_reply(message, introduce(context)))
+        return answered(message, lambda: answer_query(message, context))
 
     return app
 
 
-def _answered(message: Message, answer: Callable[[], Message]) -> Message:
+def answered(message: Message, answer: Callable[[], Message]) -> Message:
     """Give the answer to a message, an error where it is refused or where the organization is not set up for it."""
     try:
         return answer()
@@ -187,6 +178,7 @@ def train_together(
     for index, (message, context) in enumerate(zip(messages, contexts, strict=True)):
         side = side_of(context)
         try:
+            _check_allowed(side, message, context)
             model, keep = _received(side.spec, message, context, known)
             plan = read_plan(read_config(message))
             hiding, rows = begin_hiding(message, context, side.masked_only), side.rows(organization(context))
@@ -304,6 +296,7 @@ def evaluate_together(
     for index, (message, context) in enumerate(zip(messages, contexts, strict=True)):
         side = side_of(context)
         try:
+            _check_allowed(side, message, context)
             config = read_config(message)
             base_alone = read_version(config) == BASE_ALONE
             model, keep = (None, _nothing) if base_alone else _received(side.spec, message, context, known)
@@ -348,6 +341,13 @@ def _between(jobs: Sequence[_Measurement]) -> None:
 def organization(context: Context) -> str:
     """Give the name of the organization that a node is."""
     return str(context.node_config[ORGANIZATION])
+
+
+def _check_allowed(side: ClientSide, message: Message, context: Context) -> None:
+    """Raise Refused where an organization does not do what a message asks."""
+    reason = side.allows(message, context)
+    if reason is not None:
+        raise Refused(reason)
 
 
 def _nothing() -> None:
