@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fedlora_tui.aggregation import METHODS
 from fedlora_tui.aggregation.server_step import ServerStep, cooled, warmed
-from fedlora_tui.config import Config
+from fedlora_tui.config import RULES, Config
 from fedlora_tui.lora.cohort import LocalTraining
 
 
@@ -28,6 +28,7 @@ def plan_of(config: Config, round: int) -> LocalTraining:
         by_module=int(privacy.clip == "module"),
         seeded_noise=int(privacy.seeded_noise),
         withhold_loss=int(privacy.withhold_losses),
+        method=RULES["federation.aggregation"].words.index(method.name) + 1,
     )
 
 

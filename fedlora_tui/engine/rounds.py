@@ -23,7 +23,7 @@ from fedlora_tui.engine.one_thread import one_thread
 from fedlora_tui.engine.past import Fork, Losses, as_turned, parent_of, read_journal, run_continued
 from fedlora_tui.engine.plan import plan_of
 from fedlora_tui.engine.prepare import Counts, Prepared
-from fedlora_tui.engine.reception import Closing, Reception, RoundSums, reception
+from fedlora_tui.engine.reception import Closing, Reception, RoundSums, check_enough, reception
 from fedlora_tui.engine.round_errors import RoundError, TooFewError, TooFewRepliesError, UnusableRoundError
 from fedlora_tui.engine.sampling import measured, sampled
 from fedlora_tui.engine.steering import Steering
@@ -437,7 +437,9 @@ class RoundLoop:
             else:
                 self._without(answer.organization, late=isinstance(event, ev.UpdateLate))
         self._punish(round)
-        self._check_enough(replies, answers)
+        # Under a protection a sum of nobody is one, too: that there is none would tell who replied.
+        if not self._guarded:
+            check_enough(len(replies), [answer.refusal for answer in answers], self.config.federation.min_replies)
         if secure is not None and secure.failed:
             raise TooFewRepliesError(f"the secure sum failed, and no update was seen: {secure.failed}")
         return replies, secure or taking
@@ -489,18 +491,6 @@ class RoundLoop:
         for name, offender in self.conduct.offenders(self.config.federation.quarantine_after).items():
             self._tell(ev.OrgQuarantined(name, round, offender.reason, offender.rounds))
         self.steering.now_quarantined(self.conduct.quarantined)
-
-    def _check_enough(self, replies: Mapping[str, AnyReply], answers: Sequence[Answer[AnyReply]]) -> None:
-        """Raise TooFewRepliesError where a round has too few replies to be aggregated."""
-        least = self.config.federation.min_replies
-        # Under a protection a sum of nobody is one, too: that there is none would tell who replied.
-        if len(replies) >= least or self._guarded:
-            return
-        why = next((answer.refusal for answer in reversed(answers) if answer.refusal), "they came too late")
-        if not replies:
-            raise TooFewRepliesError(f"none of {len(answers)} replies could be used: {why}")
-        few = f"{len(replies)} of {len(answers)} replies could be used, {least} are needed (federation.min_replies)"
-        raise TooFewRepliesError(f"{few}: {why}")
 
     def _aggregate(
         self, round: int, replies: Mapping[str, AnyReply], summed: SecureRound | Taking | None, threads: int

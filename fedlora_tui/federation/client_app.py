@@ -18,9 +18,9 @@ from flwr.clientapp import ClientApp
 from flwr.common.constant import ErrorCode
 
 from fedlora_tui.errors import UserError
-from fedlora_tui.federation.introduction import ACTION, Introduction, introduction_reply
 from fedlora_tui.federation.messages import (
     BASE_ALONE,
+    NOT_HELD,
     NOTHING,
     STAYED,
     VERSION,
@@ -78,7 +78,9 @@ class Observer(Watch, Protocol):
 class ClientSide:
     """What organizations of this process share: the frozen base, the way to their rows, and who watches.
 
-    `masked_only`: they take part in secure sums, and send no update that is not masked.
+    `masked_only`: they take part in secure sums, and send no update that is not masked. `allows` says why an
+    organization does not do what a message asks, None where it does: it is asked before anything is trained or
+    measured.
     """
 
     base: BaseModel
@@ -86,6 +88,7 @@ class ClientSide:
     rows: Callable[[str], Rows]
     observer: Observer
     masked_only: bool = False
+    allows: Callable[[Message, Context], str | None] = lambda message, context: None
 
 
 SideOf = Callable[[Context], ClientSide]
@@ -94,35 +97,24 @@ SideOf = Callable[[Context], ClientSide]
 
 def client_app(side: ClientSide) -> ClientApp:
     """Make the Flower app that trains and measures one organization at a time."""
-    return app_of(lambda context: side)
-
-
-def app_of(side_of: SideOf, introduce: Callable[[Context], Introduction] | None = None) -> ClientApp:
-    """Make the Flower app of organizations whose sides `side_of` gives; who is to `introduce` itself says who it is."""
     app = ClientApp()
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
-        return _answered(message, lambda: train_messages(side_of(context), [message], [context])[0])
+        return train_messages(side, [message], [context])[0]
 
     @app.evaluate()
     def evaluate(message: Message, context: Context) -> Message:
-        return _answered(message, lambda: evaluate_messages(side_of(context), [message], [context])[0])
+        return evaluate_messages(side, [message], [context])[0]
 
     @app.query()
     def query(message: Message, context: Context) -> Message:
-        return _answered(message, lambda: answer_query(message, context))
-
-    if introduce is not None:
-
-        @app.query(ACTION)
-        def say_who(message: Message, context: Context) -> Message:
-            return _answered(message, lambda: introduction_reply(message, introduce(context)))
+        return answered(message, lambda: answer_query(message, context))
 
     return app
 
 
-def _answered(message: Message, answer: Callable[[], Message]) -> Message:
+def answered(message: Message, answer: Callable[[], Message]) -> Message:
     """Give the answer to a message, an error where it is refused or where the organization is not set up for it."""
     try:
         return answer()
@@ -186,6 +178,7 @@ def train_together(
     for index, (message, context) in enumerate(zip(messages, contexts, strict=True)):
         side = side_of(context)
         try:
+            _check_allowed(side, message, context)
             model, keep = _received(side.spec, message, context, known)
             plan = read_plan(read_config(message))
             hiding, rows = begin_hiding(message, context, side.masked_only), side.rows(organization(context))
@@ -303,6 +296,7 @@ def evaluate_together(
     for index, (message, context) in enumerate(zip(messages, contexts, strict=True)):
         side = side_of(context)
         try:
+            _check_allowed(side, message, context)
             config = read_config(message)
             base_alone = read_version(config) == BASE_ALONE
             model, keep = (None, _nothing) if base_alone else _received(side.spec, message, context, known)
@@ -349,6 +343,13 @@ def organization(context: Context) -> str:
     return str(context.node_config[ORGANIZATION])
 
 
+def _check_allowed(side: ClientSide, message: Message, context: Context) -> None:
+    """Raise Refused where an organization does not do what a message asks."""
+    reason = side.allows(message, context)
+    if reason is not None:
+        raise Refused(reason)
+
+
 def _nothing() -> None:
     """Keep nothing: the base alone was measured."""
 
@@ -392,7 +393,7 @@ def _held(sent: Sent, context: Context) -> tuple[ArrayRecord | None, ArrayRecord
         return None, None
     held, delta, kept = (context.state.get(name) for name in (HELD, HELD_DELTA, HELD_VERSION))
     if not isinstance(held, ArrayRecord) or not isinstance(kept, MetricRecord) or kept[VERSION] != sent.held:
-        raise Refused(f"adapter of version {sent.held} is not here and did not come")
+        raise Refused(NOT_HELD)
     return held, delta if isinstance(delta, ArrayRecord) else None
 
 

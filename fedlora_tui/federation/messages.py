@@ -37,6 +37,7 @@ from fedlora_tui.lora.adapter import (
 )
 from fedlora_tui.lora.cohort import LocalTraining, Measured, Trained
 from fedlora_tui.lora.delta import BaseDelta
+from fedlora_tui.node_policy import is_reason
 
 ARRAYS, METRICS, CONFIG = "arrays", "metrics", "config"
 """Flower's own names of the three records, so that Flower's strategies can drive the same apps."""
@@ -62,6 +63,8 @@ TRAIN_METRICS = {"num-examples": int, "loss": float, "tokens": int, "steps": int
 EVALUATE_METRICS = {"num-examples": int, "loss": float}
 GONE = "the organization is not here"
 """Why there is no reply from a node that left."""
+NOT_HELD = "NotHeld"
+"""The reason of an organization that does not hold what a message builds on: its process was started anew."""
 STRANGER = "the reply is another node's"
 
 FLOWERS_OWN: Mapping[int, str] = {
@@ -446,6 +449,8 @@ def checked_content(message: Message, allowed: set[str]) -> RecordDict:
 
 def _said(code: int, reason: str) -> str:
     """Give an error's reason where it is one of our own or one bare name; free text may quote what must not travel."""
+    if is_reason(reason):
+        return reason
     if reason in (GONE, STRANGER) or re.fullmatch(r"[A-Z][A-Za-z]{0,39}", reason):
         return f"error {code}: {reason}"
     return FLOWERS_OWN.get(code, f"error {code} (its reason stays in the organization's own log)")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
+from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid, ServerApp
 
 from fedlora_tui.federation.global_model import GlobalModel
@@ -14,6 +15,7 @@ from fedlora_tui.federation.last_replies import LastReplies, LastReply
 from fedlora_tui.federation.ledger import weighed
 from fedlora_tui.federation.messages import (
     BASE_ALONE,
+    NOT_HELD,
     SECURE,
     AdapterSpec,
     EvaluateReply,
@@ -52,6 +54,9 @@ def serve(grid: OrganizationsGrid, main: Callable[[], None]) -> None:
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+
+LOST = f"error {ErrorCode.CLIENT_APP_RAISED_EXCEPTION}: {NOT_HELD}"
+"""What is read of an organization that does not hold what it was thought to hold."""
 
 Take = Callable[[str, TrainReply], None]
 """Takes an organization's reply in. Raises Refused where it cannot be."""
@@ -129,8 +134,6 @@ class Server:
 
         Where there is somebody to `take` replies, each is handed over as soon as it comes, and its adapter is not kept.
         """
-        sent = self._lacking(plans, model)
-        contents = {name: train_content(plan, sent[name]) for name, plan in plans.items()}
         round = next(iter(plans.values())).round
 
         def read(name: str, reply: Message) -> TrainReply | TakenReply:
@@ -144,7 +147,12 @@ class Server:
             self.last_replies.keep(name, LastReply(round, came.adapter, model.delta), others=take is None)
             return came if take is None else TakenReply(came.examples, came.loss, came.tokens, came.steps)
 
-        return self._ask(contents, MessageType.TRAIN, round, model.version, read, one_by_one=take is not None)
+        def ask(names: Sequence[str]) -> list[Answer[TrainReply | TakenReply]]:
+            sent = self._lacking(names, model)
+            contents = {name: train_content(plans[name], sent[name]) for name in names}
+            return self._ask(contents, MessageType.TRAIN, round, model.version, read, one_by_one=take is not None)
+
+        return _again_with_all(ask, list(plans))
 
     def train_hidden(
         self,
@@ -169,9 +177,13 @@ class Server:
 
     def evaluate(self, round: int, model: GlobalModel, organizations: Sequence[str]) -> list[Answer[EvaluateReply]]:
         """Let organizations measure the model on their own hold-outs; what travels serves the next training too."""
-        sent = self._lacking(organizations, model)
-        contents = {name: evaluate_content(round, sent[name]) for name in organizations}
-        return self._ask(contents, MessageType.EVALUATE, round, model.version, _evaluated)
+
+        def ask(names: Sequence[str]) -> list[Answer[EvaluateReply]]:
+            sent = self._lacking(names, model)
+            contents = {name: evaluate_content(round, sent[name]) for name in names}
+            return self._ask(contents, MessageType.EVALUATE, round, model.version, _evaluated)
+
+        return _again_with_all(ask, organizations)
 
     def evaluate_base(self, organizations: Sequence[str]) -> list[Answer[EvaluateReply]]:
         """Let organizations measure the base alone: no adapter travels, and none is held for it."""
@@ -239,6 +251,19 @@ class Server:
         """Remember what an organization holds; measuring the base alone leaves that as it was."""
         if version != BASE_ALONE:
             self._held[organization] = version
+
+
+def _again_with_all(ask: Callable[[Sequence[str]], list[Answer[T]]], names: Sequence[str]) -> list[Answer[T]]:
+    """Ask organizations, and once more those that hold nothing any more: refused, they are sent everything."""
+    answers = ask(names)
+    lost = [answer.organization for answer in answers if answer.refusal == LOST]
+    again = {answer.organization: answer for answer in (ask(lost) if lost else ())}
+    return [
+        replace(again[first.organization], bytes_down=first.bytes_down + again[first.organization].bytes_down)
+        if first.organization in again
+        else first
+        for first in answers
+    ]
 
 
 def _evaluated(name: str, reply: Message) -> EvaluateReply:
