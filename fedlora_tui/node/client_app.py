@@ -22,7 +22,7 @@ from fedlora_tui.node.recording import Recording, recorded
 from fedlora_tui.node_policy import EVERYTHING, NodePolicy, load_policy, words
 
 POLICY, JOURNAL = "policy", "journal"
-"""Keys of a SuperNode's own configuration: the file of its policy, and the folder of its ledger; both may be missing."""
+"""Keys of a SuperNode's own configuration: the file of its policy, the folder of its ledger; both may be missing."""
 
 Answer = Callable[[Message, Context, Recording | None], Message]
 
