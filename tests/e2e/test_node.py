@@ -1,4 +1,4 @@
-"""An organization's side for real: a SuperLink, two nodes by `fedlora-tui node`, one refuses; what their ledgers say."""
+"""An organization's side for real: a SuperLink, two nodes by `fedlora-tui node`, one refuses; what ledgers say."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class World:
         self.grid = Nodes(self.config, {"data": data, "journal": str(self.folder), "policy": str(self.policy)})
         self.place = self.grid.join("alpha")
         context = self.grid._contexts[self.place]
-        base = node.home_of(context.node_config, context.run_config).base
+        base = node.HOMES.of(context.node_config, context.run_config).base
         self.server = Server(self.grid, spec_of(self.config.lora, base.targets))
         self.server.welcome("alpha", self.place)
         self.model = GlobalModel(0, random_adapter(base, 4, 8.0), changed={"A": 0, "B": 0})
