@@ -339,9 +339,9 @@ def _runs_dir(arguments: argparse.Namespace) -> Path:
 
 
 def _console(arguments: argparse.Namespace) -> int:
-    from fedlora_tui.console_run import run_with_console
+    from fedlora_tui.faces import with_console
 
-    return run_with_console(_entries(arguments), arguments.ascii)
+    return with_console(_entries(arguments), arguments.ascii)
 
 
 def _attach(arguments: argparse.Namespace) -> int:
@@ -381,15 +381,10 @@ def _replay(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from fedlora_tui.faces import without_console
+
     _check_face(arguments)
-    if arguments.detach:
-        from fedlora_tui.detached import run_detached
-
-        return run_detached(_entries(arguments), patient=arguments.wait)
-
-    from fedlora_tui.headless import run_headless
-
-    return run_headless(_entries(arguments), json_lines=arguments.json, patient=arguments.wait)
+    return without_console(_entries(arguments), arguments)
 
 
 def _check_face(arguments: argparse.Namespace) -> None:
@@ -440,17 +435,9 @@ def _fork(arguments: argparse.Namespace) -> int:
 
 def _through(given: list[Entry], arguments: argparse.Namespace) -> int:
     """Go through a run with the face that was asked for."""
-    if arguments.detach:
-        from fedlora_tui.detached import run_detached
+    from fedlora_tui.faces import with_console, without_console
 
-        return run_detached(given, patient=arguments.wait)
-    if arguments.console:
-        from fedlora_tui.console_run import run_with_console
-
-        return run_with_console(given, arguments.ascii)
-    from fedlora_tui.headless import run_headless
-
-    return run_headless(given, json_lines=arguments.json, patient=arguments.wait)
+    return with_console(given, arguments.ascii) if arguments.console else without_console(given, arguments)
 
 
 def _runs(arguments: argparse.Namespace) -> int:

@@ -27,6 +27,7 @@ from fedlora_tui.config_sections import LoraConfig as LoraConfig
 from fedlora_tui.config_sections import ModelConfig as ModelConfig
 from fedlora_tui.config_sections import PrivacyConfig as PrivacyConfig
 from fedlora_tui.config_sections import RunsConfig as RunsConfig
+from fedlora_tui.config_sections import SuperlinkConfig as SuperlinkConfig
 from fedlora_tui.errors import UserError
 from fedlora_tui.fault_profiles import ALLOWED, SECTION, faults_lines, profile_of
 
@@ -41,6 +42,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     lora: LoraConfig = field(default_factory=LoraConfig)
     federation: FederationConfig = field(default_factory=FederationConfig)
+    superlink: SuperlinkConfig = field(default_factory=SuperlinkConfig)
     data: DataConfig = field(default_factory=DataConfig)
     privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
@@ -71,6 +73,7 @@ SECTIONS: Mapping[str, type] = {
     "model": ModelConfig,
     "lora": LoraConfig,
     "federation": FederationConfig,
+    "superlink": SuperlinkConfig,
     "data": DataConfig,
     "privacy": PrivacyConfig,
     "audit": AuditConfig,
@@ -299,6 +302,7 @@ def resolved(config: Config, organizations: int) -> Config:
             joined={name: _whole_place(place) for name, place in config.data.joined.items()},
         ),
         runs=replace(config.runs, dir=str(Path(config.runs.dir).absolute())),
+        superlink=replace(config.superlink, certificate=_whole_path(config.superlink.certificate)),
         console=replace(config.console, prompts=()),
         federation=replace(config.federation, organizations=organizations),
         given=given,

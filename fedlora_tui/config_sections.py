@@ -170,6 +170,16 @@ class FederationConfig:
 
 
 @dataclass(frozen=True)
+class SuperlinkConfig:
+    """Where runs are submitted to while federation.runtime is "superlink"."""
+
+    address: str = key("", 'HOST:PORT of the SuperLink, like "superlink.example.org:8000"')
+    certificate: str = key("", "file of the certificate authority that signed the SuperLink's certificate")
+    insecure: bool = key(False, "talk to it without TLS: whoever is on the way may read and change what is sent")
+    connection: str = key("", "instead of all that, the name of a connection in Flower's own configuration")
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """Where the organizations' private text comes from."""
 

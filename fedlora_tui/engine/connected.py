@@ -28,11 +28,15 @@ AWAITING_SECONDS = 0.5
 
 @dataclass
 class _Node:
-    """One connection of a node: what changes when it connects anew, the question to it, and what it answered."""
+    """One connection of a node: what changes when it connects anew, the question to it, and what it answered.
+
+    `told` says that it was told of, where it has another's name.
+    """
 
     since: str
     question: str
     introduction: Introduction | None = None
+    told: bool = False
 
 
 @dataclass
@@ -128,12 +132,11 @@ class Connected:
         for node, known in sorted(memory.nodes.items()):
             if known.introduction is None:
                 continue
-            name = known.introduction.organization
-            if memory.named.setdefault(name, (node, known.since)) != (node, known.since):
+            name, own = known.introduction.organization, (node, known.since)
+            if memory.named.setdefault(name, own) != own and not known.told:
+                known.told = True
                 said = f"a second SuperNode calls itself {name}: it waits until the first one is gone"
-                if (warning := Warned(said, name)) not in memory.warnings and not known.question:
-                    memory.warnings.append(warning)
-                    known.question = ""
+                memory.warnings.append(Warned(said, name))
         self._grid.named({name: node for name, (node, _) in memory.named.items()})
 
 

@@ -10,6 +10,8 @@ import signal
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from fedlora_tui.config import Config, load, parse
@@ -18,12 +20,15 @@ from fedlora_tui.engine.connected import Connected, IntroducedTexts
 from fedlora_tui.engine.control import Control
 from fedlora_tui.engine.course import Course, Entrant, Laid
 from fedlora_tui.engine.ending import Signals
+from fedlora_tui.engine.folder import FLOWER_RUN
+from fedlora_tui.engine.past import Fork
 from fedlora_tui.engine.prepare import Apart, Prepared, Say, Stood, load_base, prepare
 from fedlora_tui.engine.race import Entry, Race
 from fedlora_tui.engine.run import Manner
 from fedlora_tui.engine.watching import Watching
 from fedlora_tui.errors import UserError
 from fedlora_tui.federation.deployed_grid import DeployedGrid
+from fedlora_tui.federation.run_config import CONFIG, CONTINUES, FORK, FORK_ROUND, IN_FOLDER, SAID
 from fedlora_tui.federation.server_app import server_app
 from fedlora_tui.federation.standing import lacking
 from fedlora_tui.lora.fingerprint import fingerprint
@@ -33,11 +38,7 @@ from fedlora_tui.protocol.events import Deployed, Preparing
 LOOK_SECONDS = 0.1
 WAITING_SECONDS = 0.2
 LAST_WORDS_SECONDS = 1.0
-
-CONFIG = "config"
-"""The key of a Flower run's own configuration that has a whole config.toml, as text."""
-
-logger = logging.getLogger(__name__)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class DeployedCourse(Course):
@@ -64,13 +65,16 @@ class DeployedCourse(Course):
         return prepare(config, roster, say, stood=stood, apart=Apart(base, texts))
 
     def _wait_for_nodes(self, need: int, say: Say) -> None:
+        before = -1
         while True:
-            seen = self._connected.look(())
-            for warning in seen.warnings:
-                logger.warning("%s", warning.message)
+            for warning in self._connected.look(()).warnings:
+                print(f"{SAID}{warning.message}", flush=True)
             here = len(self._connected.here)
             if here >= need:
                 return
+            if here != before:
+                print(f"{SAID}waiting for SuperNodes: {here} of {need} are here", flush=True)
+                before = here
             say(Preparing("organizations", "working", "waiting for SuperNodes", here, need, "organizations"))
             time.sleep(WAITING_SECONDS)
 
@@ -85,19 +89,38 @@ class DeployedCourse(Course):
 
 
 def main(grid: Any, context: Any) -> None:
-    """Go through a run as Flower's ServerApp; its folder and its control socket are made where this runs."""
+    """Go through a run as Flower's ServerApp; its folder and its control socket are made where this runs.
+
+    Raises UserError where the run could not begin or failed, so that Flower knows of it.
+    """
     logging.captureWarnings(True)
-    entry = Entry(config_of(context.run_config))
-    race = Race([entry], Manner(on_folder=lambda folder: control.open_in(folder)), course=DeployedCourse(grid))
+    entry, manner = entry_of(context.run_config), Manner(on_folder=lambda folder: opened(folder))
+    race = Race([entry], manner, course=DeployedCourse(grid))
     control = Control(race.racers)
-    # Flower may call this outside the main thread, where no signal can be caught: in its simulation.
-    alone = threading.current_thread() is threading.main_thread()
-    before = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)} if alone else {}
-    signals = Signals(race, control.close) if alone else None
+
+    def opened(folder: Path) -> None:
+        (folder / FLOWER_RUN).write_text(f"{context.run_id}\n")
+        control.open_in(folder)
+        print(f"{IN_FOLDER}{folder.absolute()}", flush=True)
+
+    _go_through(race, control)
+    if race.refusal is not None:
+        raise UserError(race.refusal)
+    state = race.runs[0].state
+    if state.phase == "failed":
+        raise UserError(state.reason)
+
+
+def _go_through(race: Race, control: Control) -> None:
+    """Go through a run to its end; a signal ends it as it does everywhere, and is Flower's again afterwards."""
+    # In Flower's simulation this is no main thread, and signals are not for it to catch.
+    kinds = SIGNALS if threading.current_thread() is threading.main_thread() else ()
+    before = {kind: signal.getsignal(kind) for kind in kinds}
+    signals = Signals(race, control.close) if before else None
     race.start()
     while not race.wait(LOOK_SECONDS):
         for run in race.runs:
-            run.drain()
+            run.drain()  # nobody here reads them
         if signals is not None:
             signals.pass_on()
             if signals.late:
@@ -109,17 +132,15 @@ def main(grid: Any, context: Any) -> None:
         signal.signal(kind, handler)
     if signals is not None and signals.caught is not None:
         signal.raise_signal(signals.caught)
-    if race.refusal is not None:
-        raise UserError(race.refusal)
-    state = race.runs[0].state
-    if state.phase == "failed":
-        raise UserError(state.reason)
 
 
-def config_of(run_config: Mapping[str, Any]) -> Config:
-    """Read the configuration that a Flower run carries; without one, the defaults. Raises UserError."""
-    text = str(run_config.get(CONFIG, ""))
-    return parse(text, "the run's configuration") if text else load(None)
+def entry_of(run_config: Mapping[str, Any]) -> Entry:
+    """Read what a Flower run carries: a configuration, or none for the defaults, and where it begins. UserError."""
+    text, continues, fork = (str(run_config.get(key, "")) for key in (CONFIG, CONTINUES, FORK))
+    config = parse(text, "the run's configuration") if text else load(None)
+    config = replace(config, federation=replace(config.federation, runtime="superlink"))
+    parent = Fork(Path(fork), int(run_config.get(FORK_ROUND, 0))) if fork else None
+    return Entry(config, continues=Path(continues) if continues else None, fork=parent)
 
 
 app = server_app(main)

@@ -37,7 +37,8 @@ class Watching:
         """Know who misbehaves in the training that begins, and where to note the time where that counts."""
         self._told.clear()
         self._profiles, self._arrivals = taking_in.profiles, taking_in.arrivals
-        self._taking_in = taking_in
+        self._taking_in, self._answered = taking_in, 0
+        self._began = self._arrivals.clock() if self._arrivals is not None else 0.0
 
     def steps(self, round: int, done: Sequence[StepDone]) -> None:
         """Report one local step of a cohort, but what was reported before memory ran out, and after a dropout."""
@@ -107,8 +108,6 @@ class Watching:
 
     def sent(self, kind: str, round: int, organizations: Sequence[str]) -> None:
         """Report what organizations do from now on whose steps nobody here sees."""
-        if self._arrivals is not None:
-            self._began, self._answered = self._arrivals.clock(), 0
         if kind in DOING:
             since = time.strftime("since %H:%M:%S")
             for name in organizations:

@@ -1,4 +1,8 @@
-"""The bundle that travels for a run (Flower's FAB), and whether one is ours: references to what is installed here."""
+"""What a Flower run carries to every machine: references to the fedlora-tui that is installed there, and nothing else.
+
+`flwr run .` makes the same of the repository's own pyproject.toml and its folder flower_app; here it is made without a
+repository.
+"""
 
 from __future__ import annotations
 
@@ -8,36 +12,77 @@ import zipfile
 from collections.abc import Mapping
 
 import tomli
+from flwr.cli.build import build_fab_from_files
+from flwr.supercore.fab import Fab
 
-CLIENT_APP = "flower_app.client:app"
-"""What a node runs of it."""
+from fedlora_tui import __version__
+from fedlora_tui.federation.run_config import CONFIG, CONTINUES, FORK, FORK_ROUND
 
-OURS: Mapping[str, str] = {
-    "flower_app/__init__.py": "27dbfbc2ab5bc7c89b28cf8040b1adeff15840231f4517996eee8c1ef634ce99",
-    "flower_app/client.py": "d74f07614391c7d9422f64ac1f67f3c21707b09346c6e059c940a46675954530",
-    "flower_app/server.py": "dffe2504766346bba84a8b5ae03063adb370827ee32c14145a725372389fd204",
+PROJECT = f"""\
+[project]
+name = "fedlora-tui"
+version = "{__version__}"
+description = "Federated LoRA fine-tuning, by the fedlora-tui that is installed"
+license = "Apache-2.0"
+
+[tool.flwr.app]
+publisher = "fedlora"
+fab-include = ["flower_app/*.py"]
+
+[tool.flwr.app.components]
+serverapp = "flower_app.server:app"
+clientapp = "flower_app.client:app"
+
+[tool.flwr.app.config]
+{CONFIG} = ""
+{CONTINUES} = ""
+{FORK} = ""
+{FORK_ROUND} = 0
+"""
+
+MODULES: Mapping[str, str] = {
+    "flower_app/__init__.py": (
+        '"""What a Flower run carries to every machine: two references to the fedlora-tui that is installed there."""\n'
+    ),
+    "flower_app/server.py": (
+        '"""Flower\'s ServerApp of fedlora-tui."""\n\n'
+        'from fedlora_tui.engine.deployed import app\n\n__all__ = ["app"]\n'
+    ),
+    "flower_app/client.py": (
+        '"""Flower\'s ClientApp of fedlora-tui."""\n\n'
+        'from fedlora_tui.node.client_app import app\n\n__all__ = ["app"]\n'
+    ),
 }
-"""The only code that it may hold: the SHA-256 of each file."""
+
 
 PLAIN = (".toml", ".md", ".json", ".yaml", ".yml", "CONTENT", "LICENSE")
-"""Files that hold no code."""
+"""Files of a bundle that hold no code."""
 
 MOST_BYTES, MOST_FILES = 10 * 2**20, 1000
 
 
 def is_ours(content: bytes) -> bool:
-    """Tell whether a bundle holds our code and no other, and names our app."""
+    """Tell whether a bundle that came holds our code and no other, and names our app: then a node may run it."""
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as bundle:
-            files = [file for file in bundle.infolist() if not file.is_dir()]
+        with zipfile.ZipFile(io.BytesIO(content)) as came:
+            files = [file for file in came.infolist() if not file.is_dir()]
             if len(files) > MOST_FILES or sum(file.file_size for file in files) > MOST_BYTES:
                 return False
-            found = {file.filename: bundle.read(file) for file in files}
-        project = tomli.loads(found["pyproject.toml"].decode())
-        app = project["tool"]["flwr"]["app"]["components"]["clientapp"]
+            found = {file.filename: came.read(file) for file in files}
+        components = _components(found["pyproject.toml"].decode())
     except (zipfile.BadZipFile, KeyError, TypeError, ValueError, NotImplementedError, RuntimeError):
         return False
-    if len(found) != len(files) or app != CLIENT_APP:
-        return False
-    code = {name: hashlib.sha256(text).hexdigest() for name, text in found.items() if not name.endswith(PLAIN)}
-    return code == OURS
+    code = {name: text for name, text in found.items() if not name.endswith(PLAIN)}
+    ours = {name: text.encode() for name, text in MODULES.items()}
+    return len(found) == len(files) and code == ours and components == _components(PROJECT)
+
+
+def _components(project: str) -> object:
+    return tomli.loads(project)["tool"]["flwr"]["app"]["components"]
+
+
+def bundle() -> Fab:
+    """Make the bundle."""
+    files = {"pyproject.toml": PROJECT, **MODULES}
+    content, _ = build_fab_from_files({name: text.encode() for name, text in files.items()})
+    return Fab(hashlib.sha256(content).hexdigest(), content, {})

@@ -21,6 +21,7 @@ from fedlora_tui.errors import UserError
 from fedlora_tui.federation.introduction import ACTION, Introduction, introduction_reply
 from fedlora_tui.federation.messages import (
     BASE_ALONE,
+    NOT_HELD,
     NOTHING,
     STAYED,
     VERSION,
@@ -404,7 +405,7 @@ def _held(sent: Sent, context: Context) -> tuple[ArrayRecord | None, ArrayRecord
         return None, None
     held, delta, kept = (context.state.get(name) for name in (HELD, HELD_DELTA, HELD_VERSION))
     if not isinstance(held, ArrayRecord) or not isinstance(kept, MetricRecord) or kept[VERSION] != sent.held:
-        raise Refused(f"adapter of version {sent.held} is not here and did not come")
+        raise Refused(NOT_HELD)
     return held, delta if isinstance(delta, ArrayRecord) else None
 
 

@@ -63,6 +63,8 @@ TRAIN_METRICS = {"num-examples": int, "loss": float, "tokens": int, "steps": int
 EVALUATE_METRICS = {"num-examples": int, "loss": float}
 GONE = "the organization is not here"
 """Why there is no reply from a node that left."""
+NOT_HELD = "NotHeld"
+"""The reason of an organization that does not hold what a message builds on: its process was started anew."""
 STRANGER = "the reply is another node's"
 
 FLOWERS_OWN: Mapping[int, str] = {

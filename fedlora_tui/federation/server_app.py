@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
+from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid, ServerApp
 
 from fedlora_tui.federation.global_model import GlobalModel
@@ -14,6 +15,7 @@ from fedlora_tui.federation.last_replies import LastReplies, LastReply
 from fedlora_tui.federation.ledger import weighed
 from fedlora_tui.federation.messages import (
     BASE_ALONE,
+    NOT_HELD,
     SECURE,
     AdapterSpec,
     EvaluateReply,
@@ -51,6 +53,9 @@ def serve(grid: OrganizationsGrid, main: Callable[[], None]) -> None:
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+
+LOST = f"error {ErrorCode.CLIENT_APP_RAISED_EXCEPTION}: {NOT_HELD}"
+"""What is read of an organization that does not hold what it was thought to hold."""
 
 NO_REPLY = "no reply came"
 """Why there is none from an organization that did not answer."""
@@ -107,8 +112,6 @@ class Server:
 
     def train(self, plans: Mapping[str, LocalTraining], model: GlobalModel) -> list[Answer[TrainReply]]:
         """Let organizations train from the global model, each by its own plan."""
-        sent = self._lacking(plans, model)
-        contents = {name: train_content(plan, sent[name]) for name, plan in plans.items()}
 
         def read(name: str, reply: Message) -> TrainReply:
             plan, rank = plans[name], plans[name].own_rank or model.adapter.rank
@@ -119,7 +122,13 @@ class Server:
             return came
 
         round = next(iter(plans.values())).round
-        answers = self._ask(contents, MessageType.TRAIN, round, model.version, read)
+
+        def ask(names: Sequence[str]) -> list[Answer[TrainReply]]:
+            sent = self._lacking(names, model)
+            contents = {name: train_content(plans[name], sent[name]) for name in names}
+            return self._ask(contents, MessageType.TRAIN, round, model.version, read)
+
+        answers = _again_with_all(ask, list(plans))
         for answer in answers:
             if answer.reply is not None:
                 own = LastReply(round, answer.reply.adapter, model.delta)
@@ -149,9 +158,13 @@ class Server:
 
     def evaluate(self, round: int, model: GlobalModel, organizations: Sequence[str]) -> list[Answer[EvaluateReply]]:
         """Let organizations measure the model on their own hold-outs; what travels serves the next training too."""
-        sent = self._lacking(organizations, model)
-        contents = {name: evaluate_content(round, sent[name]) for name in organizations}
-        return self._ask(contents, MessageType.EVALUATE, round, model.version, _evaluated)
+
+        def ask(names: Sequence[str]) -> list[Answer[EvaluateReply]]:
+            sent = self._lacking(names, model)
+            contents = {name: evaluate_content(round, sent[name]) for name in names}
+            return self._ask(contents, MessageType.EVALUATE, round, model.version, _evaluated)
+
+        return _again_with_all(ask, organizations)
 
     def evaluate_base(self, organizations: Sequence[str]) -> list[Answer[EvaluateReply]]:
         """Let organizations measure the base alone: no adapter travels, and none is held for it."""
@@ -203,6 +216,19 @@ class Server:
         """Remember what an organization holds; measuring the base alone leaves that as it was."""
         if version != BASE_ALONE:
             self._held[organization] = version
+
+
+def _again_with_all(ask: Callable[[Sequence[str]], list[Answer[T]]], names: Sequence[str]) -> list[Answer[T]]:
+    """Ask organizations, and once more those that hold nothing any more: refused, they are sent everything."""
+    answers = ask(names)
+    lost = [answer.organization for answer in answers if answer.refusal == LOST]
+    again = {answer.organization: answer for answer in (ask(lost) if lost else ())}
+    return [
+        replace(again[first.organization], bytes_down=first.bytes_down + again[first.organization].bytes_down)
+        if first.organization in again
+        else first
+        for first in answers
+    ]
 
 
 def _evaluated(name: str, reply: Message) -> EvaluateReply:

@@ -17,12 +17,12 @@ from fedlora_tui.federation.client_app import ClientSide, answered, evaluate_mes
 from fedlora_tui.federation.introduction import ACTION, LONGEST_POLICY, introduction_reply
 from fedlora_tui.federation.secure_organization import answer_query
 from fedlora_tui.node.asking import Judge, announced
-from fedlora_tui.node.home import Home, home_of
+from fedlora_tui.node.home import HOMES, ORGANIZATION, Home
 from fedlora_tui.node.recording import Recording, recorded
 from fedlora_tui.node_policy import EVERYTHING, NodePolicy, load_policy, words
 
 POLICY, JOURNAL = "policy", "journal"
-"""Keys of a SuperNode's own configuration: the file of its policy, and the folder of its ledger; both may be missing."""
+"""Keys of a SuperNode's own configuration: the file of its policy, the folder of its ledger; both may be missing."""
 
 Answer = Callable[[Message, Context, Recording | None], Message]
 
@@ -87,7 +87,10 @@ def _side(message: Message, context: Context, recording: Recording | None) -> Cl
 
 
 def _home(context: Context) -> Home:
-    return home_of(context.node_config, context.run_config)
+    home = HOMES.of(context.node_config, context.run_config)
+    # In Flower's simulation a node knows its place alone.
+    context.node_config[ORGANIZATION] = home.organization
+    return home
 
 
 def _policy(context: Context) -> NodePolicy:

@@ -18,17 +18,17 @@ from fedlora_tui.federation import FLOWER
 from fedlora_tui.federation.client_app import ClientSide
 from fedlora_tui.federation.introduction import Introduction
 from fedlora_tui.federation.messages import spec_of
+from fedlora_tui.federation.run_config import CONFIG
 from fedlora_tui.lora import base_model
+from fedlora_tui.lora.base_model import BaseModel
 from fedlora_tui.lora.cohort import StepDone
 from fedlora_tui.lora.fingerprint import fingerprint
+from fedlora_tui.organizations.roster import call_roster
 from fedlora_tui.organizations.text import Documents
 
-DATA, ORGANIZATION, BASE = "data", "organization", "base"
+DATA, ORGANIZATION, BASE, PARTITION = "data", "organization", "base", "partition-id"
 """Keys of a SuperNode's own configuration: its folder or file of text, its name, where its base lies (left out: where
-the run says)."""
-
-CONFIG = "config"
-"""The key of a Flower run's own configuration that has a whole config.toml, as text."""
+the run says). In Flower's simulation it has none but its place among the nodes."""
 
 
 class Nobody:
@@ -87,7 +87,7 @@ class Home:
 
     organization: str
     config: Config
-    base: base_model.BaseModel
+    base: BaseModel
     texts: Texts
 
     def side(self) -> ClientSide:
@@ -113,22 +113,60 @@ class Home:
         )
 
 
-_homes: dict[tuple[str, str, str, str], Home] = {}
-_opening = threading.Lock()
+class Homes:
+    """The homes of this process: one on an organization's own machine, several in Flower's simulation.
+
+    What is opened for a run is kept from message to message, its base once for all; another run takes its place.
+    """
+
+    def __init__(self) -> None:
+        self._opening = threading.Lock()
+        self._run: tuple[str, str] | None = None
+        self._config: Config
+        self._base: BaseModel
+        self._homes: dict[tuple[str, str], Home] = {}
+
+    def of(self, node_config: Mapping[str, Any], run_config: Mapping[str, Any]) -> Home:
+        """Give the home of a node's organization in a run. Raises UserError where it is not set up for it."""
+        run = str(run_config.get(CONFIG, "")), str(node_config.get(BASE, ""))
+        with self._opening:
+            if run != self._run:
+                self._homes.clear()
+                self._config = _configured(*run)
+                self._base = base_model.load(self._config.model, self._config.lora)
+                self._run = run
+            whose = ORGANIZATION if DATA in node_config else PARTITION
+            known = str(node_config.get(whose, "")), str(node_config.get(DATA, ""))
+            if known not in self._homes:
+                self._homes[known] = self._opened(node_config)
+            return self._homes[known]
+
+    def _opened(self, node_config: Mapping[str, Any]) -> Home:
+        if PARTITION in node_config and DATA not in node_config:
+            return self._rehearsed(int(node_config[PARTITION]))
+        organization, place = (_given(node_config, name) for name in (ORGANIZATION, DATA))
+        texts = Texts(OwnText(), self._base, self._config)
+        texts.lie_at(organization, f"folder:{Path(place).expanduser().absolute()}")
+        texts.read(organization)
+        return Home(organization, self._config, self._base, texts)
+
+    def _rehearsed(self, place: int) -> Home:
+        """Give the home of an organization of the run's own source, which Flower's simulation knows by a number."""
+        roster = call_roster(self._config)
+        if place >= len(roster.names):
+            raise UserError(f"organization {place + 1} of the simulation: {self._config.data.source} has fewer")
+        texts = Texts(roster.source, self._base, self._config)
+        texts.read(roster.names[place])
+        return Home(roster.names[place], self._config, self._base, texts)
 
 
-def home_of(node_config: Mapping[str, Any], run_config: Mapping[str, Any]) -> Home:
-    """Give the home of a node's organization in a run, opened once in a process. Raises UserError."""
-    text = str(run_config.get(CONFIG, ""))
-    name, place = _given(node_config, ORGANIZATION), _given(node_config, DATA)
-    own_base = str(node_config.get(BASE, ""))
-    with _opening:
-        key = text, name, place, own_base
-        if key not in _homes:
-            # A process serves one run at a time: another run's home is let go of.
-            _homes.clear()
-            _homes[key] = _open(parse(text, "the run's configuration") if text else load(None), name, place, own_base)
-        return _homes[key]
+HOMES = Homes()
+"""Those of this process."""
+
+
+def _configured(text: str, own_base: str) -> Config:
+    config = parse(text, "the run's configuration") if text else load(None)
+    return replace(config, model=replace(config.model, base=own_base)) if own_base else config
 
 
 def _given(node_config: Mapping[str, Any], name: str) -> str:
@@ -136,13 +174,3 @@ def _given(node_config: Mapping[str, Any], name: str) -> str:
     if value in (None, ""):
         raise UserError(f"the SuperNode's configuration has no {name}: give it with --node-config '{name}=\"...\"'")
     return str(value)
-
-
-def _open(config: Config, organization: str, place: str, own_base: str) -> Home:
-    if own_base:
-        config = replace(config, model=replace(config.model, base=own_base))
-    base = base_model.load(config.model, config.lora)
-    texts = Texts(OwnText(), base, config)
-    texts.lie_at(organization, f"folder:{Path(place).expanduser().absolute()}")
-    texts.read(organization)
-    return Home(organization, config, base, texts)

@@ -26,7 +26,7 @@ FLOWER_HOME = "flower"
 CONFIG = "supernode.toml"
 PROGRAM = "fedlora_tui.federation.supernode"
 
-END_SECONDS, KILL_SECONDS = 8.0, 5.0
+END_SECONDS, KILL_SECONDS, END_LOOK_SECONDS = 8.0, 5.0, 0.05
 SHORTEST_WAIT, LONGEST_WAIT = 1.0, 60.0
 MOST_PORTS = 3
 """Another process may take a port between its being found free and its being used."""
@@ -127,14 +127,14 @@ class SuperNode:
         if self._process is None:
             return
         process, self._process = self._process, None
-        for kind, seconds in ((signal.SIGTERM, END_SECONDS), (signal.SIGKILL, KILL_SECONDS)):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, kind)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(seconds)
-                # Its app is of its group, and may need a moment more than Flower itself.
-                if kind == signal.SIGKILL or not _group_lives(process.pid):
-                    break
+        _signal(process.pid, signal.SIGTERM)
+        until = time.monotonic() + END_SECONDS
+        # Its app is of its group, and may need a moment more than Flower itself.
+        while (process.poll() is None or _signal(process.pid, 0)) and time.monotonic() < until:
+            time.sleep(END_LOOK_SECONDS)
+        _signal(process.pid, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(KILL_SECONDS)
         self._let_go(process)
 
     def _hear(self) -> list[Heard]:
@@ -153,8 +153,7 @@ class SuperNode:
         """The process ended by itself: start another after a while, or say why there is no use."""
         assert self._process is not None
         process, self._process = self._process, None
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+        _signal(process.pid, signal.SIGKILL)
         self._let_go(process)
         why = in_words(self._last) or f"its SuperNode ended with status {process.returncode}; see {self._folder / LOG}"
         if not self._was_up and (self._starts >= MOST_PORTS or self._last):
@@ -218,9 +217,10 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def _group_lives(group: int) -> bool:
+def _signal(group: int, kind: int) -> bool:
+    """Send a signal to a process group (0: none, only look); tell whether anybody is there."""
     try:
-        os.killpg(group, 0)
+        os.killpg(group, kind)
     except (ProcessLookupError, PermissionError):
         return False
     return True
