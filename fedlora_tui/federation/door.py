@@ -155,9 +155,11 @@ def _address(scope: Scope) -> str:
 def _is_here(scope: Scope) -> bool:
     """Tell whether who asks is on this machine: by the loopback, or from the very address that it came to."""
     client, server = scope.get("client"), scope.get("server")
+    if client is None:
+        return False
     try:
         address = ip_address(client[0])
-    except (ValueError, TypeError):
+    except ValueError:
         return False
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
