@@ -16,7 +16,7 @@ from tests.deployment import BIN, ROOT, eventually, free_port
 from tests.listening import listening
 
 NODES = ("port", "clinic")
-RUN = ["--set", "federation.local_steps=2", "--set", "federation.batch_size=2", "--rounds", "2", "--name", "told"]
+RUN = ["--set", "federation.local_steps=2", "--set", "federation.batch_size=2", "--rounds", "1", "--name", "told"]
 TEXT = "The crane on quay {number} lifts container {number} while the pilot of ship {number} reads chart {number}.\n\n"
 
 
@@ -32,6 +32,7 @@ class Started:
             "OMP_NUM_THREADS": "1",
             "HF_HUB_OFFLINE": "1",
             "PYTHONUNBUFFERED": "1",
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         }
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -121,7 +122,7 @@ def _impostor(started, name: str) -> Path:
 def test_a_key_that_is_not_registered_is_refused_told_and_counted(started):
     folder = _impostor(started, "impostor")
     found = started.check("impostor")
-    assert "its key is not registered" in found["impostor", "key"] or "Failed to activate" in found["impostor", "key"]
+    assert found["impostor", "key"].startswith("this node's key is not registered: put this line into")
     refused = started.start("impostor")
     assert refused.wait(120) != 0
     assert "server/nodes/port.pub" in started.said("impostor")
@@ -169,15 +170,20 @@ def test_a_server_with_an_expired_certificate_is_refused_and_told(started, tmp_p
 
 def test_a_run_goes_through_all_its_rounds_and_says_who_was_refused(started):
     begun = started.start("operator", *RUN)
+    folder = _impostor(started, "impostor-in-a-run")
+    [run] = eventually(lambda: list(started.folder.glob("server/runs/*/events.jsonl")), "a run")
+    assert started.check(folder.name)[folder.name, "key"].startswith("this node's key is not registered")
     assert begun.wait(600) == 0, started.said("operator")
-    [run] = (started.folder / "server" / "runs").iterdir()
-    told = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+    told = [json.loads(line) for line in run.read_text().splitlines()]
     kinds = [event["type"] for event in told]
-    assert kinds.count("round_finished") == 2
+    assert kinds.count("round_finished") == 1
     assert kinds[-1] == "run_finished"
+    [refused] = [event for event in told if event["type"] == "node_refused"]
+    fingerprint = door.fingerprint(_pem(folder / "node.key"))
+    assert (refused["reason"], refused["key"], refused["times"]) == (door.NOT_REGISTERED, fingerprint, 1)
     assert [event["insecure"] for event in told if event["type"] == "deployed"] == [""]
     assert sorted(next(event["orgs"] for event in told if event["type"] == "round_finished")) == sorted(NODES)
-    assert not any("crane" in line for line in (run / "events.jsonl").read_text().splitlines())
+    assert "crane" not in run.read_text()
 
 
 def test_who_is_taken_out_of_the_folder_is_let_in_no_more(started):
