@@ -42,17 +42,22 @@ class Started:
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, cwd=cwd, timeout=300)
 
     def start(self, role: str, *words: str) -> subprocess.Popen[bytes]:
-        """Run a role's start script at the head of a process group; what it says goes to a file."""
-        with (self.folder / f"{role}.log").open("ab") as log:
+        """Run a role's start script."""
+        return self.begin(role, [str(self.folder / role / "start.sh"), *words])
+
+    def begin(self, name: str, command: list[str], cwd: Path | None = None) -> subprocess.Popen[bytes]:
+        """Start a process at the head of a group of its own; what it says goes to a file."""
+        with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                [self.folder / role / "start.sh", *words],
+                command,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                cwd=cwd,
             )
-        self.processes[role] = process
+        self.processes[name] = process
         return process
 
     def said(self, role: str) -> str:
@@ -129,12 +134,9 @@ def test_a_key_that_is_not_registered_is_refused_told_and_counted(started):
     # It passes over what its script says, and asks by Flower's own program.
     superlink = layout.read_about(folder).superlink
     node = ["--superlink", superlink, "--root-certificates", "ca.pem", "--auth-supernode-private-key", "node.key"]
-    program = [BIN / "flower-supernode", *node, "--port", str(free_port())]
-    by_itself = subprocess.run(
-        program, cwd=folder, env=started.environment, capture_output=True, text=True, timeout=120
-    )
-    assert by_itself.returncode != 0
-    assert "Failed to activate SuperNode" in by_itself.stdout + by_itself.stderr
+    program = [str(BIN / "flower-supernode"), *node, "--port", str(free_port())]
+    assert started.begin("by-itself", program, folder).wait(120) != 0
+    assert "Failed to activate SuperNode" in started.said("by-itself")
     fingerprint = door.fingerprint(_pem(folder / "node.key"))
     [counted] = [one for one in started.refused() if one.key == fingerprint]
     assert (counted.reason, counted.address) == (door.NOT_REGISTERED, "127.0.0.1")
