@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
@@ -344,6 +344,8 @@ def print_history(folder: Path, as_json: bool) -> None:
     ledger = folded(records, NodeLedger(kept=None))
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000
     running = _is_running(folder)
+    if not running and not ledger.ended:
+        ledger = replace(ledger, link="down", ended="killed: nothing of its end is in the ledger")
     print("\n".join(face.head(ledger, time.time())) + "\n")
     shown = ""
     first, *rows = face.table(ledger.handled, width, time.time() if running else None)
