@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from fedlora_tui import __version__, typed_value
 from fedlora_tui.config import Config, Setting, load, place_of_key
+from fedlora_tui.configuration_options import SHORT_FORMS, Keep, with_configuration
 from fedlora_tui.errors import UserError
 from fedlora_tui.place import look
 
@@ -48,41 +49,6 @@ class _Parser(argparse.ArgumentParser):
         raise UserError(f"{message}; see {self.prog} --help")
 
 
-class _Keep(argparse.Action):
-    """Keeps `--set` and its short forms in the order given, so that the last one wins."""
-
-    def __call__(
-        self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None
-    ) -> None:
-        name, text = self.const, str(values)
-        if name is None:
-            name, separator, text = text.partition("=")
-            if not separator:
-                raise UserError(f"--set {values}: allowed is section.key=value, like --set lora.rank=8")
-        place = f"--set {name}={text.strip()}" if self.const is None else f"{option_string} {text}"
-        settings = [*getattr(namespace, self.dest), Setting(name.strip(), text.strip(), place)]
-        setattr(namespace, self.dest, settings)
-
-
-SHORT_FORMS = {
-    "--model": ("model.base", "BASE", '"embedded", a hub id, a folder or a .gguf file'),
-    "--rounds": ("federation.rounds", "N", "rounds of the whole run"),
-    "--rank": ("lora.rank", "N", "rank of the adapter"),
-    "--orgs": ("federation.organizations", "N", "how many organizations take part"),
-    "--seed": ("federation.seed", "N", "of data, adapters, batches and sampling"),
-    "--name": ("runs.name", "NAME", "suffix of the run's id"),
-    "--runs-dir": ("runs.dir", "DIR", "folder of run folders"),
-}
-
-
-def _with_configuration(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-c", "--config", metavar="FILE", help="configuration; ./config.toml where there is one")
-    shared: dict[str, Any] = {"action": _Keep, "dest": "settings", "default": []}
-    parser.add_argument("--set", metavar="SECTION.KEY=VALUE", help="override one key (repeatable)", **shared)
-    for flag, (name, value, text) in SHORT_FORMS.items():
-        parser.add_argument(flag, metavar=value, help=f"{text} ({name})", const=name, **shared)
-
-
 def _with_race(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--race",
@@ -105,7 +71,7 @@ def _console_parser() -> _Parser:
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     _with_ascii(parser)
     _with_race(parser)
-    _with_configuration(parser)
+    with_configuration(parser)
     return parser
 
 
@@ -115,7 +81,7 @@ def _run_parser() -> _Parser:
     parser.add_argument("--wait", action="store_true", help="a run that pauses by itself waits instead of failing")
     _with_detach(parser)
     _with_race(parser)
-    _with_configuration(parser)
+    with_configuration(parser)
     return parser
 
 
@@ -189,7 +155,7 @@ def _fork_parser() -> _Parser:
     )
     _with_face(parser)
     _with_runs_dir(parser)
-    shared: dict[str, Any] = {"action": _Keep, "dest": "settings", "default": []}
+    shared: dict[str, Any] = {"action": Keep, "dest": "settings", "default": []}
     parser.add_argument("--set", metavar="SECTION.KEY=VALUE", help="change one key (repeatable)", **shared)
     for flag in ("--rounds", "--rank", "--name"):
         name, value, text = SHORT_FORMS[flag]
@@ -231,7 +197,7 @@ def _runs_parser() -> _Parser:
 def _doctor_parser() -> _Parser:
     parser = _Parser(f"{PROGRAM} doctor", description="What this machine has, what would be slow, what is missing.")
     parser.add_argument("--data", action="store_true", help="instead, count the text that a run here would train on")
-    _with_configuration(parser)
+    with_configuration(parser)
     return parser
 
 
@@ -257,7 +223,7 @@ def _bench_parser() -> _Parser:
         "bench", metavar="NAME", choices=tuple(BENCHES), help="; ".join(map(": ".join, BENCHES.items()))
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    _with_configuration(parser)
+    with_configuration(parser)
     _with_quality(parser.add_argument_group("quality"))
     _with_speed(parser.add_argument_group("speed"))
     _with_rounds(parser.add_argument_group("rounds"))
@@ -514,6 +480,20 @@ def _init(arguments: argparse.Namespace) -> int:
     return init(arguments.out, arguments.defaults, arguments.ascii)
 
 
+def _deploy_parser() -> _Parser:
+    from fedlora_tui.deploy_command import DESCRIBED
+
+    parser = _Parser(f"{PROGRAM} deploy", **DESCRIBED)
+    parser.add_argument("words", metavar="COMMAND ...", nargs=argparse.REMAINDER)
+    return parser
+
+
+def _deploy(arguments: argparse.Namespace) -> int:
+    from fedlora_tui.deploy_command import run_deploy
+
+    return run_deploy(arguments.words, _Parser)
+
+
 def _node(arguments: argparse.Namespace) -> int:
     from fedlora_tui.node_command import node
 
@@ -559,6 +539,7 @@ COMMANDS: dict[str, Command] = {
     "replay": (_replay_parser, _replay, "console on a run's journal, at any speed; demo: one that is here already"),
     "export": (_export_parser, _export, "write a finished round's adapter, or a merged model"),
     "audit": (_audit_parser, _audit, "what a finished round's adapter gives away, by attacks; a report"),
+    "deploy": (_deploy_parser, _deploy, "organizations on machines of their own: keys, certificates, checks"),
     "node": (_node_parser, _node, "an organization's side: its SuperNode, its own limits, its ledger of every byte"),
     "bench": (_bench_parser, _bench, "measure a claim here: quality, robust, speed, rounds, console, secure"),
     "doctor": (_doctor_parser, _doctor, "what this machine has and what is missing; --data: your text in counts"),

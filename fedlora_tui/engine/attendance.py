@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from fedlora_tui.protocol.events import Warned
+from fedlora_tui.protocol.events import NodeRefused, Warned
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Seen:
 
     come: tuple[str, ...] = ()
     gone: Mapping[str, str] = field(default_factory=dict)
-    warnings: tuple[Warned, ...] = ()
+    warnings: tuple[Warned | NodeRefused, ...] = ()
 
 
 class Attendance(Protocol):

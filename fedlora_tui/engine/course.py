@@ -19,6 +19,7 @@ from fedlora_tui.engine.gate import Gate
 from fedlora_tui.engine.meeting import Meeting
 from fedlora_tui.engine.trying import Trying
 from fedlora_tui.organizations.roster import Roster, call_roster
+from fedlora_tui.protocol.event import Event
 
 if TYPE_CHECKING:
     from fedlora_tui.engine.prepare import Prepared, Say, Stood
@@ -38,11 +39,15 @@ class Entrant:
 
 @dataclass(frozen=True)
 class Laid:
-    """A run's way to its organizations, how many of them, of all runs together, go in one pass, and who is here."""
+    """A run's way to its organizations, how many of them, of all runs together, go in one pass, and who is here.
+
+    `told` is what its journal says of that way.
+    """
 
     grid: OrganizationsGrid
     cohort: int
     attendance: Attendance = ALWAYS_HERE
+    told: tuple[Event, ...] = ()
 
 
 class Course:

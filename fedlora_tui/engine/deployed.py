@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fedlora_tui.config import Config, load, parse
+from fedlora_tui.engine.at_the_door import AtTheDoor
 from fedlora_tui.engine.connected import Connected, IntroducedTexts
 from fedlora_tui.engine.control import Control
 from fedlora_tui.engine.course import Course, Entrant, Laid
@@ -29,9 +30,10 @@ from fedlora_tui.errors import UserError
 from fedlora_tui.federation.deployed_grid import DeployedGrid
 from fedlora_tui.federation.run_config import CONFIG, CONTINUES, FORK, FORK_ROUND, IN_FOLDER, SAID
 from fedlora_tui.federation.server_app import server_app
+from fedlora_tui.federation.standing import lacking
 from fedlora_tui.lora.fingerprint import fingerprint
 from fedlora_tui.organizations.roster import Roster
-from fedlora_tui.protocol.events import Preparing
+from fedlora_tui.protocol.events import Deployed, NodeRefused, Preparing, Warned
 
 LOOK_SECONDS = 0.1
 WAITING_SECONDS = 0.2
@@ -45,6 +47,7 @@ class DeployedCourse(Course):
     def __init__(self, grid: Any) -> None:
         super().__init__()
         self._grid = DeployedGrid(grid)
+        self._lacking = lacking(grid)
         self._connected: Connected
 
     def roster(self, config: Config) -> Roster:
@@ -62,12 +65,17 @@ class DeployedCourse(Course):
         return prepare(config, roster, say, stood=stood, apart=Apart(base, texts))
 
     def _wait_for_nodes(self, need: int, say: Say) -> None:
-        before = -1
+        """Wait until so many are here; whoever follows Flower's log hears of it, and of nodes that do not fit."""
+        connected, before, told = self._connected, -1, list[Warned | NodeRefused]()
         while True:
-            for warning in self._connected.look(()).warnings:
-                print(f"{SAID}{warning.message}", flush=True)
-            here = len(self._connected.here)
+            seen = connected.look(())
+            for warning in seen.warnings:
+                told.append(warning)
+                if isinstance(warning, Warned):
+                    print(f"{SAID}{warning.message}", flush=True)
+            here = len(connected.here)
             if here >= need:
+                connected.tell_again(told)
                 return
             if here != before:
                 print(f"{SAID}waiting for SuperNodes: {here} of {need} are here", flush=True)
@@ -81,7 +89,8 @@ class DeployedCourse(Course):
         assert isinstance(watching, Watching)
         self._grid.watched_by(watching)
         self.trying.open(entrant.prepared.base)
-        return {place: Laid(self._grid, 1, self._connected)}
+        told = (Deployed(self._lacking),)
+        return {place: Laid(self._grid, 1, AtTheDoor(self._connected), told)}
 
 
 def main(grid: Any, context: Any) -> None:

@@ -384,7 +384,8 @@ class Run:
         watching = Watching(self._stream, self._steering, run_id(self._place), len(prepared.bases), withheld)
         side = ClientSide(base, spec, prepared.rows, watching, config.privacy.secure_sum)
         laid = self._course.lay(self._place, Entrant(prepared, side, self._steering.rest))
-        self._stream.emit(ev.CohortSized(laid.cohort, len(prepared.bases)))
+        for event in (ev.CohortSized(laid.cohort, len(prepared.bases)), *laid.told):
+            self._stream.emit(event)
         server = Server(laid.grid, spec)
         self._voices = Voices(folder, server.last_replies)
         steering, patient = self._steering, self.manner.patient

@@ -121,7 +121,8 @@ def _only_our_app(ours: Callable[[bytes], bool]) -> None:
 
     What a SuperLink sends would else be run here, beside an organization's text.
     """
-    pull: Callable[..., int | None] = start_client_internal._pull_and_store_message
+    flower: Any = start_client_internal
+    pull = flower._pull_and_store_message
 
     def pulled(**named: Any) -> int | None:
         get = named["get_fab"]
@@ -133,13 +134,14 @@ def _only_our_app(ours: Callable[[bytes], bool]) -> None:
 
         return pull(**{**named, "get_fab": vouched, "trusted_entities": {"fedlora-tui": "by its content"}})
 
-    start_client_internal._pull_and_store_message = pulled
-    start_client_internal._verify_fab = lambda fab, entities: ours(fab.content)
+    flower._pull_and_store_message = pulled
+    flower._verify_fab = lambda fab, entities: ours(fab.content)
 
 
 def _tell_heartbeats(link: Link) -> None:
     """Tell of heartbeats that are not answered: while an app works Flower asks its SuperLink for nothing else."""
-    sender: Callable[[Callable[[], bool]], Any] = fleet_http_connection.HeartbeatSender
+    flower: Any = fleet_http_connection
+    sender = flower.HeartbeatSender
 
     def telling(beat: Callable[[], bool]) -> Any:
         def told() -> bool:
@@ -153,7 +155,7 @@ def _tell_heartbeats(link: Link) -> None:
 
         return sender(told)
 
-    fleet_http_connection.HeartbeatSender = telling  # type: ignore[misc, assignment]
+    flower.HeartbeatSender = telling
 
 
 if __name__ == "__main__":
