@@ -21,6 +21,7 @@ from rich.text import Text
 
 from fedlora_tui import __version__
 from fedlora_tui.console.drawing import numbers
+from fedlora_tui.deployment.keys import node_public, read_certificate
 from fedlora_tui.errors import UserError
 from fedlora_tui.node import face
 from fedlora_tui.node.events import LinkChanged, NodeEnded, NodeEvent, NodeRecord, NodeStarted, to_line
@@ -139,10 +140,12 @@ def _connection(arguments: argparse.Namespace) -> Connection:
     files = {name: Path(value).expanduser().absolute() for name, value in given.items() if value is not None}
     for name, path in files.items():
         try:
-            with path.open("rb"):
-                pass
+            read_certificate(path) if name == "--root-certificates" else node_public(path.read_bytes())
         except OSError as error:
             raise UserError(f"{name} {path}: cannot be read: {error.strerror}") from None
+        except ValueError as error:
+            what = "no certificate in PEM" if name == "--root-certificates" else error
+            raise UserError(f"{name} {path}: {what}; fedlora-tui deploy init makes such files") from None
     return Connection(arguments.superlink, files.get("--root-certificates"), files["--key"])
 
 

@@ -87,7 +87,15 @@ def main() -> None:
     _only_our_app(is_ours)
     _tell_heartbeats(link)
     link.tell(CONNECTING)
-    flower_supernode()
+    try:
+        flower_supernode()
+        why = "Flower's SuperNode came to its end by itself"
+    except Exception as error:
+        logging.getLogger("flwr").exception("the SuperNode broke")
+        why = f"{type(error).__name__}: {error}"
+    link.tell(ENDED, _line(why))
+    # Flower's own server is a thread that would keep the process for ever.
+    os._exit(1)
 
 
 def _log(link: Link) -> None:
@@ -132,7 +140,8 @@ def _only_our_app(ours: Callable[[bytes], bool]) -> None:
             fab.verifications["valid_license"] = "judged by its content"
             return fab
 
-        return pull(**{**named, "get_fab": vouched, "trusted_entities": {"fedlora-tui": "by its content"}})
+        run: int | None = pull(**{**named, "get_fab": vouched, "trusted_entities": {"fedlora-tui": "by its content"}})
+        return run
 
     flower._pull_and_store_message = pulled
     flower._verify_fab = lambda fab, entities: ours(fab.content)

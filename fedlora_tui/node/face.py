@@ -82,7 +82,8 @@ def head(ledger: NodeLedger, now: float) -> list[str]:
     note = f": {ledger.link_note}" if ledger.link_note else ""
     rows = []
     if node is not None:
-        rows += [("node", f"{node.organization}   SuperLink {node.superlink}")]
+        protected = NOT_SECURE if node.insecure else "TLS and a key of its own"
+        rows += [("node", f"{node.organization}   SuperLink {node.superlink}   {protected}")]
         rows += [("policy", node.policy or "none: it takes part in whatever is asked")]
     rows += [("link", f"ended ({ledger.ended})" if ledger.ended else f"{ledger.link}{since}{lasting}{note}")]
     rows += [("received", f"{numbers.count(sums.received)} B in {_many(sums.messages, 'message')}")]

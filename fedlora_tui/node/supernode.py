@@ -197,8 +197,10 @@ def in_words(note: str) -> str:
         return "the SuperLink's certificate is not signed by the authority in --root-certificates"
     if "wrong version number" in low or "record layer failure" in low:
         return "the SuperLink speaks no TLS: is it started with --insecure, or is this another port"
-    if "unauthorized" in low or "401" in low or "unauthenticated" in low or "not registered" in low:
-        return "the SuperLink does not know this node's key: its operator has to register it"
+    if "failed to activate supernode" in low or "unauthorized" in low or "401" in low or "not registered" in low:
+        return "the SuperLink does not let this node in: its operator has to register this node's key there"
+    if "server disconnected without sending a response" in low:
+        return "what listens there gives no answer; where it asks for TLS, --insecure does not go"
     if "refused" in low and "errno" in low:
         return "nobody listens there"
     if "name or service not known" in low or "temporary failure in name resolution" in low:
