@@ -249,7 +249,7 @@ class Face:
         self._reader = LedgerReader(folder)
         self._ledger: NodeLedger = folded(self._reader.look())
         self._console = Console(highlight=False)
-        self._live = Live(console=self._console, auto_refresh=False, transient=True, vertical_overflow="crop")
+        self._live = Live(console=self._console, auto_refresh=False, screen=True, vertical_overflow="crop")
         self._on_terminal = self._console.is_terminal
         self._drawn = 0.0
         self._gone = self._unwritten = False
