@@ -32,6 +32,8 @@ BENCHES = {
     "rounds": "what a round costs by organizations, rank and cohort",
     "console": "how soon a key shows, and what the console costs a run",
     "secure": "what a round costs whose updates are summed unseen, in bytes and seconds",
+    "streaming": "what a server holds of a round's replies, kept or added up as they come",
+    "deployed": "what a round over Flower's SuperLink costs beside its work",
 }
 
 
@@ -508,7 +510,9 @@ def _bench(arguments: argparse.Namespace) -> int:
     by_method = bool(arguments.methods)
     rates = arguments.rates or ((usual,) if by_method else (usual / 2, usual, usual * 2))
     partitions = arguments.partitions or (("natural",) if by_method else ("natural", "iid", "quantity"))
-    known = {"console": (12, 1000), "secure": (8, 32)}.get(arguments.bench, (10, 100, 1000, 10_000))
+    known = {"console": (12, 1000), "secure": (8, 32), "streaming": (50, 200), "deployed": (2,)}.get(
+        arguments.bench, (10, 100, 1000, 10_000)
+    )
     asked = Asked(
         config,
         seeds=arguments.seeds or (1 if arguments.bench == "robust" else 3),
@@ -541,7 +545,11 @@ COMMANDS: dict[str, Command] = {
     "audit": (_audit_parser, _audit, "what a finished round's adapter gives away, by attacks; a report"),
     "deploy": (_deploy_parser, _deploy, "organizations on machines of their own: keys, certificates, checks"),
     "node": (_node_parser, _node, "an organization's side: its SuperNode, its own limits, its ledger of every byte"),
-    "bench": (_bench_parser, _bench, "measure a claim here: quality, robust, speed, rounds, console, secure"),
+    "bench": (
+        _bench_parser,
+        _bench,
+        "measure a claim here: quality, robust, speed, rounds, console, secure, streaming, deployed",
+    ),
     "doctor": (_doctor_parser, _doctor, "what this machine has and what is missing; --data: your text in counts"),
 }
 

@@ -112,6 +112,12 @@ class FederationConfig:
         least=1,
         most=100_000,
     )
+    streaming: str | bool = key(
+        "auto",
+        "add up each reply as it comes, keep none; auto: where a round's would take a quarter of free memory",
+        bool,
+        words=("auto",),
+    )
     aggregation: str = key(
         "fedit",
         "how replies become one adapter; docs/methods.md says what each does",

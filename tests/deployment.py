@@ -86,7 +86,14 @@ class Deployment:
     def supernode(self, organization: str, data: Path, *more: str) -> None:
         """Start the SuperNode of an organization."""
         own = f'organization="{organization}" data="{data}"'
-        command = [BIN / "flower-supernode", "--insecure", "--superlink", self.address]
+        command = [
+            sys.executable,
+            "-m",
+            "fedlora_tui.federation.prompt_node",
+            "--insecure",
+            "--superlink",
+            self.address,
+        ]
         command += ["--host", "127.0.0.1", "--port", free_port(), "--node-config", own]
         self.start(organization, [*map(str, command), *more])
 

@@ -19,7 +19,7 @@ from fedlora_tui.federation.deployed_grid import DeployedGrid
 from fedlora_tui.federation.introduction import Introduction, read_introduction
 from fedlora_tui.federation.messages import Refused
 from fedlora_tui.organizations.text import Documents
-from fedlora_tui.protocol.events import TextCounts, Warned
+from fedlora_tui.protocol.events import NodeRefused, TextCounts, Warned
 
 GONE, BACK = "its SuperNode is gone", "its SuperNode was started anew"
 AWAITING_SECONDS = 0.5
@@ -45,7 +45,7 @@ class _Memory:
     named: dict[str, tuple[int, str]] = field(default_factory=dict)
     present: dict[str, tuple[int, str]] = field(default_factory=dict)
     dropped: set[str] = field(default_factory=set)
-    warnings: list[Warned] = field(default_factory=list)
+    warnings: list[Warned | NodeRefused] = field(default_factory=list)
     lack: str = ""
 
 
@@ -71,17 +71,23 @@ class Connected:
         """Look who is here, against those who take part."""
         self.meet()
         memory = self._memory
-        memory.dropped -= set(present)
+        added = memory.dropped & set(present)
+        memory.dropped -= added
         gone = {name: GONE for name in present if name not in memory.named}
-        for name in present:
-            before, now = memory.present.get(name), memory.named.get(name)
-            if before is not None and now is not None and before != now:
-                gone[name] = BACK
+        gone |= {
+            name: BACK
+            for name in present
+            if name not in gone and name not in added and memory.present.get(name) != memory.named[name]
+        }
         staying = set(present) - set(gone)
         come = tuple(sorted(name for name in memory.named if name not in staying and name not in memory.dropped))
         memory.present = {name: memory.named[name] for name in (*staying, *come)}
         warnings, memory.warnings = tuple(memory.warnings), []
         return Seen(come, gone, warnings)
+
+    def tell_again(self, warnings: Collection[Warned | NodeRefused]) -> None:
+        """Have warnings told by the next look, too: the last time nobody kept a journal yet."""
+        self._memory.warnings += warnings
 
     def dropped(self, organization: str) -> None:
         """The operator lets an organization go: it does not come back by itself."""

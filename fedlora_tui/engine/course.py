@@ -120,9 +120,11 @@ class Course:
         self._entrants = entrants
         self._passes = Passes(lanes, cohort)
         self.trying.open(bases[0])
+        # Runs of a race meet in every pass, so each of them sends all its messages together.
+        at_once = cohort * len(lanes) if self.alone else 0
         return {
             place: Laid(
-                LocalGrid(client_app(entrant.side), Shared(partial(self._send, place)), run_id(place)),
+                LocalGrid(client_app(entrant.side), Shared(partial(self._send, place)), run_id(place), at_once),
                 cohort,
             )
             for place, entrant in entrants.items()

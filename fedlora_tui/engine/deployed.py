@@ -33,7 +33,7 @@ from fedlora_tui.federation.server_app import server_app
 from fedlora_tui.federation.standing import lacking
 from fedlora_tui.lora.fingerprint import fingerprint
 from fedlora_tui.organizations.roster import Roster
-from fedlora_tui.protocol.events import Deployed, Preparing
+from fedlora_tui.protocol.events import Deployed, NodeRefused, Preparing, Warned
 
 LOOK_SECONDS = 0.1
 WAITING_SECONDS = 0.2
@@ -65,12 +65,17 @@ class DeployedCourse(Course):
         return prepare(config, roster, say, stood=stood, apart=Apart(base, texts))
 
     def _wait_for_nodes(self, need: int, say: Say) -> None:
-        before = -1
+        """Wait until so many are here; whoever follows Flower's log hears of it, and of nodes that do not fit."""
+        connected, before, told = self._connected, -1, list[Warned | NodeRefused]()
         while True:
-            for warning in self._connected.look(()).warnings:
-                print(f"{SAID}{warning.message}", flush=True)
-            here = len(self._connected.here)
+            seen = connected.look(())
+            for warning in seen.warnings:
+                told.append(warning)
+                if isinstance(warning, Warned):
+                    print(f"{SAID}{warning.message}", flush=True)
+            here = len(connected.here)
             if here >= need:
+                connected.tell_again(told)
                 return
             if here != before:
                 print(f"{SAID}waiting for SuperNodes: {here} of {need} are here", flush=True)

@@ -18,11 +18,12 @@ from fedlora_tui.engine.guarding import Guard
 from fedlora_tui.engine.health import diverging, mean
 from fedlora_tui.engine.keeping import Keeping, Standing
 from fedlora_tui.engine.knobs import KEYS, Change, setting, turned
+from fedlora_tui.engine.one_by_one import Taking
 from fedlora_tui.engine.one_thread import one_thread
 from fedlora_tui.engine.past import Fork, Losses, as_turned, parent_of, read_journal, run_continued
 from fedlora_tui.engine.plan import plan_of
 from fedlora_tui.engine.prepare import Counts, Prepared
-from fedlora_tui.engine.reception import Closing, Reception, RoundSums, reception
+from fedlora_tui.engine.reception import Closing, Reception, RoundSums, check_enough, reception
 from fedlora_tui.engine.round_errors import RoundError, TooFewError, TooFewRepliesError, UnusableRoundError
 from fedlora_tui.engine.sampling import measured, sampled
 from fedlora_tui.engine.steering import Steering
@@ -332,9 +333,9 @@ class RoundLoop:
             self.stream.sync()
             plan = self.guard.plan(plan, self.config)
         try:
-            replies, secure = self._train({name: self._own_plan(plan, name) for name in names}, sums)
+            replies, summed = self._train({name: self._own_plan(plan, name) for name in names}, sums)
             with one_thread() as threads:
-                lost, train_loss = self._aggregate(round, replies, secure, threads)
+                lost, train_loss = self._aggregate(round, replies, summed, threads)
         except UnusableRoundError as trouble:
             self.guard.draw_anew()
             if not self.patient or not self.steering.alone:
@@ -400,8 +401,11 @@ class RoundLoop:
 
     def _train(
         self, plans: Mapping[str, LocalTraining], sums: RoundSums
-    ) -> tuple[dict[str, AnyReply], SecureRound | None]:
-        """Exchange the train messages; give the replies that passed the check and are in time, and their secure sum."""
+    ) -> tuple[dict[str, AnyReply], SecureRound | Taking | None]:
+        """Exchange the train messages; give the replies that passed the check and are in time, and their sum.
+
+        There is none where the replies themselves are here.
+        """
         replies, round = dict[str, AnyReply](), sums.round
         if not plans:
             return {}, None
@@ -411,9 +415,13 @@ class RoundLoop:
         began = self._at_work()
         largest, noised = max(map(self._weight, plans)), self.guard.terms(self.config)
         secure = secure_round(self.server, self.config, round, largest, noised)
+        taking = self.aggregating.begin(round, self.config, self._learned, len(plans), noised)
         answers: Sequence[Answer[AnyReply]]
         with misbehaving(self.grid, taking_in.profiles, round):
-            answers = (secure or self.server).train(plans, self.model)
+            if secure is not None:
+                answers = secure.train(plans, self.model)
+            else:
+                answers = self.server.train(plans, self.model, None if taking is None else taking.take)
         closing = taking_in.close(answers)
         self._wait_for(answers, taking_in, closing, began)
         if secure is not None:
@@ -429,10 +437,16 @@ class RoundLoop:
             else:
                 self._without(answer.organization, late=isinstance(event, ev.UpdateLate))
         self._punish(round)
-        self._check_enough(replies, answers)
+        # Under a protection a sum of nobody is one, too: that there is none would tell who replied.
+        if not self._guarded:
+            check_enough(len(replies), [answer.refusal for answer in answers], self.config.federation.min_replies)
         if secure is not None and secure.failed:
             raise TooFewRepliesError(f"the secure sum failed, and no update was seen: {secure.failed}")
-        return replies, secure
+        return replies, secure or taking
+
+    @property
+    def _learned(self) -> Learned:
+        return Learned(self.model, self.own, self.server_memory)
 
     def _weight(self, name: str) -> int:
         return self.prepared.texts.counts(name).tokens
@@ -478,30 +492,20 @@ class RoundLoop:
             self._tell(ev.OrgQuarantined(name, round, offender.reason, offender.rounds))
         self.steering.now_quarantined(self.conduct.quarantined)
 
-    def _check_enough(self, replies: Mapping[str, AnyReply], answers: Sequence[Answer[AnyReply]]) -> None:
-        """Raise TooFewRepliesError where a round has too few replies to be aggregated."""
-        least = self.config.federation.min_replies
-        # Under a protection a sum of nobody is one, too: that there is none would tell who replied.
-        if len(replies) >= least or self._guarded:
-            return
-        why = next((answer.refusal for answer in reversed(answers) if answer.refusal), "they came too late")
-        if not replies:
-            raise TooFewRepliesError(f"none of {len(answers)} replies could be used: {why}")
-        few = f"{len(replies)} of {len(answers)} replies could be used, {least} are needed (federation.min_replies)"
-        raise TooFewRepliesError(f"{few}: {why}")
-
     def _aggregate(
-        self, round: int, replies: Mapping[str, AnyReply], secure: SecureRound | None, threads: int
+        self, round: int, replies: Mapping[str, AnyReply], summed: SecureRound | Taking | None, threads: int
     ) -> tuple[float | None, float | None]:
         """Make the new global adapter; give the round's drift and mean train loss, found on `threads` at most."""
-        before = Learned(self.model, self.own, self.server_memory)
+        before = self._learned
         terms = self.guard.terms(self.config)
         guarded = None if terms is None else Guarded(terms, self.guard.source(round, self.config))
-        if secure is None:
+        if isinstance(summed, Taking):
+            made = self.aggregating.aggregate_taken(round, self.config, before, summed, threads, guarded)
+        elif summed is not None:
+            made = self.aggregating.aggregate_sum(round, self.config, before, summed, guarded)
+        else:
             seen = {name: reply for name, reply in replies.items() if isinstance(reply, TrainReply)}
             made = self.aggregating.aggregate(round, self.config, before, seen, threads, guarded)
-        else:
-            made = self.aggregating.aggregate_sum(round, self.config, before, secure, guarded)
         self.model, self.own, self.server_memory = made.learned.model, dict(made.learned.own), made.learned.server
         self.trained_by |= replies.keys()
         return made.drift, mean((reply.loss, reply.tokens) for reply in replies.values())

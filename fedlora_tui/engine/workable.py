@@ -11,6 +11,7 @@ from fedlora_tui.aggregation import METHODS
 from fedlora_tui.aggregation.combinations import needs_equal_ranks, unequal_ranks_refused, unworkable_config
 from fedlora_tui.config import Config
 from fedlora_tui.engine.deployable import undeployable
+from fedlora_tui.engine.one_by_one import unstreamable
 from fedlora_tui.engine.sampling import sampled
 from fedlora_tui.privacy.combinations import unprotectable
 from fedlora_tui.privacy.secure_sum.combinations import unsummable
@@ -34,6 +35,7 @@ def unworkable(config: Config, organizations: Collection[str], round: int) -> st
         or unworkable_config(federation, len(replies))
         or unprotectable(config, len(names))
         or unsummable(config, len(replies))
+        or unstreamable(config)
     )
 
 

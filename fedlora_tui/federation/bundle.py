@@ -1,4 +1,4 @@
-"""What a Flower run carries to every machine: references to the fedlora-tui that is installed there, and nothing else.
+"""The bundle that travels for a run (Flower's FAB): references to what is installed here; made, and told from others.
 
 `flwr run .` makes the same of the repository's own pyproject.toml and its folder flower_app; here it is made without a
 repository.
@@ -12,11 +12,13 @@ import zipfile
 from collections.abc import Mapping
 
 import tomli
-from flwr.cli.build import build_fab_from_files
 from flwr.supercore.fab import Fab
 
 from fedlora_tui import __version__
 from fedlora_tui.federation.run_config import CONFIG, CONTINUES, FORK, FORK_ROUND
+
+CLIENT_APP = "flower_app.client:app"
+"""What a node runs of it."""
 
 PROJECT = f"""\
 [project]
@@ -31,7 +33,7 @@ fab-include = ["flower_app/*.py"]
 
 [tool.flwr.app.components]
 serverapp = "flower_app.server:app"
-clientapp = "flower_app.client:app"
+clientapp = "{CLIENT_APP}"
 
 [tool.flwr.app.config]
 {CONFIG} = ""
@@ -54,35 +56,37 @@ MODULES: Mapping[str, str] = {
     ),
 }
 
+OURS: Mapping[str, str] = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in MODULES.items()}
+"""The only code that a bundle may hold: the SHA-256 of each file."""
 
 PLAIN = (".toml", ".md", ".json", ".yaml", ".yml", "CONTENT", "LICENSE")
-"""Files of a bundle that hold no code."""
+"""Files that hold no code."""
 
 MOST_BYTES, MOST_FILES = 10 * 2**20, 1000
 
 
 def is_ours(content: bytes) -> bool:
-    """Tell whether a bundle that came holds our code and no other, and names our app: then a node may run it."""
+    """Tell whether a bundle holds our code and no other, and names our app."""
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as came:
-            files = [file for file in came.infolist() if not file.is_dir()]
+        with zipfile.ZipFile(io.BytesIO(content)) as bundle:
+            files = [file for file in bundle.infolist() if not file.is_dir()]
             if len(files) > MOST_FILES or sum(file.file_size for file in files) > MOST_BYTES:
                 return False
-            found = {file.filename: came.read(file) for file in files}
-        components = _components(found["pyproject.toml"].decode())
+            found = {file.filename: bundle.read(file) for file in files}
+        project = tomli.loads(found["pyproject.toml"].decode())
+        app = project["tool"]["flwr"]["app"]["components"]["clientapp"]
     except (zipfile.BadZipFile, KeyError, TypeError, ValueError, NotImplementedError, RuntimeError):
         return False
-    code = {name: text for name, text in found.items() if not name.endswith(PLAIN)}
-    ours = {name: text.encode() for name, text in MODULES.items()}
-    return len(found) == len(files) and code == ours and components == _components(PROJECT)
-
-
-def _components(project: str) -> object:
-    return tomli.loads(project)["tool"]["flwr"]["app"]["components"]
+    if len(found) != len(files) or app != CLIENT_APP:
+        return False
+    code = {name: hashlib.sha256(text).hexdigest() for name, text in found.items() if not name.endswith(PLAIN)}
+    return code == OURS
 
 
 def bundle() -> Fab:
     """Make the bundle."""
+    from flwr.cli.build import build_fab_from_files
+
     files = {"pyproject.toml": PROJECT, **MODULES}
     content, _ = build_fab_from_files({name: text.encode() for name, text in files.items()})
     return Fab(hashlib.sha256(content).hexdigest(), content, {})

@@ -18,7 +18,6 @@ from flwr.clientapp import ClientApp
 from flwr.common.constant import ErrorCode
 
 from fedlora_tui.errors import UserError
-from fedlora_tui.federation.introduction import ACTION, Introduction, introduction_reply
 from fedlora_tui.federation.messages import (
     BASE_ALONE,
     NOT_HELD,
@@ -98,30 +97,19 @@ SideOf = Callable[[Context], ClientSide]
 
 def client_app(side: ClientSide) -> ClientApp:
     """Make the Flower app that trains and measures one organization at a time."""
-    return app_of(lambda context: side)
-
-
-def app_of(side_of: SideOf, introduce: Callable[[Context], Introduction] | None = None) -> ClientApp:
-    """Make the Flower app of organizations whose sides `side_of` gives; who is to `introduce` itself says who it is."""
     app = ClientApp()
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
-        return answered(message, lambda: train_messages(side_of(context), [message], [context])[0])
+        return train_messages(side, [message], [context])[0]
 
     @app.evaluate()
     def evaluate(message: Message, context: Context) -> Message:
-        return answered(message, lambda: evaluate_messages(side_of(context), [message], [context])[0])
+        return evaluate_messages(side, [message], [context])[0]
 
     @app.query()
     def query(message: Message, context: Context) -> Message:
         return answered(message, lambda: answer_query(message, context))
-
-    if introduce is not None:
-
-        @app.query(ACTION)
-        def say_who(message: Message, context: Context) -> Message:
-            return answered(message, lambda: introduction_reply(message, introduce(context)))
 
     return app
 

@@ -7,7 +7,8 @@ between two looks whoever watches may end the wait. What Flower answers by itsel
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Protocol
 
 from flwr.app import Error, Message, MessageType, RecordDict
@@ -17,9 +18,13 @@ from flwr.supercore.run import Run
 
 from fedlora_tui.federation.introduction import INTRODUCE, question
 from fedlora_tui.federation.messages import GONE, STRANGER
+from fedlora_tui.federation.pulling import pull_soon
 
 LOOK_SECONDS = 0.1
-"""How long a wait for replies rests between two looks."""
+"""How long a wait for replies rests between two looks at all of them."""
+
+MOST_AT_ONCE, LEAST_SHARE = 16, 0.2
+"""Replies that one look brings where they are added up as they come; the rest after it is this share at least."""
 
 NOBODY = 0
 """The node of an organization that is not here: no node has this number."""
@@ -50,6 +55,7 @@ class DeployedGrid(Grid):
 
     def __init__(self, grid: Grid, sleep: Callable[[float], None] = time.sleep) -> None:
         self._grid, self._sleep = grid, sleep
+        pull_soon()
         self._waiting: Waiting
         self._nodes: dict[str, int] = {}
 
@@ -119,23 +125,43 @@ class DeployedGrid(Grid):
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         """Send, and wait for the replies as long as whoever watches wants; what does not come in time is left out."""
+        return list(self._replies(messages, timeout, 0))
+
+    @property
+    def keeps_none(self) -> bool:
+        """True: what Flower has received is pulled a few replies at a time."""
+        return True
+
+    def as_they_come(self, messages: Iterable[Message]) -> Iterator[Message]:
+        """Send, and give the replies as they come, with no more of them in memory than one look brings."""
+        return self._replies(messages, None, MOST_AT_ONCE)
+
+    def _replies(self, messages: Iterable[Message], timeout: float | None, most: int) -> Iterator[Message]:
+        """Send and wait; a look asks for `most` replies, those asked for longest ago first (0: for all)."""
         self._waiting.about_to_send()
-        waited, replies = self._send(list(messages))
+        waited, errors = self._send(list(messages))
+        yield from errors
         if not waited:
-            return replies
+            return
         names = {node: name for name, node in self._nodes.items()}
         kind, round = _kind_and_round(next(iter(waited.values())))
         self._waiting.sent(kind, round, sorted(_name(message, names) for message in waited.values()))
         until = None if timeout is None else time.monotonic() + timeout
         while waited and self._waiting.goes_on(kind) and (until is None or time.monotonic() < until):
-            found = self.answers(waited)
-            for number, reply in found.items():
+            asked = list(islice(waited, most or None))
+            found = self.answers(asked)
+            rest = 0.0 if found else LOOK_SECONDS * max(LEAST_SHARE, len(asked) / len(waited))
+            for number in asked:
                 message = waited.pop(number)
+                if number not in found:
+                    waited[number] = message  # behind those that were not asked for
+                    continue
+                reply = found.pop(number)
                 self._waiting.came(kind, round, _name(message, names), not reply.has_error())
-                replies.append(_read(message, reply))
-            if waited and not found:
-                self._sleep(LOOK_SECONDS)
-        return replies
+                yield _read(message, reply)
+                del reply
+            if rest:
+                self._sleep(rest)
 
     def _send(self, messages: Sequence[Message]) -> tuple[dict[str, Message], list[Message]]:
         """Send messages; give those that are on their way by their numbers, and errors in place of the others."""

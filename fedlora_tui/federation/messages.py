@@ -381,6 +381,16 @@ class TrainReply:
     steps: int
 
 
+@dataclass(frozen=True)
+class TakenReply:
+    """What is left of a train reply whose adapter was taken in as soon as it was read, and let go of."""
+
+    examples: int
+    loss: float | None
+    tokens: int
+    steps: int
+
+
 def read_train_reply(
     message: Message,
     spec: AdapterSpec,

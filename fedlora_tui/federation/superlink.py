@@ -42,7 +42,8 @@ class Superlink:
         self._connection = _connection(config)
         self.address = self._connection.address or ""
         _check_answers(self.address)
-        with _one_line(self.address):
+        # Flower's command line says with which SuperLink it speaks: standard output is for data.
+        with _one_line(self.address), contextlib.redirect_stdout(io.StringIO()):
             self._client = init_http_client_from_connection(self._connection)
 
     def submit(self, run_config: Mapping[str, str | int]) -> int:
@@ -110,9 +111,9 @@ def _check_answers(address: str) -> None:
 
 @contextlib.contextmanager
 def _one_line(where: str) -> Iterator[None]:
-    """Let Flower's command line say nothing of its own, and put what it raises into one line."""
+    """Put what Flower's command line raises into one line."""
     try:
-        with contextlib.redirect_stdout(io.StringIO()), flwr_cli_exc_handler():
+        with flwr_cli_exc_handler():
             yield
     except click.ClickException as error:
         said = " ".join(error.message.split())

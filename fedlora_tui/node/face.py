@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.node.events import (
+    INTRODUCE,
     LinkChanged,
     MessageAnswered,
     MessageReceived,
@@ -64,7 +65,7 @@ def sentence(record: NodeRecord) -> str:
 
 
 def _of(event: MessageReceived | MessageRefused | MessageAnswered) -> str:
-    return f"round {event.round} {event.kind}" if event.round else event.kind
+    return event.kind if event.kind == INTRODUCE else f"round {event.round} {event.kind}"
 
 
 def by_kind(left: Mapping[str, int]) -> str:
@@ -81,7 +82,8 @@ def head(ledger: NodeLedger, now: float) -> list[str]:
     note = f": {ledger.link_note}" if ledger.link_note else ""
     rows = []
     if node is not None:
-        rows += [("node", f"{node.organization}   SuperLink {node.superlink}")]
+        protected = NOT_SECURE if node.insecure else "TLS and a key of its own"
+        rows += [("node", f"{node.organization}   SuperLink {node.superlink}   {protected}")]
         rows += [("policy", node.policy or "none: it takes part in whatever is asked")]
     rows += [("link", f"ended ({ledger.ended})" if ledger.ended else f"{ledger.link}{since}{lasting}{note}")]
     rows += [("received", f"{numbers.count(sums.received)} B in {_many(sums.messages, 'message')}")]
@@ -128,7 +130,7 @@ def _cells(one: Handled, kinds: Iterable[str]) -> dict[str, str]:
     cells = {
         "time": numbers.clock(one.came),
         "asked": received.kind,
-        "round": str(received.round) if received.round else "",
+        "round": "" if received.kind == INTRODUCE else str(received.round),
         "came B": numbers.count(received.bytes),
         "tensors": str(received.tensors),
         "sha256": received.sha256[:8],

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import psutil
+
 from fedlora_tui.config_places import to_literal
 
 LOG = "supernode.log"
@@ -130,7 +132,7 @@ class SuperNode:
         _signal(process.pid, signal.SIGTERM)
         until = time.monotonic() + END_SECONDS
         # Its app is of its group, and may need a moment more than Flower itself.
-        while (process.poll() is None or _signal(process.pid, 0)) and time.monotonic() < until:
+        while (process.poll() is None or _lives(process.pid)) and time.monotonic() < until:
             time.sleep(END_LOOK_SECONDS)
         _signal(process.pid, signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -197,8 +199,10 @@ def in_words(note: str) -> str:
         return "the SuperLink's certificate is not signed by the authority in --root-certificates"
     if "wrong version number" in low or "record layer failure" in low:
         return "the SuperLink speaks no TLS: is it started with --insecure, or is this another port"
-    if "unauthorized" in low or "401" in low or "unauthenticated" in low or "not registered" in low:
-        return "the SuperLink does not know this node's key: its operator has to register it"
+    if "failed to activate supernode" in low or "unauthorized" in low or "401" in low or "not registered" in low:
+        return "the SuperLink does not let this node in: its operator has to register this node's key there"
+    if "server disconnected without sending a response" in low:
+        return "what listens there gives no answer; where it asks for TLS, --insecure does not go"
     if "refused" in low and "errno" in low:
         return "nobody listens there"
     if "name or service not known" in low or "temporary failure in name resolution" in low:
@@ -217,13 +221,19 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def _signal(group: int, kind: int) -> bool:
-    """Send a signal to a process group (0: none, only look); tell whether anybody is there."""
-    try:
+def _signal(group: int, kind: int) -> None:
+    """Send a signal to a process group, if anybody is there yet."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, kind)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
+
+
+def _lives(group: int) -> bool:
+    """Tell whether anybody of a process group is at work; who is dead and waits to be taken away is not."""
+    for one in psutil.process_iter(["status"]):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if one.info["status"] != psutil.STATUS_ZOMBIE and os.getpgid(one.pid) == group:
+                return True
+    return False
 
 
 def _log(path: Path) -> IO[bytes]:

@@ -13,6 +13,7 @@ from fedlora_tui.federation.global_model import GlobalModel
 from fedlora_tui.federation.introduction import INTRODUCE, question, read_introduction
 from fedlora_tui.federation.local_grid import LocalGrid
 from fedlora_tui.federation.messages import spec_of
+from fedlora_tui.federation.secure_rounds import SecureRound, SecureTerms
 from fedlora_tui.federation.server_app import Server
 from fedlora_tui.node import client_app as node
 from fedlora_tui.node import events as ev
@@ -26,13 +27,16 @@ from tests.tiny_runs import configured, small_settings
 class Nodes(LocalGrid):
     """Nodes of this process that are told by their SuperNode's configuration where their ledger and policy are."""
 
-    def __init__(self, config: Config, own: dict[str, str]) -> None:
+    def __init__(self, config: Config, folder: Path, policy: Path) -> None:
         super().__init__(node.app)
-        self._config, self._own = to_toml(config), own
+        self._config, self._folder, self._policy = to_toml(config), folder, policy
 
     def join(self, organization: str) -> int:
         place = super().join(organization)
-        own = {"organization": organization, **self._own}
+        journal = self._folder / organization
+        journal.mkdir()
+        data = self._folder / "texts" / f"{organization}.txt"
+        own = {"organization": organization, "data": str(data), "journal": str(journal), "policy": str(self._policy)}
         self._contexts[place] = Context(self.run_id, place, own, RecordDict(), {"config": self._config})
         return place
 
@@ -42,12 +46,10 @@ class World:
 
     def __init__(self, folder: Path, policy: str = "", **changes: object) -> None:
         self.folder = folder / "alpha"
-        self.folder.mkdir()
         self.config = configured(small_settings(folder), **changes)
         self.policy = folder / "policy.toml"
         self.policy.write_text(policy)
-        data = str(folder / "texts" / "alpha.txt")
-        self.grid = Nodes(self.config, {"data": data, "journal": str(self.folder), "policy": str(self.policy)})
+        self.grid = Nodes(self.config, folder, self.policy)
         self.place = self.grid.join("alpha")
         context = self.grid._contexts[self.place]
         base = node.HOMES.of(context.node_config, context.run_config).base
@@ -139,6 +141,25 @@ def test_a_policy_that_asks_for_protection_takes_part_where_the_run_gives_it(tmp
     assert world.train(3).refusal.startswith("its policy asks for privacy.mechanism = gaussian")
     world.policy.write_text("[privacy]\nsecure_sum = true\n")
     assert world.train(4).refusal == "its policy lets updates leave in secure sums alone"
+
+
+def test_with_sums_that_are_made_unseen_ledgers_are_equal_over_all_stages(tmp_path: Path) -> None:
+    world = World(tmp_path, "[privacy]\nsecure_sum = true\n", privacy__secure_sum="true")
+    names = ("alpha", "beta", "gamma")
+    for name in names[1:]:
+        world.server.welcome(name, world.grid.join(name))
+    round = SecureRound(world.server, SecureTerms(0.6, 100, 1.0), 1, 10_000)
+    answers = round.train(dict.fromkeys(names, plan_of(world.config, 1)), world.model)
+    answers = round.unmask(answers, ())
+    assert round.failed == ""
+    for name, answer in zip(names, answers, strict=True):
+        assert answer.reply is not None, answer.refusal
+        ledger = folded(read_ledger(tmp_path / name))
+        assert (ledger.sums.left, ledger.sums.received) == (answer.left, answer.bytes_down)
+        assert set(answer.left) == {"masked", "numbers", "shares"}
+        came = [one.received for one in ledger.handled]
+        assert [one.kind for one in came] == ["secure-sum", "secure-sum", "train", "secure-sum"]
+        assert sum(one.shares for one in came) == answer.shares_down
 
 
 def test_what_breaks_is_told_by_its_bare_name_and_a_broken_policy_lets_nothing_be_done(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fedlora_tui.cli import main
+from fedlora_tui.deployment.keys import new_node
 from fedlora_tui.node import events as ev
 from fedlora_tui.node import supernode
 from fedlora_tui.node.journal import NodeJournal
@@ -24,7 +25,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(supernode.SuperNode, "start", lambda self: pytest.fail("started"))
     (tmp_path / "clinic").mkdir()
     (tmp_path / "clinic" / "notes.txt").write_text("a note")
-    (tmp_path / "key").write_text("a key")
+    (tmp_path / "key").write_bytes(new_node("clinic").private)
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken.toml").write_text("[training]\nmax_rank = 0\n")
     return tmp_path
@@ -46,6 +47,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (GOOD[:-1], "node: --key FILE is missing, the private key by which the SuperLink knows this node"),
         ([*GOOD[:-1], "--key", "none"], "none: cannot be read: No such file or directory"),
         ([*GOOD[:-1], "--key", "key", "--root-certificates", "ca"], "ca: cannot be read: No such file or directory"),
+        (
+            [*GOOD[:-1], "--key", "clinic/notes.txt"],
+            "notes.txt: no private key in OpenSSH's format without a passphrase;",
+        ),
+        ([*GOOD[:-1], "--key", "key", "--root-certificates", "key"], "key: no certificate in PEM; fedlora-tui deploy"),
         ([*GOOD, "--json"], "--json is for --history"),
         (["node", "--history"], "node --history: whose?"),
         (["node", "--history", "--name", "nobody"], "nodes/nobody: no ledger of a node is here"),
@@ -110,6 +116,8 @@ def test_the_face_of_a_node_loads_no_training_library() -> None:
         ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired", "has expired"),
         ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to get issuer", "is not signed by"),
         ("[Errno 111] Connection refused", "nobody listens there"),
+        ("[code: 2004] Failed to activate SuperNode. The SuperNode could", "has to register this node's key there"),
+        ("Server disconnected without sending a response.", "--insecure does not go"),
         ("[Errno -2] Name or service not known", "there is no machine of this name"),
         (
             "Exit Code: 305 Failed to initialize the connection to the SuperLink. Odd. For more information, visit",

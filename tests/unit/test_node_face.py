@@ -69,7 +69,7 @@ def test_the_table_fits_its_terminal_and_keeps_bytes_and_reasons(width: int) -> 
 def test_the_head_tells_who_it_is_how_the_link_stands_and_the_sums() -> None:
     head = face.head(folded(records()), 1_790_000_012.0)
     assert head == [
-        "node      clinic   SuperLink 127.0.0.1:9092",
+        "node      clinic   SuperLink 127.0.0.1:9092   INSECURE: no TLS, no key",
         "policy    rank <= 4",
         "link      up since 14:13:22 (10s)",
         "received  4,938,268 B in 4 messages",
