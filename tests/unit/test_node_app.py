@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from fedlora_tui.federation.local_grid import LocalGrid
 from fedlora_tui.federation.messages import spec_of
 from fedlora_tui.federation.secure_rounds import SecureRound, SecureTerms
 from fedlora_tui.federation.server_app import Server
+from fedlora_tui.lora.cohort import LocalTraining
 from fedlora_tui.node import client_app as node
 from fedlora_tui.node import events as ev
 from fedlora_tui.node.journal import NAME, read_ledger
@@ -58,7 +61,10 @@ class World:
         self.model = GlobalModel(0, random_adapter(base, 4, 8.0), changed={"A": 0, "B": 0})
 
     def train(self, round: int = 1):
-        return self.server.train({"alpha": plan_of(self.config, round)}, self.model)[0]
+        return self.ask(plan_of(self.config, round))
+
+    def ask(self, plan: LocalTraining):
+        return self.server.train({"alpha": plan}, self.model)[0]
 
     def evaluate(self, round: int = 1):
         return self.server.evaluate(round, self.model, ["alpha"])[0]
@@ -126,8 +132,7 @@ def test_a_method_is_the_one_that_the_message_names_and_must_train_the_factors_t
     world.config = configured(small_settings(tmp_path), federation__aggregation="fedit")
     assert world.train(2).refusal == "its policy does not allow the method fedit"
     liar = plan_of(configured(small_settings(tmp_path), federation__aggregation="ffa"), 3)
-    both = world.server.train({"alpha": liar.__class__(**{**vars(liar), "train_a": 1})}, world.model)[0]
-    assert both.refusal == "its policy does not allow the method unknown"
+    assert world.ask(replace(liar, train_a=1)).refusal == "its policy does not allow the method unknown"
 
 
 def test_a_policy_that_asks_for_protection_takes_part_where_the_run_gives_it(tmp_path: Path) -> None:
@@ -139,6 +144,11 @@ def test_a_policy_that_asks_for_protection_takes_part_where_the_run_gives_it(tmp
     assert world.train(2).refusal == "its policy allows an update of length 0.5 at most, 1 was asked"
     world.config = configured(small_settings(tmp_path))
     assert world.train(3).refusal.startswith("its policy asks for privacy.mechanism = gaussian")
+    own = replace(plan_of(configured(small_settings(tmp_path), **private), 3), update_noise=0.5)
+    world.policy.write_text("[privacy]\nmin_own_noise = 1.0\n")
+    assert world.ask(own).refusal == ""
+    for known in ({"seeded_noise": 1}, {"update_noise": math.nan}, {"update_norm": math.inf}, {"update_noise": 0.25}):
+        assert world.ask(replace(own, **known)).refusal.startswith("its policy asks for noise of its own of 1 clip")
     world.policy.write_text("[privacy]\nsecure_sum = true\n")
     assert world.train(4).refusal == "its policy lets updates leave in secure sums alone"
 
