@@ -188,8 +188,13 @@ def test_a_run_goes_through_all_its_rounds_and_says_who_was_refused(started):
     assert "crane" not in run.read_text()
 
 
-def test_who_is_taken_out_of_the_folder_is_let_in_no_more(started):
-    (started.folder / "server" / "nodes" / "clinic.pub").unlink()
+def test_who_is_taken_out_of_the_folder_is_let_in_no_more_not_with_the_same_key(started):
+    public = started.folder / "server" / "nodes" / "clinic.pub"
+    line = public.read_bytes()
+    public.unlink()
     found = eventually(lambda: started.check("node-clinic"), "a node that is let in no more")
     assert ("node-clinic", "key") in found
-    assert started.ask("deploy", "check", str(started.folder / "server")).stdout.count("clinic") == 0
+    assert "1 of 1: port" in started.ask("deploy", "check", str(started.folder / "server")).stdout
+    public.write_bytes(line)
+    found = eventually(lambda: started.check("server"), "a key that is not taken back")
+    assert found["server", "nodes/clinic.pub"].startswith("it is not registered at the SuperLink")
