@@ -248,7 +248,9 @@ class Face:
         self._journal = journal
         self._reader = LedgerReader(folder)
         self._ledger: NodeLedger = folded(self._reader.look())
-        self._console = Console(highlight=False)
+        # Whoever started us may have left the size of another terminal in the environment: it would be believed.
+        around = {name: value for name, value in os.environ.items() if name not in ("LINES", "COLUMNS")}
+        self._console = Console(highlight=False, _environ=around)
         self._live = Live(console=self._console, auto_refresh=False, screen=True, vertical_overflow="crop")
         self._on_terminal = self._console.is_terminal
         self._drawn = 0.0

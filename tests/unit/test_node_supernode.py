@@ -1,4 +1,4 @@
-"""A SuperNode's process: started again where that helps, given up where not, never left behind; it runs only our app."""
+"""A SuperNode's process: started again where that helps, given up where not, never left behind, true to our app."""
 
 from __future__ import annotations
 
