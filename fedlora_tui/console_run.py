@@ -77,7 +77,7 @@ def _need_terminal() -> None:
 def _show(
     link: Link,
     options: ConsoleOptions,
-    terminate: Callable[[], None] | None,
+    terminate: Callable[..., None] | None,
     runs: Path,
     continues: Sequence[Path | None] = (),
 ) -> int:
@@ -100,9 +100,9 @@ def _show(
         ended = (fold(state, run.drain()) for state, run in zip(result.states, link.runs, strict=True))
         result = replace(result, states=tuple(ended))
     elif result.left == "abandoned" and terminate is not None:
-        # Asked twice, it does not wait for the step that is under way.
-        terminate()
-        terminate()
+        # Told twice, it does not wait for the step that is under way.
+        terminate(signal.SIGTERM)
+        terminate(signal.SIGTERM)
     labels = [run.label for run in link.runs]
     link.close()
     if result.left == "resume" and not terminated and (started := result.states[0].started) is not None:
@@ -124,7 +124,7 @@ def _show(
     return 1 if result.failure is not None or any(state.phase == "failed" for state in result.states) else 0
 
 
-def _end(link: Link, terminate: Callable[[], None]) -> None:
+def _end(link: Link, terminate: Callable[..., None]) -> None:
     """Let the runs end as a termination of `fedlora-tui run` would, and wait for it.
 
     Their process sees to the end of what it writes and of steps that take long; nothing here waits for that.

@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
@@ -21,6 +21,7 @@ from rich.text import Text
 
 from fedlora_tui import __version__
 from fedlora_tui.console.drawing import numbers
+from fedlora_tui.deployment.keys import node_public, read_certificate
 from fedlora_tui.errors import UserError
 from fedlora_tui.node import face
 from fedlora_tui.node.events import LinkChanged, NodeEnded, NodeEvent, NodeRecord, NodeStarted, to_line
@@ -139,10 +140,12 @@ def _connection(arguments: argparse.Namespace) -> Connection:
     files = {name: Path(value).expanduser().absolute() for name, value in given.items() if value is not None}
     for name, path in files.items():
         try:
-            with path.open("rb"):
-                pass
+            read_certificate(path) if name == "--root-certificates" else node_public(path.read_bytes())
         except OSError as error:
             raise UserError(f"{name} {path}: cannot be read: {error.strerror}") from None
+        except ValueError as error:
+            what = "no certificate in PEM" if name == "--root-certificates" else error
+            raise UserError(f"{name} {path}: {what}; fedlora-tui deploy init makes such files") from None
     return Connection(arguments.superlink, files.get("--root-certificates"), files["--key"])
 
 
@@ -245,8 +248,10 @@ class Face:
         self._journal = journal
         self._reader = LedgerReader(folder)
         self._ledger: NodeLedger = folded(self._reader.look())
-        self._console = Console(highlight=False)
-        self._live = Live(console=self._console, auto_refresh=False, transient=True, vertical_overflow="crop")
+        # Whoever started us may have left the size of another terminal in the environment: it would be believed.
+        around = {name: value for name, value in os.environ.items() if name not in ("LINES", "COLUMNS")}
+        self._console = Console(highlight=False, _environ=around)
+        self._live = Live(console=self._console, auto_refresh=False, screen=True, vertical_overflow="crop")
         self._on_terminal = self._console.is_terminal
         self._drawn = 0.0
         self._gone = self._unwritten = False
@@ -344,6 +349,8 @@ def print_history(folder: Path, as_json: bool) -> None:
     ledger = folded(records, NodeLedger(kept=None))
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000
     running = _is_running(folder)
+    if not running and not ledger.ended:
+        ledger = replace(ledger, link="down", ended="killed: nothing of its end is in the ledger")
     print("\n".join(face.head(ledger, time.time())) + "\n")
     shown = ""
     first, *rows = face.table(ledger.handled, width, time.time() if running else None)

@@ -22,6 +22,7 @@ METHODS: tuple[str, ...] = FederationConfig.__dataclass_fields__["aggregation"].
 ANY = "any"
 MIB = 2**20
 ROUNDING = 1 - 1e-9
+LEAST_SAID, MOST_SAID = 1e-9, 9e99
 
 
 @dataclass(frozen=True)
@@ -168,11 +169,11 @@ def _training_refusal(policy: NodePolicy, asked: Asked) -> str | None:
 def _privacy_refusal(limits: PrivacyLimits, asked: Asked) -> str | None:
     if limits.secure_sum and not asked.summed_unseen:
         return SECURE_SUM
-    if limits.mechanism == "gaussian" and (asked.mechanism != "gaussian" or asked.clip <= 0.0):
+    if limits.mechanism == "gaussian" and not (asked.mechanism == "gaussian" and asked.clip > 0.0):
         return MECHANISM
     if limits.max_clip_norm and not 0.0 < asked.clip * ROUNDING <= limits.max_clip_norm:
         return _over(CLIP if asked.clip > 0.0 else NO_CLIP, limits.max_clip_norm, asked.clip)
-    if asked.own_noise < limits.min_own_noise * ROUNDING:
+    if limits.min_own_noise and not asked.own_noise >= limits.min_own_noise * ROUNDING:
         return _over(OWN_NOISE, limits.min_own_noise, asked.own_noise)
     if limits.max_epsilon and not 0.0 < asked.epsilon <= limits.max_epsilon:
         return _over(EPSILON if asked.epsilon > 0.0 else NO_BUDGET, limits.max_epsilon, asked.epsilon)
@@ -184,8 +185,9 @@ def _over(form: str, limit: float, asked: float) -> str:
 
 
 def _short(number: float) -> str:
-    """Write a number in a few digits, the same for the same number; what no run can ask for is written as the most."""
-    held = min(max(float(number), 0.0), 9e99) if number == number else 0.0
+    """Write a number in a few digits, always the same for it; what no run can ask for is written as the nearest."""
+    held = min(max(float(number), 0.0), MOST_SAID) if number == number else 0.0
+    held = held if held >= LEAST_SAID else 0.0
     return str(int(held)) if held < 1e7 and held == int(held) else f"{held:.4g}"
 
 

@@ -167,7 +167,9 @@ class ConsoleApp(App[str], inherit_bindings=False):
         self._tick()
 
     def _tick(self) -> None:
-        """Take in what the runs said, and paint what is due."""
+        """Take in what the runs said, and paint what is due; nothing in a tick that comes while the app closes."""
+        if not self.screen_stack:
+            return
         answered = self.runs.poll() | self._look_at_the_wheel() | self._look_at_the_replay() | self._look_at_the_fork()
         answered |= self._look_at_the_answer()
         answered |= self._toasts.look(self.runs.surprises(), self._clock())

@@ -184,7 +184,7 @@ class _Looking:
             yield from _modes(self.folder.absolute().name, file)
 
     def _superlink(self) -> Iterator[Link]:
-        host = "127.0.0.1" if self.about.role == SERVER else self.about.host
+        host = self.about.own_address if self.about.role == SERVER else self.about.host
         authority = self._pem()
         if self.about.secure and authority is None:
             return
@@ -254,7 +254,7 @@ class _Looking:
 
         folder = self.folder / layout.NODES if self.about.role == SERVER and self.about.secure else None
         try:
-            missing, connected, known = nodes_of(f"{host}:{self.about.port}", authority, folder)
+            missing, connected, known = nodes_of(layout.joined(host, self.about.port), authority, folder)
         except Exception as error:
             advice = "the operator asks from the server's machine, or through ssh -L"
             yield self._link("nodes connected", f"the SuperLink does not say ({error})", WRONG, advice)

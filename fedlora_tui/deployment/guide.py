@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedlora_tui.deployment.layout import About, node_folder
+from fedlora_tui.deployment.layout import About, joined, node_folder
 
 SECURE = """\
 # A federation of {count}
@@ -15,7 +15,7 @@ that travels is encrypted, and only nodes whose key is in `server/nodes/` are le
 | `authority/` | no server: keep it offline; it signs new certificates | `ca.key` |
 | `server/` | the machine that nodes reach as `{host}` | `server.key` |
 {nodes}
-| `operator/` | the server's machine; elsewhere with `ssh -L {port}:127.0.0.1:{port} {host}` | none |
+| `operator/` | the server's machine; elsewhere with `ssh -L {local} {host}` | none |
 
 1. Install fedlora-tui {fedlora_tui} on each machine.
 2. Copy `server/` to the server, and there: `cd server && ./start.sh`
@@ -57,4 +57,5 @@ def guide(about: About, organizations: tuple[str, ...]) -> str:
     nodes = "\n".join(f"| `{node_folder(name)}/` | a machine of {name} |{secret}" for name in organizations)
     count = f"{len(organizations)} organization{'s' * (len(organizations) != 1)}"
     text = SECURE if about.secure else INSECURE
-    return text.format(count=count, nodes=nodes, host=about.host, port=about.port, **vars(about))
+    local = f"{about.port}:{joined(about.own_address, about.port)}"
+    return text.format(count=count, local=local, nodes=nodes, host=about.host, port=about.port, **vars(about))

@@ -49,6 +49,11 @@ class About:
         return self.superlink.rpartition(":")[0].strip("[]")
 
     @property
+    def own_address(self) -> str:
+        """The address by which the server's own machine asks its SuperLink."""
+        return "::1" if ":" in self.listen else "127.0.0.1"
+
+    @property
     def port(self) -> int:
         return int(self.superlink.rpartition(":")[2])
 
@@ -100,6 +105,11 @@ def read_about(folder: Path) -> About:
         reason = f"{error} is missing" if isinstance(error, KeyError) else error
         raise UserError(f"{file}: it cannot be read ({reason}); copy it anew from where it was made") from None
     return about
+
+
+def joined(host: str, port: int) -> str:
+    """Write a host and a port as one address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def role_folders(folder: Path) -> list[Path]:

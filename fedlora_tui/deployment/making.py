@@ -62,7 +62,7 @@ def wish(organizations: str, hosts: Sequence[str], port: int, secure: bool) -> W
     """Read what was asked for on the command line; UserError where it cannot be."""
     if not 1 <= port <= 65535:
         raise UserError(f"--port {port}: allowed are 1 to 65535")
-    return Wish(_organizations(organizations), tuple(dict.fromkeys(_host(host) for host in hosts)), port, secure)
+    return Wish(_organizations(organizations), _hosts(hosts), port, secure)
 
 
 def _organizations(written: str) -> tuple[str, ...]:
@@ -87,6 +87,17 @@ def check_name(name: str, place: str) -> None:
     if not ORGANIZATION.fullmatch(name):
         allowed = "allowed are a-z, 0-9, - and _, up to 48 of them, like port-authority"
         raise UserError(f"{place}: {name!r} cannot be the name of an organization here; {allowed}")
+
+
+def _hosts(written: Sequence[str]) -> tuple[str, ...]:
+    hosts = tuple(dict.fromkeys(_host(host) for host in written))
+    six = [host for host in hosts if ":" in host]
+    if six and len(six) < len(hosts):
+        # Where Python listens on ::, it takes no IPv4.
+        raise UserError(
+            f"--host {six[0]}: an IPv6 address stands alone or beside others of its kind; use a name for both"
+        )
+    return hosts
 
 
 def _host(written: str) -> str:
@@ -134,7 +145,7 @@ def _refuse_to_overwrite(folder: Path) -> None:
 
 def _fill(folder: Path, name: str, wanted: Wish, now: datetime) -> None:
     about = _about_server(wanted)
-    operator = _versions(About(OPERATOR, f"127.0.0.1:{wanted.port}", wanted.secure, "", ""))
+    operator = _versions(About(OPERATOR, layout.joined(about.own_address, wanted.port), wanted.secure, "", ""))
     _write(folder / ".gitignore", b"# Private keys stand here.\n*\n", OPEN)
     _write(folder / "README.md", guide(about, wanted.organizations).encode(), OPEN)
     _role(folder / SERVER, about)
@@ -159,14 +170,12 @@ def _fill(folder: Path, name: str, wanted: Wish, now: datetime) -> None:
 def _about_server(wanted: Wish) -> About:
     first = wanted.hosts[0] if wanted.hosts else "localhost"
     local = all(host in HERE for host in wanted.hosts)
-    # Addresses of both kinds need a socket that takes both.
-    listen = "127.0.0.1" if local else "::" if any(":" in host for host in wanted.hosts) else "0.0.0.0"
+    everywhere, here = ("::", "::1") if ":" in first else ("0.0.0.0", "127.0.0.1")
+    listen = here if local else everywhere
     hosts = tuple(dict.fromkeys((*wanted.hosts, *HERE)))
-    return _versions(About(SERVER, _joined(first, wanted.port), wanted.secure, "", "", listen=listen, hosts=hosts))
-
-
-def _joined(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return _versions(
+        About(SERVER, layout.joined(first, wanted.port), wanted.secure, "", "", listen=listen, hosts=hosts)
+    )
 
 
 def _versions(about: About) -> About:
@@ -224,7 +233,7 @@ def renew(folder: Path, hosts: Sequence[str], now: datetime | None = None) -> Ab
             f"{error.filename}: it cannot be read ({error.strerror}); bring back what was kept of it"
         ) from None
     if hosts:
-        wanted = Wish((), tuple(dict.fromkeys(_host(host) for host in hosts)), about.port, secure=True)
+        wanted = Wish((), _hosts(hosts), about.port, secure=True)
         changed = _about_server(wanted)
         # Nodes go on to connect where they were told to.
         about = replace(changed, superlink=about.superlink, hosts=tuple(dict.fromkeys((*changed.hosts, about.host))))

@@ -21,9 +21,9 @@ class AtTheDoor:
     def look(self, present: Collection[str]) -> Seen:
         """Look who is here, and who was refused since the last look."""
         seen, now = self._attendance.look(present), refused()
-        new = [NodeRefused(one.reason, one.address, one.key, one.times) for one in since(self._told, now)]
+        new = since(self._told, now)
         self._told = now
-        return replace(seen, warnings=(*seen.warnings, *new))
+        return replace(seen, refused=tuple(NodeRefused(one.reason, one.address, one.key, one.times) for one in new))
 
     def dropped(self, organization: str) -> None:
         """The operator lets an organization go."""

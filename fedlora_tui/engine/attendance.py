@@ -11,11 +11,12 @@ from fedlora_tui.protocol.events import NodeRefused, Warned
 
 @dataclass(frozen=True)
 class Seen:
-    """What a look has shown: who has come by itself, who is gone and why, and what is to be told besides."""
+    """What a look has shown: who came by itself, who is gone and why, who was refused, what is to be told besides."""
 
     come: tuple[str, ...] = ()
     gone: Mapping[str, str] = field(default_factory=dict)
-    warnings: tuple[Warned | NodeRefused, ...] = ()
+    warnings: tuple[Warned, ...] = ()
+    refused: tuple[NodeRefused, ...] = ()
 
 
 class Attendance(Protocol):

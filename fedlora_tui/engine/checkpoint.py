@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from fedlora_tui.aggregation.server_step import ServerMemory
+from fedlora_tui.engine.synced import sync, write_synced
 from fedlora_tui.errors import UserError
 from fedlora_tui.lora.adapter import A_SUFFIX, B_SUFFIX, Adapter, Factors, from_tensors
 from fedlora_tui.lora.delta import NO_DELTA, BaseDelta
@@ -54,8 +54,8 @@ def write(run: Path, checkpoint: Checkpoint) -> int:
     if not home.exists():
         home.mkdir()
         # A folder's name is on the disk when the folder that holds it is synced.
-        _sync_folder(run)
-        _sync_folder(run.parent)
+        sync(run)
+        sync(run.parent)
     aside = home / f".{name(checkpoint.round)}.part"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
@@ -71,12 +71,12 @@ def write(run: Path, checkpoint: Checkpoint) -> int:
     for file, kept in tensors.items():
         size += _write_summed(aside, file, save(kept), sums)
     size += _write_summed(aside, STATE, json.dumps(state, indent=1, allow_nan=False).encode(), sums)
-    size += _write_synced(aside / SUMS, _sum_lines(sums))
-    _sync_folder(aside)
+    size += write_synced(aside / SUMS, _sum_lines(sums))
+    sync(aside)
     place = home / name(checkpoint.round)
     shutil.rmtree(place, ignore_errors=True)
     aside.rename(place)
-    _sync_folder(home)
+    sync(home)
     return size
 
 
@@ -96,9 +96,9 @@ def thin_out(run: Path, round: int) -> None:
     sums = _read_sums(folder)
     if sums.keys() & {SERVER, OWN}:
         aside = folder / f"{SUMS}.part"
-        _write_synced(aside, _sum_lines({file: own for file, own in sums.items() if file not in (SERVER, OWN)}))
+        write_synced(aside, _sum_lines({file: own for file, own in sums.items() if file not in (SERVER, OWN)}))
         aside.rename(folder / SUMS)
-        _sync_folder(folder)
+        sync(folder)
     clear(run, round)
 
 
@@ -140,7 +140,7 @@ def is_full(run: Path, round: int) -> bool:
 
 def _write_summed(folder: Path, file: str, data: bytes, sums: dict[str, str]) -> int:
     sums[file] = hashlib.sha256(data).hexdigest()
-    return _write_synced(folder / file, data)
+    return write_synced(folder / file, data)
 
 
 def _sum_lines(sums: Mapping[str, str]) -> bytes:
@@ -176,22 +176,6 @@ def _own_tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
         for name, tensor in own.tensors().items()
         if name.endswith(B_SUFFIX)
     }
-
-
-def _write_synced(path: Path, data: bytes) -> int:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    return len(data)
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def rounds(run: Path) -> list[int]:

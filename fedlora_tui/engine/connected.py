@@ -19,7 +19,7 @@ from fedlora_tui.federation.deployed_grid import DeployedGrid
 from fedlora_tui.federation.introduction import Introduction, read_introduction
 from fedlora_tui.federation.messages import Refused
 from fedlora_tui.organizations.text import Documents
-from fedlora_tui.protocol.events import NodeRefused, TextCounts, Warned
+from fedlora_tui.protocol.events import TextCounts, Warned
 
 GONE, BACK = "its SuperNode is gone", "its SuperNode connected anew"
 AWAITING_SECONDS = 0.5
@@ -45,7 +45,7 @@ class _Memory:
     named: dict[str, tuple[int, str]] = field(default_factory=dict)
     present: dict[str, tuple[int, str]] = field(default_factory=dict)
     dropped: set[str] = field(default_factory=set)
-    warnings: list[Warned | NodeRefused] = field(default_factory=list)
+    warnings: list[Warned] = field(default_factory=list)
     lack: str = ""
 
 
@@ -85,7 +85,7 @@ class Connected:
         warnings, memory.warnings = tuple(memory.warnings), []
         return Seen(come, gone, warnings)
 
-    def tell_again(self, warnings: Collection[Warned | NodeRefused]) -> None:
+    def tell_again(self, warnings: Collection[Warned]) -> None:
         """Have warnings told by the next look, too: the last time nobody kept a journal yet."""
         self._memory.warnings += warnings
 

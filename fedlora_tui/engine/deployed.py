@@ -33,7 +33,7 @@ from fedlora_tui.federation.server_app import server_app
 from fedlora_tui.federation.standing import lacking
 from fedlora_tui.lora.fingerprint import fingerprint
 from fedlora_tui.organizations.roster import Roster
-from fedlora_tui.protocol.events import Deployed, NodeRefused, Preparing, Warned
+from fedlora_tui.protocol.events import Deployed, Preparing, Warned
 
 LOOK_SECONDS = 0.1
 WAITING_SECONDS = 0.2
@@ -49,6 +49,7 @@ class DeployedCourse(Course):
         self._grid = DeployedGrid(grid)
         self._lacking = lacking(grid)
         self._connected: Connected
+        self._at_the_door: AtTheDoor
 
     def roster(self, config: Config) -> Roster:
         """Name nobody: who takes part is seen when the base is here to be compared."""
@@ -59,6 +60,8 @@ class DeployedCourse(Course):
         """Load the base and wait for as many nodes as a round needs. Raises UserError."""
         base = load_base(config, say)
         self._connected = Connected(self._grid, fingerprint(base))
+        # Who is refused while nodes are waited for is told, too.
+        self._at_the_door = AtTheDoor(self._connected)
         self._wait_for_nodes(config.federation.min_organizations, say)
         texts = IntroducedTexts(self._connected)
         roster = Roster(texts.source, texts.source.first(None))
@@ -66,13 +69,12 @@ class DeployedCourse(Course):
 
     def _wait_for_nodes(self, need: int, say: Say) -> None:
         """Wait until so many are here; whoever follows Flower's log hears of it, and of nodes that do not fit."""
-        connected, before, told = self._connected, -1, list[Warned | NodeRefused]()
+        connected, before, told = self._connected, -1, list[Warned]()
         while True:
             seen = connected.look(())
             for warning in seen.warnings:
                 told.append(warning)
-                if isinstance(warning, Warned):
-                    print(f"{SAID}{warning.message}", flush=True)
+                print(f"{SAID}{warning.message}", flush=True)
             here = len(connected.here)
             if here >= need:
                 connected.tell_again(told)
@@ -90,7 +92,7 @@ class DeployedCourse(Course):
         self._grid.watched_by(watching)
         self.trying.open(entrant.prepared.base)
         told = (Deployed(self._lacking),)
-        return {place: Laid(self._grid, 1, AtTheDoor(self._connected), told)}
+        return {place: Laid(self._grid, 1, self._at_the_door, told)}
 
 
 def main(grid: Any, context: Any) -> None:

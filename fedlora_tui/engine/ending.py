@@ -32,6 +32,10 @@ NOBODY = "the process"
 
 REASONS = {signal.SIGINT: "interrupted", signal.SIGTERM: TERMINATED}
 
+ASKED = signal.SIGUSR1
+"""What a console sends the process of its runs when it is terminated itself: where the termination came to both, it is
+no second one, and changes nothing."""
+
 
 class Signals:
     """The first interrupt or termination ends the runs; a second one ends the process; a hang-up is noted."""
@@ -45,12 +49,17 @@ class Signals:
         self._asked = False
         for kind in REASONS:
             signal.signal(kind, self._catch)
+        signal.signal(ASKED, self._ask)
         signal.signal(signal.SIGHUP, self._hang_up)
 
     def _catch(self, number: int, frame: FrameType | None) -> None:
         if self.caught is not None:
             self.leave_now()
         self.caught, self.since = signal.Signals(number), time.monotonic()
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.caught is None:
+            self._catch(signal.SIGTERM, frame)
 
     def _hang_up(self, number: int, frame: FrameType | None) -> None:
         self.hung_up = True

@@ -9,6 +9,7 @@ from typing import Any
 from fedlora_tui.aggregation import METHODS
 from fedlora_tui.engine import checkpoint
 from fedlora_tui.engine.checkpoint import Checkpoint
+from fedlora_tui.engine.synced import sync_new
 from fedlora_tui.errors import UserError
 from fedlora_tui.lora.adapter import Adapter
 from fedlora_tui.lora.base_model import BaseModel
@@ -94,6 +95,7 @@ def write(run: Path, command: Export, base: BaseModel, settings: dict[str, Any])
     try:
         writer = write_merged if command.merged else write_adapter
         size = writer(folder, adapter, base, origin)
+        sync_new(folder)
     except OSError as error:
         raise UserError(
             f"{folder}: cannot be written: {error.strerror or error}; name another folder with --out"

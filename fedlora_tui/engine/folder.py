@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fedlora_tui.config import Config, load, to_toml
 from fedlora_tui.engine import journal
+from fedlora_tui.engine.synced import write_synced
 from fedlora_tui.errors import UserError
 
 CONFIG = "config.toml"
@@ -60,7 +61,8 @@ def letters() -> str:
 
 def write_config(folder: Path, config: Config) -> None:
     """Keep the resolved configuration beside the journal."""
-    _write_synced(folder / CONFIG, to_toml(config))
+    # After a power loss an empty one would be read as a run of the defaults.
+    write_synced(folder / CONFIG, to_toml(config).encode())
 
 
 def read_config(folder: Path) -> Config:
@@ -71,15 +73,7 @@ def read_config(folder: Path) -> Config:
 def write_parent(folder: Path, parent: Path) -> None:
     """Say in a fork's folder where its parent stands, where that is not beside it."""
     if parent.absolute().parent != folder.absolute().parent:
-        _write_synced(folder / PARENT, f"{parent.absolute()}\n")
-
-
-def _write_synced(path: Path, text: str) -> None:
-    """Write a file to the disk itself: after a power loss an empty one would be read as a run of the defaults."""
-    with path.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+        write_synced(folder / PARENT, f"{parent.absolute()}\n".encode())
 
 
 def parent_place(folder: Path, parent: str) -> Path:

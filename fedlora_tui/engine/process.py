@@ -6,6 +6,7 @@ the terminal and no end of the shell reaches it. It ends when its runs are over 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 from fedlora_tui.engine.control import Control
-from fedlora_tui.engine.ending import EXIT_FAILED, Signals
+from fedlora_tui.engine.ending import ASKED, EXIT_FAILED, Signals
 from fedlora_tui.engine.race import Entry, Race
 from fedlora_tui.engine.run import LOG, Manner, log_to_files_alone
 
@@ -50,12 +51,10 @@ class EngineProcess:
             time.sleep(LOOK_SECONDS)
         return ""
 
-    def terminate(self) -> None:
-        """Ask it to end its runs now; asked twice, it does not wait for their step."""
-        try:
-            os.kill(self.number, signal.SIGTERM)
-        except ProcessLookupError:
-            return
+    def terminate(self, kind: signal.Signals = ASKED) -> None:
+        """Ask it to end its runs now; by a SIGTERM, which twice means that it does not wait for their step."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.number, kind)
 
 
 def start_engine(given: Sequence[Entry], manner: Manner) -> EngineProcess:

@@ -213,8 +213,8 @@ class RoundLoop:
     def _look_who_is_here(self, round: int) -> None:
         """Let go of those who are gone, and let in those who have come by themselves."""
         seen = self.attendance.look(self.organizations)
-        for warning in seen.warnings:
-            self.stream.emit(warning)
+        for event in (*seen.warnings, *seen.refused):
+            self.stream.emit(event)
         for name, reason in seen.gone.items():
             self._leave(name)
             self.stream.emit(ev.OrgLeft(name, round, reason))

@@ -458,7 +458,9 @@ class Run:
         def look() -> None:
             try:
                 while not ended.wait(TELEMETRY_SECONDS):
-                    self._stream.emit_while(AT_WORK, probe.look())
+                    # A journal's first line is the run's start, however long that takes.
+                    if self._stream.state.started is not None:
+                        self._stream.emit_while(AT_WORK, probe.look())
             except Exception:
                 # A machine that cannot be looked at is no reason to end the run that it carries.
                 logger.exception("telemetry ends here")

@@ -7,10 +7,11 @@ from pathlib import Path
 import httpx
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from flwr.proto.fleet_pb2 import ActivateNodeRequest  # type: ignore[attr-defined]
+from flwr.proto.fleet_pb2 import ActivateNodeRequest
 from flwr.supercore.error import ApiErrorCode, FlowerError
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
+from flwr.supercore.protobuf.client import ProtobufClientInterceptor
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
@@ -26,7 +27,7 @@ def refusal_of_key(address: str, authority: bytes, private: bytes) -> str:
     """Ask a SuperLink whether it lets a node's key (OpenSSH's format) in: `LET_IN`, or why not, in its words."""
     key = serialization.load_ssh_private_key(private, password=None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
-    asking = [
+    asking: list[ProtobufClientInterceptor] = [
         RuntimeVersionHttpInterceptor(component_name="SuperNode"),
         NodeAuthHttpInterceptor(key, key.public_key()),
     ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import UTC, datetime
 from ipaddress import IPv6Address, ip_address
@@ -38,15 +39,18 @@ NOT_REGISTERED = "its key is not registered"
 NO_KEY = "it has no key of its own"
 WRONG_KEY = "its signature does not belong to a node that is let in"
 WRONG_CLOCK = "its clock differs from the server's by more than five minutes"
+NOT_OPEN = "the SuperLink has just started and reads who is let in: ask again"
 LONGEST_BODY = 4096
 
 
 class Door:
     """ASGI middleware, outermost of all, in front of Flower's SuperLink."""
 
-    def __init__(self, app: App, refusals: Refusals) -> None:
+    def __init__(self, app: App, refusals: Refusals, opened: threading.Event) -> None:
+        """Nodes wait until it is `opened`: until the SuperLink knows who is let in."""
         self._app = app
         self._refusals = refusals
+        self._opened = opened
         self._own = RuntimeVersionMetadata.from_local_component("SuperLink")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,6 +74,9 @@ class Door:
             differ = f"it has Flower {theirs}, the SuperLink {package_version}"
             self._refusals.count(differ, _address(scope), _key(headers))
             await _refuse(send, 412, ApiErrorCode.RUNTIME_VERSION_INCOMPATIBLE, f"versions differ: {differ}")
+            return
+        if not self._opened.is_set():
+            await _refuse(send, 503, 0, NOT_OPEN)
             return
         answer = _Answer(_with_versions(send))
         await self._app(scope, receive, answer)
@@ -155,9 +162,11 @@ def _address(scope: Scope) -> str:
 def _is_here(scope: Scope) -> bool:
     """Tell whether who asks is on this machine: by the loopback, or from the very address that it came to."""
     client, server = scope.get("client"), scope.get("server")
+    if client is None:
+        return False
     try:
         address = ip_address(client[0])
-    except (ValueError, TypeError):
+    except ValueError:
         return False
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped

@@ -60,8 +60,9 @@ def serve(arguments: Sequence[str]) -> None:
     os.environ.pop("FORWARDED_ALLOW_IPS", None)
     logging.getLogger("flwr").addHandler(console_handler)
     refusals = Refusals(asked.refused)
-    extensions.get_middleware = lambda: (Middleware(Door, refusals=refusals),)
-    threading.Thread(target=_attend, args=(asked, refusals), name="roll of nodes", daemon=True).start()
+    opened = threading.Event()
+    extensions.get_middleware = lambda: (Middleware(Door, refusals=refusals, opened=opened),)
+    threading.Thread(target=_attend, args=(asked, refusals, opened), name="roll of nodes", daemon=True).start()
     sys.argv = ["flower-superlink", *rest]
     flower_superlink()
 
@@ -99,7 +100,7 @@ def _read(arguments: Sequence[str]) -> tuple[Asked, list[str]]:
     return asked, rest
 
 
-def _attend(asked: Asked, refusals: Refusals) -> None:
+def _attend(asked: Asked, refusals: Refusals, opened: threading.Event) -> None:
     """Keep the list of nodes equal to the folder, and say when the certificate is over; ends with the process."""
     host = f"[{asked.host}]" if ":" in asked.host else asked.host
     address = resolve_bind_address(f"{host}:{asked.port}")
@@ -115,6 +116,7 @@ def _attend(asked: Asked, refusals: Refusals) -> None:
                 with Roll(address, asked.authority.read_bytes() if asked.authority else None) as roll:
                     roll.agree(asked.nodes)
             agreed = files
+            opened.set()
         except httpx.TransportError:
             continue  # it does not answer yet
         except Exception as error:  # the thread must live as long as the process

@@ -14,7 +14,7 @@ import httpx
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from flwr.proto.control_pb2 import (  # type: ignore[attr-defined]
+from flwr.proto.control_pb2 import (
     ListNodesRequest,
     RegisterNodeRequest,
     UnregisterNodeRequest,

@@ -21,6 +21,7 @@ from flwr.supernode import fleet_http_connection, start_client_internal
 from flwr.supernode.cli.flower_supernode import flower_supernode
 
 from fedlora_tui.federation.bundle import is_ours
+from fedlora_tui.federation.prompt_node import make_prompt
 
 HOLDS_FOR_FLOWER = "1.41"
 """The private touches below (`_only_our_app`, `_tell_heartbeats`, `_LINK`) were checked against this release."""
@@ -86,8 +87,17 @@ def main() -> None:
     _end_with_stdin()
     _only_our_app(is_ours)
     _tell_heartbeats(link)
+    make_prompt()
     link.tell(CONNECTING)
-    flower_supernode()
+    try:
+        flower_supernode()
+        why = "Flower's SuperNode came to its end by itself"
+    except Exception as error:
+        logging.getLogger("flwr").exception("the SuperNode broke")
+        why = f"{type(error).__name__}: {error}"
+    link.tell(ENDED, _line(why))
+    # Flower's own server is a thread that would keep the process for ever.
+    os._exit(1)
 
 
 def _log(link: Link) -> None:
@@ -121,7 +131,8 @@ def _only_our_app(ours: Callable[[bytes], bool]) -> None:
 
     What a SuperLink sends would else be run here, beside an organization's text.
     """
-    pull: Callable[..., int | None] = start_client_internal._pull_and_store_message
+    flower: Any = start_client_internal
+    pull = flower._pull_and_store_message
 
     def pulled(**named: Any) -> int | None:
         get = named["get_fab"]
@@ -131,15 +142,17 @@ def _only_our_app(ours: Callable[[bytes], bool]) -> None:
             fab.verifications["valid_license"] = "judged by its content"
             return fab
 
-        return pull(**{**named, "get_fab": vouched, "trusted_entities": {"fedlora-tui": "by its content"}})
+        run: int | None = pull(**{**named, "get_fab": vouched, "trusted_entities": {"fedlora-tui": "by its content"}})
+        return run
 
-    start_client_internal._pull_and_store_message = pulled
-    start_client_internal._verify_fab = lambda fab, entities: ours(fab.content)
+    flower._pull_and_store_message = pulled
+    flower._verify_fab = lambda fab, entities: ours(fab.content)
 
 
 def _tell_heartbeats(link: Link) -> None:
     """Tell of heartbeats that are not answered: while an app works Flower asks its SuperLink for nothing else."""
-    sender: Callable[[Callable[[], bool]], Any] = fleet_http_connection.HeartbeatSender
+    flower: Any = fleet_http_connection
+    sender = flower.HeartbeatSender
 
     def telling(beat: Callable[[], bool]) -> Any:
         def told() -> bool:
@@ -153,7 +166,7 @@ def _tell_heartbeats(link: Link) -> None:
 
         return sender(told)
 
-    fleet_http_connection.HeartbeatSender = telling  # type: ignore[misc, assignment]
+    flower.HeartbeatSender = telling
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from fedlora_tui.federation.messages import BASE_ALONE, SECURE, arrays_weight, r
 from fedlora_tui.federation.messages import read_version as read_version
 from fedlora_tui.lora.cohort import LocalTraining
 from fedlora_tui.node_policy import METHODS as NAMES
-from fedlora_tui.node_policy import MIB, Asked, NodePolicy, refusal
+from fedlora_tui.node_policy import MIB, Asked, NodePolicy, TrainingLimits, refusal
 
 UNKNOWN = "unknown"
 """The method of a message that trains other factors than the method that it names."""
@@ -30,10 +30,11 @@ class Announced:
 
 
 def announced(config: Config) -> Announced:
-    """Read what a run says of itself, as far as a policy judges it."""
+    """Read what a run says of itself, as far as a policy judges it; noise that a seed gives away is none."""
     privacy = config.privacy
-    private = privacy.mechanism != "none"
-    return Announced(config.federation.aggregation, privacy.mechanism, privacy.target_epsilon if private else 0.0)
+    mechanism = "none" if privacy.seeded_noise else privacy.mechanism
+    epsilon = privacy.target_epsilon if mechanism != "none" else 0.0
+    return Announced(config.federation.aggregation, mechanism, epsilon)
 
 
 @dataclass(frozen=True)
@@ -60,21 +61,27 @@ class Judge:
             rank = 0 if read_version(config) == BASE_ALONE else read_sent(message).rank
             return Asked(rank, megabytes, method, trains=False, mechanism=mechanism, epsilon=epsilon)
         plan = read_plan(config)
-        clip = max(plan.update_norm, 0.0)
+        clip, noise = _sound(plan.update_norm), 0.0 if plan.seeded_noise else _sound(plan.update_noise)
+        limited = self.policy.training.max_rounds < TrainingLimits.max_rounds
         return Asked(
             rank=plan.own_rank or read_sent(message).rank,
             megabytes=megabytes,
             method=_method(plan, method),
             steps=_steps(plan, self.rows),
             batch_size=plan.batch_size,
-            trained=self.trained(),
+            trained=self.trained() if limited else 0,
             mechanism=mechanism,
             clip=clip,
-            own_noise=plan.update_noise / clip if clip else 0.0,
+            own_noise=noise / clip if clip else 0.0,
             epsilon=epsilon,
             summed_unseen=SECURE in message.content,
             loss_leaves=not plan.withhold_loss,
         )
+
+
+def _sound(number: float) -> float:
+    """Give a length as it is, 0 where it is none: what is not finite limits nothing."""
+    return number if math.isfinite(number) and number > 0.0 else 0.0
 
 
 def _method(plan: LocalTraining, begun_with: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.node.events import (
+    INTRODUCE,
     LinkChanged,
     MessageAnswered,
     MessageReceived,
@@ -21,8 +22,11 @@ from fedlora_tui.node.ledger import Handled, NodeLedger
 KINDS = ("A", "B", "masked", "numbers", "shares", "introduction", "words", "other")
 """The kinds of bytes that leave, in the order in which they are shown."""
 
-RIGHT_FROM, LAST_LEFT = 2, 3
-LESS = ("sha256", "tensors", "seconds", "tokens", "time")
+CAME, DONE = ("time", "asked", "round", "came B", "tensors", "sha256"), ("steps", "tokens", "loss", "seconds")
+INTRODUCTION = "introduction"
+IN_WORDS = {"words", INTRODUCTION}
+LEFT = ("time", "asked", "sha256")
+LESS = ("sha256", "tensors", "seconds", "tokens", "steps", "time", "loss")
 """The columns that go first where the terminal is narrow."""
 
 NOT_SECURE = "INSECURE: no TLS, no key"
@@ -41,13 +45,15 @@ def sentence(record: NodeRecord) -> str:
         case NodeEnded():
             return f"ended: {event.reason}"
         case MessageReceived():
-            what = f"{numbers.count(event.bytes)} B in {event.tensors} tensors" if event.tensors else "no tensors"
+            what = (
+                f"{numbers.count(event.bytes)} B in {_many(event.tensors, 'tensor')}" if event.tensors else "no tensors"
+            )
             digest = f"   sha256 {event.sha256[:16]}" if event.sha256 else ""
             return f"{_of(event)}: received {what}{digest}"
         case Trained():
             return (
-                f"round {event.round} train: trained {numbers.count(event.steps)} steps"
-                f"   {numbers.count(event.tokens)} tokens   loss {numbers.loss(event.loss)}"
+                f"round {event.round} train: trained {_many(event.steps, 'step')}"
+                f"   {_many(event.tokens, 'token')}   loss {numbers.loss(event.loss)}"
                 f"   {numbers.duration(event.seconds)}"
             )
         case MessageRefused():
@@ -59,7 +65,7 @@ def sentence(record: NodeRecord) -> str:
 
 
 def _of(event: MessageReceived | MessageRefused | MessageAnswered) -> str:
-    return f"round {event.round} {event.kind}" if event.round else event.kind
+    return event.kind if event.kind == INTRODUCE else f"round {event.round} {event.kind}"
 
 
 def by_kind(left: Mapping[str, int]) -> str:
@@ -76,47 +82,55 @@ def head(ledger: NodeLedger, now: float) -> list[str]:
     note = f": {ledger.link_note}" if ledger.link_note else ""
     rows = []
     if node is not None:
-        rows += [("node", f"{node.organization}   SuperLink {node.superlink}")]
+        protected = NOT_SECURE if node.insecure else "TLS and a key of its own"
+        rows += [("node", f"{node.organization}   SuperLink {node.superlink}   {protected}")]
         rows += [("policy", node.policy or "none: it takes part in whatever is asked")]
     rows += [("link", f"ended ({ledger.ended})" if ledger.ended else f"{ledger.link}{since}{lasting}{note}")]
-    rows += [("received", f"{numbers.count(sums.received)} B in {numbers.count(sums.messages)} messages")]
-    trained = f"{numbers.count(sums.trained)} rounds, {numbers.count(sums.steps)} steps"
-    rows += [("trained", f"{trained}, {numbers.count(sums.tokens)} tokens")]
-    rows += [("sent", f"{numbers.count(sums.sent)} B in {numbers.count(sums.answered)} replies: {by_kind(sums.left)}")]
-    rows += [("refused", f"{numbers.count(sums.refused)} messages")]
+    rows += [("received", f"{numbers.count(sums.received)} B in {_many(sums.messages, 'message')}")]
+    trained = (_many(sums.trained, "round"), _many(sums.steps, "step"), _many(sums.tokens, "token"))
+    rows += [("trained", ", ".join(trained))]
+    rows += [("sent", f"{numbers.count(sums.sent)} B in {_many(sums.answered, 'message')}: {by_kind(sums.left)}")]
+    rows += [("refused", _many(sums.refused, "message"))]
     return [f"{name:<9} {text}" for name, text in rows]
+
+
+def _many(count: int, thing: str) -> str:
+    return f"{numbers.count(count)} {thing}{'' if count == 1 else 's'}"
 
 
 def table(handled: Sequence[Handled], width: int, now: float | None = None) -> list[str]:
     """Lay messages out as lines of at most so many columns, the oldest first, leaving out what matters least.
 
-    `now` is for what goes on yet, in seconds since the epoch; None where nothing does.
+    `now` is for what goes on yet, in seconds since the epoch; None where nothing does. What a refused message asked
+    and what became of one that is not answered stand in words where others have their numbers.
     """
-    present = {kind for one in handled if one.answered for kind, size in one.answered.left.items() if size}
-    kinds = [*(kind for kind in KINDS if kind in present), *sorted(present - set(KINDS))]
-    columns = ["time", "asked", "round", "came B", "tensors", "sha256", "steps", "tokens", "loss", "seconds"]
-    columns += [*(f"{kind} B" for kind in kinds), ""]
-    rows = [_cells(one, kinds, now) for one in handled]
-    widths = {name: max([len(name), *(len(row[name]) for row in rows)]) for name in columns}
+    present = {kind for one in handled if one.answered for kind, size in one.answered.left.items() if size} - IN_WORDS
+    kinds = [kind for kind in (*KINDS, *sorted(present - set(KINDS))) if kind in present]
+    came, done = list(CAME), [*DONE, *(f"{kind} B" for kind in kinds)]
+    rows = [_cells(one, kinds) for one in handled]
+    widths = {name: max([len(name), *(len(row[name]) for row in rows)]) for name in (*came, *done)}
     for name in LESS:
-        if sum(widths[one] + 2 for one in columns[:-1]) + min(widths[""], 24) <= width:
+        if sum(widths[one] + 2 for one in (*came, *done)) - 2 <= width:
             break
-        columns.remove(name)
-    left = {"time", "asked", "sha256", ""}
-    return [
-        "  ".join(row[name].ljust(widths[name]) if name in left else row[name].rjust(widths[name]) for name in columns)
-        .rstrip()[:width]
-        .rstrip()
-        for row in ({name: name for name in columns}, *rows)
+        (came if name in came else done).remove(name)
+
+    def laid(row: Mapping[str, str], names: Iterable[str]) -> str:
+        return "  ".join(row[n].ljust(widths[n]) if n in LEFT else row[n].rjust(widths[n]) for n in names)
+
+    heads = {name: name for name in widths}
+    lines = [f"{laid(heads, came)}  {laid(heads, done)}"]
+    lines += [
+        f"{laid(row, came)}  {_in_words(one, now) or laid(row, done)}" for row, one in zip(rows, handled, strict=True)
     ]
+    return [line[:width].rstrip() for line in lines]
 
 
-def _cells(one: Handled, kinds: Iterable[str], now: float | None) -> dict[str, str]:
+def _cells(one: Handled, kinds: Iterable[str]) -> dict[str, str]:
     received, trained, answered = one.received, one.trained, one.answered
     cells = {
         "time": numbers.clock(one.came),
         "asked": received.kind,
-        "round": str(received.round) if received.round else "",
+        "round": "" if received.kind == INTRODUCE else str(received.round),
         "came B": numbers.count(received.bytes),
         "tensors": str(received.tensors),
         "sha256": received.sha256[:8],
@@ -124,7 +138,6 @@ def _cells(one: Handled, kinds: Iterable[str], now: float | None) -> dict[str, s
         "tokens": numbers.count(trained.tokens) if trained else "",
         "loss": numbers.loss(trained.loss) if trained else "",
         "seconds": numbers.seconds(answered.seconds) if answered else "",
-        "": _became(one, now),
     }
     for kind in kinds:
         size = answered.left.get(kind, 0) if answered else 0
@@ -132,12 +145,15 @@ def _cells(one: Handled, kinds: Iterable[str], now: float | None) -> dict[str, s
     return cells
 
 
-def _became(one: Handled, now: float | None) -> str:
-    """Say what became of a message where its numbers do not."""
+def _in_words(one: Handled, now: float | None) -> str:
+    """Say what became of a message of which no numbers do."""
     if one.refused:
         return f"refused: {one.refused}"
+    if one.answered is not None and one.answered.error:
+        return f"error: {one.answered.error}"
     if one.answered is not None:
-        return f"error: {one.answered.error}" if one.answered.error else ""
+        said = one.answered.left.get(INTRODUCTION, 0)
+        return f"said who it is in {numbers.count(said)} B" if said else ""
     if now is None:
         return "never answered"
     doing = {"train": "training", "evaluate": "measuring"}.get(one.received.kind, "answering")

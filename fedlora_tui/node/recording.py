@@ -39,14 +39,15 @@ class Recording:
         self._began = self._told = clock()
         self._steps: list[StepDone] = []
         self._unwritten = False
-        self._journal = NodeJournal(folder)
         arrays = sum(len(record) for record in message.content.array_records.values())
         shares = secure_weight(message.content.config_records.get(SECURE, {}))
-        self._journal.append(
-            ev.MessageReceived(
-                run, self.kind, self.round, arrays, arrays_weight(message), shares, digest_of_arrays(message)
-            )
-        )
+        weight, digest = arrays_weight(message), digest_of_arrays(message)
+        self._journal = NodeJournal(folder)
+        try:
+            self._journal.append(ev.MessageReceived(run, self.kind, self.round, arrays, weight, shares, digest))
+        except OSError:
+            self._journal.close()
+            raise
 
     def allows(self, judge: Callable[[Message, Context], str | None]) -> Callable[[Message, Context], str | None]:
         """Give a judge of messages whose refusals are written down."""

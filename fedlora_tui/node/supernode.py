@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import psutil
+
 from fedlora_tui.config_places import to_literal
 
 LOG = "supernode.log"
@@ -26,7 +28,7 @@ FLOWER_HOME = "flower"
 CONFIG = "supernode.toml"
 PROGRAM = "fedlora_tui.federation.supernode"
 
-END_SECONDS, KILL_SECONDS = 8.0, 5.0
+END_SECONDS, KILL_SECONDS, END_LOOK_SECONDS = 8.0, 5.0, 0.05
 SHORTEST_WAIT, LONGEST_WAIT = 1.0, 60.0
 MOST_PORTS = 3
 """Another process may take a port between its being found free and its being used."""
@@ -127,14 +129,14 @@ class SuperNode:
         if self._process is None:
             return
         process, self._process = self._process, None
-        for kind, seconds in ((signal.SIGTERM, END_SECONDS), (signal.SIGKILL, KILL_SECONDS)):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, kind)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(seconds)
-                # Its app is of its group, and may need a moment more than Flower itself.
-                if kind == signal.SIGKILL or not _group_lives(process.pid):
-                    break
+        _signal(process.pid, signal.SIGTERM)
+        until = time.monotonic() + END_SECONDS
+        # Its app is of its group, and may need a moment more than Flower itself.
+        while (process.poll() is None or _lives(process.pid)) and time.monotonic() < until:
+            time.sleep(END_LOOK_SECONDS)
+        _signal(process.pid, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(KILL_SECONDS)
         self._let_go(process)
 
     def _hear(self) -> list[Heard]:
@@ -153,8 +155,7 @@ class SuperNode:
         """The process ended by itself: start another after a while, or say why there is no use."""
         assert self._process is not None
         process, self._process = self._process, None
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+        _signal(process.pid, signal.SIGKILL)
         self._let_go(process)
         why = in_words(self._last) or f"its SuperNode ended with status {process.returncode}; see {self._folder / LOG}"
         if not self._was_up and (self._starts >= MOST_PORTS or self._last):
@@ -198,8 +199,10 @@ def in_words(note: str) -> str:
         return "the SuperLink's certificate is not signed by the authority in --root-certificates"
     if "wrong version number" in low or "record layer failure" in low:
         return "the SuperLink speaks no TLS: is it started with --insecure, or is this another port"
-    if "unauthorized" in low or "401" in low or "unauthenticated" in low or "not registered" in low:
-        return "the SuperLink does not know this node's key: its operator has to register it"
+    if "failed to activate supernode" in low or "unauthorized" in low or "401" in low or "not registered" in low:
+        return "the SuperLink does not let this node in: its operator has to register this node's key there"
+    if "server disconnected without sending a response" in low:
+        return "what listens there gives no answer; where it asks for TLS, --insecure does not go"
     if "refused" in low and "errno" in low:
         return "nobody listens there"
     if "name or service not known" in low or "temporary failure in name resolution" in low:
@@ -218,12 +221,19 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def _group_lives(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
+def _signal(group: int, kind: int) -> None:
+    """Send a signal to a process group, if anybody is there yet."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, kind)
+
+
+def _lives(group: int) -> bool:
+    """Tell whether anybody of a process group is at work; who is dead and waits to be taken away is not."""
+    for one in psutil.process_iter(["status"]):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if one.info["status"] != psutil.STATUS_ZOMBIE and os.getpgid(one.pid) == group:
+                return True
+    return False
 
 
 def _log(path: Path) -> IO[bytes]:

@@ -17,6 +17,7 @@ from fedlora_tui.attached import attach
 from fedlora_tui.config import Setting, load, to_toml
 from fedlora_tui.engine import checkpoint
 from fedlora_tui.engine.folder import all_runs
+from fedlora_tui.federation.standing import NO_TLS
 from fedlora_tui.protocol.commands import Command, Finish, Pause
 from tests.deployment import BIN, PATIENCE, ROOT, Deployment, eventually
 from tests.tiny_models import write_texts
@@ -97,6 +98,7 @@ def test_four_supernodes_end_in_the_adapter_of_the_local_runtime(federation: Dep
     assert [event["orgs"] for event in of_kind(told, "round_finished")] == [list(NAMES)] * 3
     assert not of_kind(told, "train_step")
     assert not of_kind(told, "warning")
+    assert [event["insecure"] for event in of_kind(told, "deployed")] == [NO_TLS]
     before = local_run(federation, texts)
     assert losses(told) == close_to(losses(before))
     deployed, local = (next((federation.folder / "runs").glob(f"*-{name}")) for name in ("deployed", "local"))

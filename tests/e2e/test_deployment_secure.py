@@ -16,7 +16,7 @@ from tests.deployment import BIN, ROOT, eventually, free_port
 from tests.listening import listening
 
 NODES = ("port", "clinic")
-RUN = ["--set", "federation.local_steps=2", "--set", "federation.batch_size=2", "--rounds", "2", "--name", "told"]
+RUN = ["--set", "federation.local_steps=2", "--set", "federation.batch_size=2", "--rounds", "1", "--name", "told"]
 TEXT = "The crane on quay {number} lifts container {number} while the pilot of ship {number} reads chart {number}.\n\n"
 
 
@@ -32,6 +32,7 @@ class Started:
             "OMP_NUM_THREADS": "1",
             "HF_HUB_OFFLINE": "1",
             "PYTHONUNBUFFERED": "1",
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         }
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -41,17 +42,22 @@ class Started:
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, cwd=cwd, timeout=300)
 
     def start(self, role: str, *words: str) -> subprocess.Popen[bytes]:
-        """Run a role's start script at the head of a process group; what it says goes to a file."""
-        with (self.folder / f"{role}.log").open("ab") as log:
+        """Run a role's start script."""
+        return self.begin(role, [str(self.folder / role / "start.sh"), *words])
+
+    def begin(self, name: str, command: list[str], cwd: Path | None = None) -> subprocess.Popen[bytes]:
+        """Start a process at the head of a group of its own; what it says goes to a file."""
+        with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                [self.folder / role / "start.sh", *words],
+                command,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                cwd=cwd,
             )
-        self.processes[role] = process
+        self.processes[name] = process
         return process
 
     def said(self, role: str) -> str:
@@ -121,19 +127,16 @@ def _impostor(started, name: str) -> Path:
 def test_a_key_that_is_not_registered_is_refused_told_and_counted(started):
     folder = _impostor(started, "impostor")
     found = started.check("impostor")
-    assert "its key is not registered" in found["impostor", "key"] or "Failed to activate" in found["impostor", "key"]
+    assert found["impostor", "key"].startswith("this node's key is not registered: put this line into")
     refused = started.start("impostor")
     assert refused.wait(120) != 0
     assert "server/nodes/port.pub" in started.said("impostor")
     # It passes over what its script says, and asks by Flower's own program.
     superlink = layout.read_about(folder).superlink
     node = ["--superlink", superlink, "--root-certificates", "ca.pem", "--auth-supernode-private-key", "node.key"]
-    program = [BIN / "flower-supernode", *node, "--port", str(free_port())]
-    by_itself = subprocess.run(
-        program, cwd=folder, env=started.environment, capture_output=True, text=True, timeout=120
-    )
-    assert by_itself.returncode != 0
-    assert "Failed to activate SuperNode" in by_itself.stdout + by_itself.stderr
+    program = [str(BIN / "flower-supernode"), *node, "--port", str(free_port())]
+    assert started.begin("by-itself", program, folder).wait(120) != 0
+    assert "Failed to activate SuperNode" in started.said("by-itself")
     fingerprint = door.fingerprint(_pem(folder / "node.key"))
     [counted] = [one for one in started.refused() if one.key == fingerprint]
     assert (counted.reason, counted.address) == (door.NOT_REGISTERED, "127.0.0.1")
@@ -169,19 +172,29 @@ def test_a_server_with_an_expired_certificate_is_refused_and_told(started, tmp_p
 
 def test_a_run_goes_through_all_its_rounds_and_says_who_was_refused(started):
     begun = started.start("operator", *RUN)
+    folder = _impostor(started, "impostor-in-a-run")
+    [run] = eventually(lambda: list(started.folder.glob("server/runs/*/events.jsonl")), "a run")
+    assert started.check(folder.name)[folder.name, "key"].startswith("this node's key is not registered")
     assert begun.wait(600) == 0, started.said("operator")
-    [run] = (started.folder / "server" / "runs").iterdir()
-    told = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+    told = [json.loads(line) for line in run.read_text().splitlines()]
     kinds = [event["type"] for event in told]
-    assert kinds.count("round_finished") == 2
+    assert kinds.count("round_finished") == 1
     assert kinds[-1] == "run_finished"
+    [refused] = [event for event in told if event["type"] == "node_refused"]
+    fingerprint = door.fingerprint(_pem(folder / "node.key"))
+    assert (refused["reason"], refused["key"], refused["times"]) == (door.NOT_REGISTERED, fingerprint, 1)
     assert [event["insecure"] for event in told if event["type"] == "deployed"] == [""]
     assert sorted(next(event["orgs"] for event in told if event["type"] == "round_finished")) == sorted(NODES)
-    assert not any("crane" in line for line in (run / "events.jsonl").read_text().splitlines())
+    assert "crane" not in run.read_text()
 
 
-def test_who_is_taken_out_of_the_folder_is_let_in_no_more(started):
-    (started.folder / "server" / "nodes" / "clinic.pub").unlink()
+def test_who_is_taken_out_of_the_folder_is_let_in_no_more_not_with_the_same_key(started):
+    public = started.folder / "server" / "nodes" / "clinic.pub"
+    line = public.read_bytes()
+    public.unlink()
     found = eventually(lambda: started.check("node-clinic"), "a node that is let in no more")
     assert ("node-clinic", "key") in found
-    assert started.ask("deploy", "check", str(started.folder / "server")).stdout.count("clinic") == 0
+    assert "1 of 1: port" in started.ask("deploy", "check", str(started.folder / "server")).stdout
+    public.write_bytes(line)
+    found = eventually(lambda: started.check("server"), "a key that is not taken back")
+    assert found["server", "nodes/clinic.pub"].startswith("it is not registered at the SuperLink")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fedlora_tui.attached import Link, attach
-from fedlora_tui.engine import checkpoint, journal
+from fedlora_tui.engine import checkpoint, ending, journal
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.commands import Export
 from fedlora_tui.protocol.events import Event
@@ -113,6 +113,18 @@ def test_an_export_that_was_taken_is_finished_before_a_terminated_process_ends(s
     *_, exported = told_by(folder, ev.AdapterExported, ev.CommandRefused, ev.RunStopped)
     assert isinstance(exported, ev.AdapterExported)
     assert sum(file.stat().st_size for file in Path(tmp_path, exported.path).iterdir()) == exported.bytes
+
+
+def test_a_termination_that_its_console_asks_for_once_more_does_not_cut_an_export_off(start, tmp_path: Path) -> None:
+    process = start(60.0, export=3.0)
+    folder, link = export_begun(process, tmp_path)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    process.send_signal(ending.ASKED)
+    assert process.wait(60) == 143
+    link.close()
+    (exported,) = told_by(folder, ev.AdapterExported, ev.CommandRefused)
+    assert isinstance(exported, ev.AdapterExported)
 
 
 def test_an_export_that_takes_too_long_is_said_not_to_have_been_written(start, tmp_path: Path) -> None:

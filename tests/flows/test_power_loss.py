@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fedlora_tui.engine import checkpoint, journal
 from fedlora_tui.engine.past import look_back
+from fedlora_tui.export_command import export
 from fedlora_tui.protocol import events as ev
 from tests.tiny_runs import WatchedRun, configured, small_settings
 
@@ -111,3 +112,20 @@ def check_goes_on(left: Path, run: Path, newest: int) -> int | None:
     assert told == list(range(1, len(told) + 1))
     assert told[-1] >= checkpoint.read_state(left, past.round)["seq"], "a checkpoint knows more than the journal"
     return past.round
+
+
+def test_an_export_that_is_told_outlasts_a_power_loss_with_all_its_bytes(tmp_path, monkeypatch):
+    disk, sync = Disk(tmp_path / "runs"), os.fsync
+
+    def synced(descriptor: int) -> None:
+        sync(descriptor)
+        disk.synced(descriptor)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    watched = WatchedRun(configured(small_settings(tmp_path) | {"federation.rounds": 1})).go()
+    written = export(tmp_path / "runs", watched.folder.name, "latest", None, merged=False, out="")
+    disk.lay_out(tmp_path / "left", removed=False)
+    left = tmp_path / "left" / written.relative_to(tmp_path / "runs")
+    assert {file.name for file in written.iterdir()} >= {"adapter_model.safetensors", "adapter_config.json"}
+    for file in written.iterdir():
+        assert (left / file.name).read_bytes() == file.read_bytes(), file.name

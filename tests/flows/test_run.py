@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 import threading
+import time
 from dataclasses import replace
 
 import pytest
 import torch
 
-from fedlora_tui.engine import checkpoint, folder, rounds
+from fedlora_tui.engine import checkpoint, folder, rounds, run
 from fedlora_tui.engine.prepare import Texts
 from fedlora_tui.federation import client_app
 from fedlora_tui.federation.local_grid import LocalGrid
@@ -103,6 +104,20 @@ def test_the_journal_is_what_readers_saw_numbered_without_holes(settings):
     assert watched.run.state == fold(RunState(), watched.records)
     assert [record.t for record in written] == sorted(record.t for record in written)
     assert list(watched.run.drain()) == watched.records
+
+
+def test_a_journal_begins_with_the_runs_start_however_long_that_takes(settings, monkeypatch):
+    begin = run._run_started
+
+    def slowly(*given):
+        time.sleep(0.3)
+        return begin(*given)
+
+    monkeypatch.setattr(run, "TELEMETRY_SECONDS", 0.01)
+    monkeypatch.setattr(run, "_run_started", slowly)
+    watched = WatchedRun(configured(settings, federation__rounds=1)).go()
+    assert watched.journal()[0].event.type == "run_started"
+    assert watched.told(ev.Telemetry)
 
 
 def test_what_a_round_says_is_the_mean_of_what_its_organizations_said(settings):

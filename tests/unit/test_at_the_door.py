@@ -37,8 +37,8 @@ def test_refusals_are_told_once_with_how_often_and_only_those_since_the_run_bega
     counted.count("clock", "192.0.2.2")
     seen = door.look(())
     told = (NodeRefused("unknown", "192.0.2.1", "k", 2), NodeRefused("clock", "192.0.2.2", "", 1))
-    assert seen == Seen(("port",), {"clinic": "gone"}, (Warned("a word"), *told))
-    assert door.look(()).warnings == (Warned("a word"),)
+    assert seen == Seen(("port",), {"clinic": "gone"}, (Warned("a word"),), told)
+    assert door.look(()).refused == ()
     door.dropped("port")
     assert (inner.let_go, door.awaits("waits"), door.awaits("")) == (["port"], True, False)
 

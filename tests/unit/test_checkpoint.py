@@ -82,7 +82,7 @@ def test_a_torn_write_leaves_the_older_checkpoint_whole(tmp_path, monkeypatch, s
         if step == "second file":
             patch.setattr(checkpoint.json, "dumps", torn)
         elif step == "sync":
-            patch.setattr(checkpoint.os, "fsync", torn)
+            patch.setattr(os, "fsync", torn)
         else:
             patch.setattr(checkpoint.Path, "rename", torn)
         with pytest.raises(Torn):

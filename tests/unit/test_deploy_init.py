@@ -155,6 +155,24 @@ def test_an_empty_folder_is_filled(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("hosts", "listen", "superlink", "own"),
+    [
+        ([], "127.0.0.1", "localhost:8000", "127.0.0.1:8000"),
+        (["lab"], "0.0.0.0", "lab:8000", "127.0.0.1:8000"),
+        (["::1"], "::1", "[::1]:8000", "[::1]:8000"),
+        (["2001:db8::7", "2001:db8::8"], "::", "[2001:db8::7]:8000", "[::1]:8000"),
+    ],
+)
+def test_the_server_listens_where_it_is_asked_and_the_operator_asks_from_its_own_machine(
+    tmp_path, hosts, listen, superlink, own
+):
+    making.make(tmp_path / "fed", making.wish("port", hosts, 8000, secure=True))
+    server, operator = (layout.read_about(tmp_path / "fed" / role) for role in ("server", "operator"))
+    assert (server.listen, server.superlink, operator.superlink) == (listen, superlink, own)
+    assert (server.host, server.own_address) == (superlink.rpartition(":")[0].strip("[]"), operator.host)
+
+
+@pytest.mark.parametrize(
     ("options", "said"),
     [
         (["--organizations", "0"], "allowed are 1 to 1000"),
@@ -166,6 +184,7 @@ def test_an_empty_folder_is_filled(tmp_path):
         (["--host", "lab.example.org:8000"], "--port takes the port"),
         (["--host", "*.example.org"], "allowed is a name or an address alone"),
         (["--host", "0.0.0.0"], "nobody can connect to that"),
+        (["--host", "::1", "--host", "lab"], "an IPv6 address stands alone"),
         (["--port", "0"], "allowed are 1 to 65535"),
         (["--port", "many"], "invalid int value"),
     ],

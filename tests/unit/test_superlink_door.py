@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -33,7 +34,7 @@ class Flower:
         await send({"type": "http.response.body", "body": self.body})
 
 
-async def _ask(flower, path, peer="192.0.2.9", headers=VERSIONS, counted=None, here="192.0.2.1"):
+async def _ask(flower, path, peer="192.0.2.9", headers=VERSIONS, counted=None, here="192.0.2.1", opened=True):
     """Ask through the door; give the status, the body and the answer's headers."""
     sent: list[dict] = []
 
@@ -42,7 +43,10 @@ async def _ask(flower, path, peer="192.0.2.9", headers=VERSIONS, counted=None, h
 
     pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
     scope = {"type": "http", "path": path, "headers": pairs, "client": (peer, 5000), "server": (here, 8000)}
-    await Door(flower, counted or Refusals(None))(scope, None, send)
+    open_now = threading.Event()
+    if opened:
+        open_now.set()
+    await Door(flower, counted or Refusals(None), open_now)(scope, None, send)
     return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:]), dict(sent[0]["headers"])
 
 
@@ -75,6 +79,14 @@ async def test_nodes_come_in_from_everywhere_and_learn_the_versions():
     assert (status, flower.asked) == (200, ["/v1/fleet/pull-messages"])
     assert headers[b"x-flwr-version"].startswith(b"1.41")
     assert (await _ask(flower, "/health", headers={}))[0] == 200
+
+
+async def test_nodes_are_told_to_wait_until_it_is_known_who_is_let_in(tmp_path):
+    flower, counted = Flower(), Refusals(tmp_path / "refused.json")
+    status, _, _ = await _ask(flower, "/v1/fleet/activate-node", counted=counted, opened=False)
+    # Flower's SuperNode asks again after 503, and ends after whatever else is no success.
+    assert (status, flower.asked, refusals.read(tmp_path / "refused.json")) == (503, [], [])
+    assert (await _ask(flower, "/v1/control/list-nodes", peer="127.0.0.1", opened=False))[0] == 200
 
 
 @pytest.mark.parametrize(
