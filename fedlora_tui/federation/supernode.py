@@ -1,5 +1,5 @@
-"""The process of a SuperNode: Flower's own, which tells how its link stands, runs no app but ours, and ends with who
-started it.
+"""The process of a SuperNode: Flower's own, which tells how its link stands, runs no app but ours and keeps that warm
+(`prompt_node.py`), and ends with who started it.
 
 `python -m fedlora_tui.federation.supernode DESCRIPTOR ...`: the dots are what flower-supernode takes. A line of JSON
 for each change of the link goes to the descriptor; when stdin ends, so does everything that was started here.
@@ -21,6 +21,7 @@ from flwr.supernode import fleet_http_connection, start_client_internal
 from flwr.supernode.cli.flower_supernode import flower_supernode
 
 from fedlora_tui.federation.bundle import is_ours
+from fedlora_tui.federation.prompt_node import make_prompt
 
 HOLDS_FOR_FLOWER = "1.41"
 """The private touches below (`_only_our_app`, `_tell_heartbeats`, `_LINK`) were checked against this release."""
@@ -86,6 +87,7 @@ def main() -> None:
     _end_with_stdin()
     _only_our_app(is_ours)
     _tell_heartbeats(link)
+    make_prompt()
     link.tell(CONNECTING)
     flower_supernode()
 
