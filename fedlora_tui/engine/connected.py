@@ -21,7 +21,7 @@ from fedlora_tui.federation.messages import Refused
 from fedlora_tui.organizations.text import Documents
 from fedlora_tui.protocol.events import NodeRefused, TextCounts, Warned
 
-GONE, BACK = "its SuperNode is gone", "its SuperNode was started anew"
+GONE, BACK = "its SuperNode is gone", "its SuperNode connected anew"
 AWAITING_SECONDS = 0.5
 """How long a run that lacks organizations rests before it looks again."""
 

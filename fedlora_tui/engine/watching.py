@@ -31,7 +31,8 @@ class Watching:
         self._profiles: Mapping[str, FaultProfile] = {}
         self._arrivals: Arrivals | None = None
         self._taking_in: Reception | None = None
-        self._began, self._answered = 0.0, 0
+        self._began = self._sent = 0.0
+        self._answered = 0
 
     def begin_training(self, taking_in: Reception) -> None:
         """Know who misbehaves in the training that begins, and where to note the time where that counts."""
@@ -108,6 +109,8 @@ class Watching:
 
     def sent(self, kind: str, round: int, organizations: Sequence[str]) -> None:
         """Report what organizations do from now on whose steps nobody here sees."""
+        self._round = round
+        self._sent = self._arrivals.clock() if self._arrivals is not None else 0.0
         if kind in DOING:
             since = time.strftime("since %H:%M:%S")
             for name in organizations:
@@ -117,10 +120,12 @@ class Watching:
         """Tell whether replies are waited for; the base may be lent meanwhile, and the run may be stopped."""
         self._steering.meanwhile()
         taking_in, arrivals = self._taking_in, self._arrivals
-        if kind != TRAIN or taking_in is None or arrivals is None:
+        if kind not in DOING or taking_in is None or arrivals is None:
             return True
-        in_time = not taking_in.deadline or arrivals.clock() - self._began < taking_in.deadline
-        return in_time and self._answered < taking_in.goal
+        # A training counts from its first message on, whoever is sent another one.
+        began = self._began if kind == TRAIN else self._sent
+        in_time = not taking_in.deadline or arrivals.clock() - began < taking_in.deadline
+        return in_time and (kind != TRAIN or self._answered < taking_in.goal)
 
     def came(self, kind: str, round: int, organization: str, answered: bool) -> None:
         """Report that an organization's reply is in, and note when."""

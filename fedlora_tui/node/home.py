@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from fedlora_tui import __version__
-from fedlora_tui.config import Config, load, parse
+from fedlora_tui.config import Config, load, parse, resolved
 from fedlora_tui.engine.prepare import Texts
 from fedlora_tui.errors import UserError
 from fedlora_tui.federation import FLOWER
@@ -26,9 +26,12 @@ from fedlora_tui.lora.fingerprint import fingerprint
 from fedlora_tui.organizations.roster import call_roster
 from fedlora_tui.organizations.text import Documents
 
-DATA, ORGANIZATION, BASE, PARTITION = "data", "organization", "base", "partition-id"
+DATA, ORGANIZATION, BASE = "data", "organization", "base"
 """Keys of a SuperNode's own configuration: its folder or file of text, its name, where its base lies (left out: where
-the run says). In Flower's simulation it has none but its place among the nodes."""
+the run says)."""
+
+PARTITION, PARTITIONS = "partition-id", "num-partitions"
+"""What a node of Flower's simulation has in place of those: its place, and how many there are."""
 
 
 class Nobody:
@@ -143,21 +146,22 @@ class Homes:
 
     def _opened(self, node_config: Mapping[str, Any]) -> Home:
         if PARTITION in node_config and DATA not in node_config:
-            return self._rehearsed(int(node_config[PARTITION]))
+            return self._rehearsed(int(node_config[PARTITION]), int(node_config.get(PARTITIONS, 0)))
         organization, place = (_given(node_config, name) for name in (ORGANIZATION, DATA))
         texts = Texts(OwnText(), self._base, self._config)
         texts.lie_at(organization, f"folder:{Path(place).expanduser().absolute()}")
         texts.read(organization)
         return Home(organization, self._config, self._base, texts)
 
-    def _rehearsed(self, place: int) -> Home:
-        """Give the home of an organization of the run's own source, which Flower's simulation knows by a number."""
-        roster = call_roster(self._config)
+    def _rehearsed(self, place: int, many: int) -> Home:
+        """Give the home of one of so many organizations of the run's own source: Flower's simulation numbers them."""
+        config = resolved(self._config, many)
+        roster = call_roster(config)
         if place >= len(roster.names):
-            raise UserError(f"organization {place + 1} of the simulation: {self._config.data.source} has fewer")
-        texts = Texts(roster.source, self._base, self._config)
+            raise UserError(f"organization {place + 1} of the simulation: data.source has {len(roster.names)}")
+        texts = Texts(roster.source, self._base, config)
         texts.read(roster.names[place])
-        return Home(roster.names[place], self._config, self._base, texts)
+        return Home(roster.names[place], config, self._base, texts)
 
 
 HOMES = Homes()

@@ -84,7 +84,7 @@ def test_a_node_that_was_started_anew_is_sent_everything_in_the_same_round(setti
     assert [len(event.orgs) for event in watched.told(ev.RoundFinished)] == [3, 3, 3]
     assert not watched.told(ev.UpdateRejected)
     assert [(event.org, event.reason) for event in watched.told(ev.OrgLeft)] == [
-        ("beta", "its SuperNode was started anew")
+        ("beta", "its SuperNode connected anew")
     ]
 
 
