@@ -32,15 +32,18 @@ class ExactSum:
 
     def __init__(self, length: int) -> None:
         self.count = 0
+        self._room = torch.empty(2, min(AT_ONCE, length), dtype=torch.float64)
         self._pieces = [_Piece(min(AT_ONCE, length - start)) for start in range(0, length, AT_ONCE)]
 
-    def add(self, addend: Tensor) -> None:
-        """Add a vector in float64. OverflowError where they are too many for an exact sum."""
+    def add(self, addend: Tensor, times: float = 1.0) -> None:
+        """Add a vector, times a number, in float64. OverflowError where they are too many for an exact sum."""
         self.count += 1
         if self.count > MOST:
             raise OverflowError(f"a sum of {self.count:,} adapters is not exact: {MOST:,} at most")
         for at, piece in enumerate(self._pieces):
-            piece.add(addend[at * AT_ONCE : (at + 1) * AT_ONCE])
+            own = addend[at * AT_ONCE : (at + 1) * AT_ONCE]
+            left, multiples = self._room[:, : len(own)]
+            piece.add(torch.mul(left.copy_(own), times, out=left), multiples)
 
     def total(self) -> Tensor:
         """Give the sum, rounded to float64: off by less than two units in its last place."""
@@ -59,15 +62,14 @@ class _Piece:
         self._length = length
         self._not_finite: Tensor | None = None
 
-    def add(self, addend: Tensor) -> None:
-        left = addend.clone()
-        largest = float(left.abs().max())
+    def add(self, left: Tensor, multiples: Tensor) -> None:
+        """Add what is `left`; both tensors are worked in."""
+        largest = _largest(left)
         if not math.isfinite(largest):
             left = self._without_not_finite(left)
-            largest = float(left.abs().max())
+            largest = _largest(left)
         if not largest:
             return
-        multiples = torch.empty_like(left)
         for k in range(_first(largest), LOWEST - 1, -1):
             # So much is added that nothing below a multiple of 2^(36 k) finds room beside it.
             beside = math.ldexp(1.5, 52 + WIDTH * k)
@@ -103,6 +105,12 @@ class _Piece:
         beyond = addend.masked_fill(finite, 0.0)
         self._not_finite = beyond if self._not_finite is None else self._not_finite + beyond
         return addend.masked_fill(~finite, 0.0)
+
+
+def _largest(numbers: Tensor) -> float:
+    """Give the largest size of some numbers, nan or infinity where one of them is."""
+    low, high = numbers.aminmax()
+    return max(-float(low), float(high))
 
 
 def _first(largest: float) -> int:

@@ -28,7 +28,7 @@ class RunningMean:
     def add(self, tensors: Mapping[str, Tensor], weight: float) -> None:
         """Add an adapter's tensors, by their names, so many times."""
         if weight > 0:
-            self._sum.add(torch.cat([tensors[name].flatten() for name in self._shapes]).double().mul_(weight))
+            self._sum.add(torch.cat([tensors[name].flatten() for name in self._shapes]), weight)
             self._weights.append(weight)
 
     def mean(self, over: float | None = None) -> dict[str, Tensor]:

@@ -170,7 +170,8 @@ class Deployed:
             f"{federation.batch_size}, over loopback without TLS; medians from the second round on",
             "its work: of the organization that took longest, training and measuring; overhead: the rest of the round, "
             "aggregation, checkpoint and the transfer over loopback included",
-            "processes: so many, one after the other, answered the messages of an organization",
+            "processes: so many, one after the other, answered an organization's messages; a new one reads base and "
+            "text, which counts as its work",
         ]
 
 

@@ -1,7 +1,7 @@
 """`bench streaming`: what a server holds of a round's replies that it keeps, and of those that it adds up as they come.
 
 Each way in a process of its own: replies are made one after the other, read, checked and aggregated by FedIT, as in a
-run; no base is loaded, nothing trains, and drift is not measured. The adapter has 5 MB: 106 modules of 768 by 768, rank 8.
+run; no base is loaded, nothing trains, drift is not measured. The adapter has 5 MB: 106 modules of 768 by 768, rank 8.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from flwr.supercore.run import Run
 
 from fedlora_tui.federation.introduction import INTRODUCE, question
 from fedlora_tui.federation.messages import GONE, STRANGER
+from fedlora_tui.federation.parcels import packed, unpacked
 from fedlora_tui.federation.pulling import pull_soon
 
 LOOK_SECONDS = 0.1
@@ -166,7 +167,7 @@ class DeployedGrid(Grid):
     def _send(self, messages: Sequence[Message]) -> tuple[dict[str, Message], list[Message]]:
         """Send messages; give those that are on their way by their numbers, and errors in place of the others."""
         on_their_way = [message for message in messages if message.metadata.dst_node_id != NOBODY]
-        numbers = list(self._grid.push_messages(on_their_way)) if on_their_way else []
+        numbers = list(self._grid.push_messages(_in_parcels(on_their_way))) if on_their_way else []
         waited = {number: message for number, message in zip(numbers, on_their_way, strict=True) if number}
         lost = [message for message in messages if message not in waited.values()]
         return waited, [_error(message, ErrorCode.NODE_UNAVAILABLE, GONE) for message in lost]
@@ -186,7 +187,22 @@ def _read(message: Message, reply: Message) -> Message:
         return _error(message, reply.error.code, reply.error.reason or "")
     if reply.metadata.src_node_id != message.metadata.dst_node_id:
         return _error(message, ErrorCode.UNKNOWN, STRANGER)
+    reply.content = unpacked(reply.content)
     return reply
+
+
+def _in_parcels(messages: Sequence[Message]) -> list[Message]:
+    """Give messages as they travel; those that came stay what they are, to be weighed."""
+    return [
+        Message(
+            packed(message.content),
+            message.metadata.dst_node_id,
+            message.metadata.message_type,
+            ttl=message.metadata.ttl,
+            group_id=message.metadata.group_id,
+        )
+        for message in messages
+    ]
 
 
 def _error(message: Message, code: int, reason: str) -> Message:

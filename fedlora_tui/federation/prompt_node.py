@@ -97,7 +97,7 @@ def _kept_alive(command: Sequence[str]) -> threading.Thread:
         again = FIRST_AGAIN
         while True:
             began = time.monotonic()
-            status = subprocess.call(command)
+            status = subprocess.call(command, stdin=subprocess.DEVNULL)
             again = FIRST_AGAIN if time.monotonic() - began >= LIVED else min(LAST_AGAIN, 2 * again)
             logger.warning("the app's process ended with status %d: it is started again in %g s", status, again)
             time.sleep(again)

@@ -1,5 +1,5 @@
-"""The process of a SuperNode: Flower's own, which tells how its link stands, runs no app but ours, and ends with who
-started it.
+"""The process of a SuperNode: Flower's own, which tells how its link stands, runs no app but ours and keeps that warm
+(`prompt_node.py`), and ends with who started it.
 
 `python -m fedlora_tui.federation.supernode DESCRIPTOR ...`: the dots are what flower-supernode takes. A line of JSON
 for each change of the link goes to the descriptor; when stdin ends, so does everything that was started here.

@@ -15,6 +15,7 @@ from flwr.clientapp import ClientApp
 
 from fedlora_tui.federation.client_app import ClientSide, answered, evaluate_messages, train_messages
 from fedlora_tui.federation.introduction import ACTION, LONGEST_POLICY, introduction_reply
+from fedlora_tui.federation.parcels import in_parcels
 from fedlora_tui.federation.secure_organization import answer_query
 from fedlora_tui.node.asking import Judge, announced
 from fedlora_tui.node.home import HOMES, ORGANIZATION, Home
@@ -26,7 +27,7 @@ POLICY, JOURNAL = "policy", "journal"
 
 Answer = Callable[[Message, Context, Recording | None], Message]
 
-app = ClientApp()
+app = ClientApp(mods=[in_parcels])
 
 
 @app.train()

@@ -166,6 +166,12 @@ def test_what_needs_the_replies_themselves_is_refused_and_left_alone_by_auto(set
     assert not one_by_one(auto, adapter, 10**6, 1, gives_so=True)
 
 
+def test_over_a_superlink_a_deadline_needs_no_replies():
+    given = {"federation.deadline": 2.0, "federation.runtime": "superlink", "superlink.address": "127.0.0.1:9093"}
+    assert impossible(configured(given)) is None
+    assert impossible(configured(given | {"federation.oversample": 0.5})) is not None
+
+
 def test_auto_begins_where_replies_would_take_a_quarter_of_what_is_free():
     adapter = random_adapter(SHAPE, np.random.default_rng(1), torch.float32)
     free = 4 * 8 * 100 * adapter.parameters
