@@ -173,16 +173,6 @@ def until(folder: Path, test: Callable[[Event], bool]) -> None:
     eventually(lambda: any(map(test, journal(folder))), "an event")
 
 
-def test_what_is_wrong_before_a_run_is_submitted_is_said_in_one_line(federation: Deployment):
-    nowhere = run(federation, "run", *words(federation))
-    assert nowhere.returncode == 2
-    assert "no SuperLink answers there" in nowhere.stderr
-    unnamed = run(federation, "run", *words(federation, superlink__address=""))
-    assert unnamed.returncode == 2
-    assert "set superlink.address" in unnamed.stderr
-    assert all(said.stderr.count("\n") == 1 for said in (nowhere, unnamed))
-
-
 def test_flowers_ray_engine_gives_the_same_losses_with_the_same_apps(federation: Deployment):
     pytest.importorskip("ray", reason="Flower's simulation needs the extra: pip install 'fedlora-tui[ray]'")
     texts = write_texts(federation.folder / "texts", NAMES[:2])
