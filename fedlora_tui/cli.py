@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedlora_tui import __version__, typed_value
 from fedlora_tui.config import Config, Setting, load, place_of_key
+from fedlora_tui.configuration_options import SHORT_FORMS, with_configuration
 from fedlora_tui.errors import UserError
 from fedlora_tui.option_parser import Keep, OptionParser
 from fedlora_tui.place import look
@@ -32,26 +33,9 @@ BENCHES = {
     "rounds": "what a round costs by organizations, rank and cohort",
     "console": "how soon a key shows, and what the console costs a run",
     "secure": "what a round costs whose updates are summed unseen, in bytes and seconds",
+    "streaming": "what a server holds of a round's replies, kept or added up as they come",
+    "deployed": "what a round over Flower's SuperLink costs beside its work",
 }
-
-
-SHORT_FORMS = {
-    "--model": ("model.base", "BASE", '"embedded", a hub id, a folder or a .gguf file'),
-    "--rounds": ("federation.rounds", "N", "rounds of the whole run"),
-    "--rank": ("lora.rank", "N", "rank of the adapter"),
-    "--orgs": ("federation.organizations", "N", "how many organizations take part"),
-    "--seed": ("federation.seed", "N", "of data, adapters, batches and sampling"),
-    "--name": ("runs.name", "NAME", "suffix of the run's id"),
-    "--runs-dir": ("runs.dir", "DIR", "folder of run folders"),
-}
-
-
-def _with_configuration(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-c", "--config", metavar="FILE", help="configuration; ./config.toml where there is one")
-    shared: dict[str, Any] = {"action": Keep, "dest": "settings", "default": []}
-    parser.add_argument("--set", metavar="SECTION.KEY=VALUE", help="override one key (repeatable)", **shared)
-    for flag, (name, value, text) in SHORT_FORMS.items():
-        parser.add_argument(flag, metavar=value, help=f"{text} ({name})", const=name, **shared)
 
 
 def _with_race(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +61,7 @@ def _console_parser() -> OptionParser:
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     _with_ascii(parser)
     _with_race(parser)
-    _with_configuration(parser)
+    with_configuration(parser)
     return parser
 
 
@@ -87,7 +71,7 @@ def _run_parser() -> OptionParser:
     parser.add_argument("--wait", action="store_true", help="a run that pauses by itself waits instead of failing")
     _with_detach(parser)
     _with_race(parser)
-    _with_configuration(parser)
+    with_configuration(parser)
     return parser
 
 
@@ -213,7 +197,7 @@ def _doctor_parser() -> OptionParser:
         f"{PROGRAM} doctor", description="What this machine has, what would be slow, what is missing."
     )
     parser.add_argument("--data", action="store_true", help="instead, count the text that a run here would train on")
-    _with_configuration(parser)
+    with_configuration(parser)
     return parser
 
 
@@ -227,13 +211,19 @@ def _init_parser() -> OptionParser:
     return parser
 
 
+def _node_parser() -> OptionParser:
+    from fedlora_tui.node_options import with_node_options
+
+    return with_node_options(OptionParser(f"{PROGRAM} node", description="An organization's side of a federation."))
+
+
 def _bench_parser() -> OptionParser:
     parser = OptionParser(f"{PROGRAM} bench", description="Measure a claim about fedlora-tui on this machine.")
     parser.add_argument(
         "bench", metavar="NAME", choices=tuple(BENCHES), help="; ".join(map(": ".join, BENCHES.items()))
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    _with_configuration(parser)
+    with_configuration(parser)
     _with_quality(parser.add_argument_group("quality"))
     _with_speed(parser.add_argument_group("speed"))
     _with_rounds(parser.add_argument_group("rounds"))
@@ -349,9 +339,9 @@ def _runs_dir(arguments: argparse.Namespace) -> Path:
 
 
 def _console(arguments: argparse.Namespace) -> int:
-    from fedlora_tui.console_run import run_with_console
+    from fedlora_tui.faces import with_console
 
-    return run_with_console(_entries(arguments), arguments.ascii)
+    return with_console(_entries(arguments), arguments.ascii)
 
 
 def _attach(arguments: argparse.Namespace) -> int:
@@ -391,15 +381,10 @@ def _replay(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from fedlora_tui.faces import without_console
+
     _check_face(arguments)
-    if arguments.detach:
-        from fedlora_tui.detached import run_detached
-
-        return run_detached(_entries(arguments), patient=arguments.wait)
-
-    from fedlora_tui.headless import run_headless
-
-    return run_headless(_entries(arguments), json_lines=arguments.json, patient=arguments.wait)
+    return without_console(_entries(arguments), arguments)
 
 
 def _check_face(arguments: argparse.Namespace) -> None:
@@ -450,17 +435,9 @@ def _fork(arguments: argparse.Namespace) -> int:
 
 def _through(given: list[Entry], arguments: argparse.Namespace) -> int:
     """Go through a run with the face that was asked for."""
-    if arguments.detach:
-        from fedlora_tui.detached import run_detached
+    from fedlora_tui.faces import with_console, without_console
 
-        return run_detached(given, patient=arguments.wait)
-    if arguments.console:
-        from fedlora_tui.console_run import run_with_console
-
-        return run_with_console(given, arguments.ascii)
-    from fedlora_tui.headless import run_headless
-
-    return run_headless(given, json_lines=arguments.json, patient=arguments.wait)
+    return with_console(given, arguments.ascii) if arguments.console else without_console(given, arguments)
 
 
 def _runs(arguments: argparse.Namespace) -> int:
@@ -503,6 +480,26 @@ def _init(arguments: argparse.Namespace) -> int:
     return init(arguments.out, arguments.defaults, arguments.ascii)
 
 
+def _deploy_parser() -> OptionParser:
+    from fedlora_tui.deploy_command import DESCRIBED
+
+    parser = OptionParser(f"{PROGRAM} deploy", **DESCRIBED)
+    parser.add_argument("words", metavar="COMMAND ...", nargs=argparse.REMAINDER)
+    return parser
+
+
+def _deploy(arguments: argparse.Namespace) -> int:
+    from fedlora_tui.deploy_command import run_deploy
+
+    return run_deploy(arguments.words, OptionParser)
+
+
+def _node(arguments: argparse.Namespace) -> int:
+    from fedlora_tui.node_command import node
+
+    return node(arguments)
+
+
 def _bench(arguments: argparse.Namespace) -> int:
     from fedlora_tui.benchmarks.command import Asked, run_bench
 
@@ -511,7 +508,9 @@ def _bench(arguments: argparse.Namespace) -> int:
     by_method = bool(arguments.methods)
     rates = arguments.rates or ((usual,) if by_method else (usual / 2, usual, usual * 2))
     partitions = arguments.partitions or (("natural",) if by_method else ("natural", "iid", "quantity"))
-    known = {"console": (12, 1000), "secure": (8, 32)}.get(arguments.bench, (10, 100, 1000, 10_000))
+    known = {"console": (12, 1000), "secure": (8, 32), "streaming": (50, 200), "deployed": (2,)}.get(
+        arguments.bench, (10, 100, 1000, 10_000)
+    )
     asked = Asked(
         config,
         seeds=arguments.seeds or (1 if arguments.bench == "robust" else 3),
@@ -542,7 +541,13 @@ COMMANDS: dict[str, Command] = {
     "replay": (_replay_parser, _replay, "console on a run's journal, at any speed; demo: one that is here already"),
     "export": (_export_parser, _export, "write a finished round's adapter, or a merged model"),
     "audit": (_audit_parser, _audit, "what a finished round's adapter gives away, by attacks; a report"),
-    "bench": (_bench_parser, _bench, "measure a claim here: quality, robust, speed, rounds, console, secure"),
+    "deploy": (_deploy_parser, _deploy, "organizations on machines of their own: keys, certificates, checks"),
+    "node": (_node_parser, _node, "an organization's side: its SuperNode, its own limits, its ledger of every byte"),
+    "bench": (
+        _bench_parser,
+        _bench,
+        "measure a claim here: quality, robust, speed, rounds, console, secure, streaming, deployed",
+    ),
     "doctor": (_doctor_parser, _doctor, "what this machine has and what is missing; --data: your text in counts"),
 }
 

@@ -8,11 +8,7 @@ checked.
 
 from __future__ import annotations
 
-import difflib
-import json
-import math
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -20,6 +16,8 @@ from typing import Any
 
 import tomli
 
+from fedlora_tui.config_places import line_of, nearest, shown
+from fedlora_tui.config_places import to_literal as to_literal
 from fedlora_tui.config_rules import Rule
 from fedlora_tui.config_sections import AuditConfig as AuditConfig
 from fedlora_tui.config_sections import ConsoleConfig as ConsoleConfig
@@ -29,6 +27,7 @@ from fedlora_tui.config_sections import LoraConfig as LoraConfig
 from fedlora_tui.config_sections import ModelConfig as ModelConfig
 from fedlora_tui.config_sections import PrivacyConfig as PrivacyConfig
 from fedlora_tui.config_sections import RunsConfig as RunsConfig
+from fedlora_tui.config_sections import SuperlinkConfig as SuperlinkConfig
 from fedlora_tui.errors import UserError
 from fedlora_tui.fault_profiles import ALLOWED, SECTION, faults_lines, profile_of
 
@@ -43,6 +42,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     lora: LoraConfig = field(default_factory=LoraConfig)
     federation: FederationConfig = field(default_factory=FederationConfig)
+    superlink: SuperlinkConfig = field(default_factory=SuperlinkConfig)
     data: DataConfig = field(default_factory=DataConfig)
     privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
@@ -73,6 +73,7 @@ SECTIONS: Mapping[str, type] = {
     "model": ModelConfig,
     "lora": LoraConfig,
     "federation": FederationConfig,
+    "superlink": SuperlinkConfig,
     "data": DataConfig,
     "privacy": PrivacyConfig,
     "audit": AuditConfig,
@@ -115,9 +116,18 @@ LEFT_OUT = ("federation.organizations", *EMBEDDED)
 
 def load(path: Path | None, settings: Sequence[Setting] = ()) -> Config:
     """Read the file (None: defaults alone), then lay the settings over it. Raises UserError."""
+    return _read_all([*_from_file(path), *_from_settings(settings)], path)
+
+
+def parse(text: str, name: str) -> Config:
+    """Read a configuration that came as text; `name` says in messages where it came from. Raises UserError."""
+    return _read_all(_from_text(text, Path(name)), None)
+
+
+def _read_all(given: Iterable[tuple[str, Any, str]], path: Path | None) -> Config:
     values: dict[str, Any] = {}
     where: dict[str, str] = {}
-    for name, value, place in [*_from_file(path), *_from_settings(settings)]:
+    for name, value, place in given:
         values[name] = _checked(name, value, place)
         where[name] = place
     own = dict(EMBEDDED) if values.get("model.base", ModelConfig.base) == "embedded" else {}
@@ -129,23 +139,25 @@ def load(path: Path | None, settings: Sequence[Setting] = ()) -> Config:
 
 
 def _from_file(path: Path | None) -> Iterable[tuple[str, Any, str]]:
-    if path is None:
-        return
-    text = _read(path)
+    if path is not None:
+        yield from _from_text(_read(path), path)
+
+
+def _from_text(text: str, path: Path) -> Iterable[tuple[str, Any, str]]:
     try:
         tables = tomli.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid TOML: {error}") from None
     for section, table in tables.items():
-        place = f"{path}:{_line_of(text, section, None)}"
+        place = f"{path}:{line_of(text, section, None)}"
         if section not in SECTIONS and section != SECTION:
             if not isinstance(table, dict):
-                raise UserError(f"{place}: {section} is not a key of any section{_nearest(section, RULES)}")
-            raise UserError(f"{place}: [{section}] is not a section{_nearest(section, [*SECTIONS, SECTION])}")
+                raise UserError(f"{place}: {section} is not a key of any section{nearest(section, RULES)}")
+            raise UserError(f"{place}: [{section}] is not a section{nearest(section, [*SECTIONS, SECTION])}")
         if not isinstance(table, dict):
-            raise UserError(f"{place}: {section} = {_shown(table)}: {section} is a section, write [{section}]")
+            raise UserError(f"{place}: {section} = {shown(table)}: {section} is a section, write [{section}]")
         for name, value in table.items():
-            yield f"{section}.{name}", value, f"{path}:{_line_of(text, section, name)}"
+            yield f"{section}.{name}", value, f"{path}:{line_of(text, section, name)}"
 
 
 def _read(path: Path) -> str:
@@ -181,14 +193,14 @@ def _checked(name: str, value: Any, place: str) -> Any:
         try:
             return profile_of(value).text
         except ValueError:
-            raise UserError(f"{place}: {name} = {_shown(value)}: allowed is {ALLOWED}") from None
+            raise UserError(f"{place}: {name} = {shown(value)}: allowed is {ALLOWED}") from None
     rule = RULES.get(name)
     if rule is None:
-        raise UserError(f"{place}: {name} = {_shown(value)}: {name} is not a key{_nearest(name, [*RULES, SECTION])}")
+        raise UserError(f"{place}: {name} = {shown(value)}: {name} is not a key{nearest(name, [*RULES, SECTION])}")
     try:
         return rule.take(value)
     except ValueError:
-        raise UserError(f"{place}: {name} = {_shown(value)}: allowed is {rule.allowed}") from None
+        raise UserError(f"{place}: {name} = {shown(value)}: allowed is {rule.allowed}") from None
 
 
 def _built(values: Mapping[str, Any]) -> Config:
@@ -211,7 +223,7 @@ def _check_together(config: Config, where: Mapping[str, str]) -> None:
     if data.source == "synthetic" and data.path:
         place = where.get("data.path", "data.path")
         raise UserError(
-            f'{place}: data.path = {_shown(data.path)} is not read while data.source = "synthetic"; '
+            f'{place}: data.path = {shown(data.path)} is not read while data.source = "synthetic"; '
             f'set data.source = "folder", "table" or "hub" too, or leave data.path out'
         )
     if bool(data.prompt_field) != bool(data.response_field):
@@ -227,65 +239,6 @@ def _check_together(config: Config, where: Mapping[str, str]) -> None:
             f"{place}: federation.organizations = {count} is fewer than federation.min_organizations = "
             f"{federation.min_organizations}: raise the first or lower the second"
         )
-
-
-def _line_of(text: str, section: str, name: str | None) -> int:
-    """The line of a key, or of its section when the key is inside an inline table; 1 where neither is found."""
-    table, at = "", 1
-    for number, line in enumerate(text.splitlines(), 1):
-        head = re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line)
-        if head:
-            table = head.group(1).strip("\"' ")
-            if table == section or table.startswith(f"{section}."):
-                at = number
-                if name is None:
-                    return at
-            continue
-        entry = re.match(r"\s*([A-Za-z0-9_\"'. -]+?)\s*=", line)
-        if not entry:
-            continue
-        full = ".".join(part.strip("\"' ") for part in f"{table}.{entry.group(1)}".strip(".").split("."))
-        if name is None and (full == section or full.startswith(f"{section}.")):
-            at = number
-        if name is not None and (full == f"{section}.{name}" or full.startswith(f"{section}.{name}.")):
-            return number
-    return at
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    last = {full.rsplit(".", 1)[-1]: full for full in known}
-    word = name.rsplit(".", 1)[-1]
-    close = [last[word]] if word in last else difflib.get_close_matches(name, list(known), 1, 0.6)
-    if not close:
-        close = [last[other] for other in difflib.get_close_matches(word, list(last), 1, 0.6)]
-    if close:
-        return f"; nearest is {close[0]}"
-    section = name.split(".")[0]
-    keys = [full for full in known if full.startswith(f"{section}.")]
-    return f"; known are {', '.join(keys or dict.fromkeys(full.split('.')[0] for full in known))}"
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    text = to_literal(value) if isinstance(value, str | bool | int | float | list | tuple | dict) else str(value)
-    return text if len(text) <= 60 else text[:59] + "…"
-
-
-def to_literal(value: Any) -> str:
-    """Write a value as TOML."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(to_literal(item) for item in value)}]"
-    if isinstance(value, Mapping):
-        entries = ", ".join(f"{to_literal(str(name))} = {to_literal(item)}" for name, item in value.items())
-        return f"{{ {entries} }}" if entries else "{}"
-    if isinstance(value, float):
-        return repr(value)
-    return str(value)
 
 
 def to_toml(config: Config, unset: Sequence[str] = ()) -> str:
@@ -349,6 +302,7 @@ def resolved(config: Config, organizations: int) -> Config:
             joined={name: _whole_place(place) for name, place in config.data.joined.items()},
         ),
         runs=replace(config.runs, dir=str(Path(config.runs.dir).absolute())),
+        superlink=replace(config.superlink, certificate=_whole_path(config.superlink.certificate)),
         console=replace(config.console, prompts=()),
         federation=replace(config.federation, organizations=organizations),
         given=given,
@@ -371,4 +325,4 @@ def place_of_key(path: Path | None, settings: Sequence[Setting], action: str) ->
     flags = [setting.flag for setting in settings if setting.name == KEYS_SECTION]
     if flags:
         return flags[-1]
-    return "defaults" if path is None else f"{path}:{_line_of(_read(path), 'console', f'keys.{action}')}"
+    return "defaults" if path is None else f"{path}:{line_of(_read(path), 'console', f'keys.{action}')}"

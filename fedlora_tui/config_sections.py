@@ -99,7 +99,11 @@ class FederationConfig:
         most=1.0,
     )
     seed: int = key(7, "of data, adapters, batches and sampling", least=0, most=2**63 - 1)
-    runtime: str = key("local", "where organizations run: all in this process", words=("local",))
+    runtime: str = key(
+        "local",
+        "where organizations run: all in this process, or each on its own machine, over Flower's SuperLink",
+        words=("local", "superlink"),
+    )
     cohort: str | int = key(
         "auto",
         "organizations trained in one pass; auto: as many as fit in free memory and fill a pass",
@@ -107,6 +111,12 @@ class FederationConfig:
         words=("auto",),
         least=1,
         most=100_000,
+    )
+    streaming: str | bool = key(
+        "auto",
+        "add up each reply as it comes, keep none; auto: where a round's would take a quarter of free memory",
+        bool,
+        words=("auto",),
     )
     aggregation: str = key(
         "fedit",
@@ -163,6 +173,16 @@ class FederationConfig:
         least=0,
         most=10_000,
     )
+
+
+@dataclass(frozen=True)
+class SuperlinkConfig:
+    """Where runs are submitted to while federation.runtime is "superlink"."""
+
+    address: str = key("", 'HOST:PORT of the SuperLink, like "superlink.example.org:8000"')
+    certificate: str = key("", "file of the certificate authority that signed the SuperLink's certificate")
+    insecure: bool = key(False, "talk to it without TLS: whoever is on the way may read and change what is sent")
+    connection: str = key("", "instead of all that, the name of a connection in Flower's own configuration")
 
 
 @dataclass(frozen=True)

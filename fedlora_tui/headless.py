@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from queue import SimpleQueue
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -20,14 +21,16 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.engine.control import Control
 from fedlora_tui.engine.ending import Signals
-from fedlora_tui.engine.race import Entry, Race, Racer
+from fedlora_tui.engine.race import Entry, Race
 from fedlora_tui.engine.run import Manner, log_to_files_alone
 from fedlora_tui.errors import UserError
 from fedlora_tui.farewell import farewells
 from fedlora_tui.protocol.events import (
     UNRECORDED,
     CommandRefused,
+    Deployed,
     KnobTurned,
+    NodeRefused,
     OrgQuarantined,
     OrgReleased,
     PrivacySpent,
@@ -148,10 +151,25 @@ def _ending(race: Race, signals: Signals) -> int:
     return signals.status
 
 
+class Narrated(Protocol):
+    """A run as the narration needs it."""
+
+    @property
+    def label(self) -> str:
+        """What tells it from the others."""
+
+    @property
+    def state(self) -> RunState:
+        """The run as its events tell it, up to now."""
+
+    def drain(self) -> Sequence[Record]:
+        """Give the records since the last call."""
+
+
 class Narration:
     """Progress on stderr: a live line a run on a terminal, one plain line a round elsewhere."""
 
-    def __init__(self, console: Console, racers: Sequence[Racer]) -> None:
+    def __init__(self, console: Console, racers: Sequence[Narrated]) -> None:
         self._console = console
         self._racers = racers
         # Asked now: a terminal that has hung up is none any more.
@@ -194,7 +212,7 @@ class Narration:
             # The terminal hangs up a moment before its signal comes.
             self.hang_up()
 
-    def _tell_of(self, racer: Racer, task: TaskID) -> None:
+    def _tell_of(self, racer: Narrated, task: TaskID) -> None:
         records, state = racer.drain(), racer.state
         label = racer.label and f"{racer.label:<{self._wide}}  "
         for record in records:
@@ -258,6 +276,10 @@ def _sentence(record: Record, state: RunState) -> str:
         return f"{event.org}: out of quarantine with round {event.round}"
     if isinstance(event, Warned):
         return event.message
+    if isinstance(event, Deployed) and event.insecure:
+        return f"INSECURE: {event.insecure}"
+    if isinstance(event, NodeRefused):
+        return f"a node was refused {event.times}x from {event.address}: {event.reason} {event.key}".rstrip()
     if isinstance(event, KnobTurned) and event.knob == "fault":
         return f"{event.org}: fault {event.before} -> {event.value} from round {event.round} on, as asked"
     if isinstance(event, CommandRefused) and event.command == "export":

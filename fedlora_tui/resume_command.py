@@ -16,7 +16,16 @@ from fedlora_tui.engine.race import Entry
 from fedlora_tui.errors import UserError
 from fedlora_tui.protocol.naming import called
 
-FREE = ("federation.", "console.", "runs.", "lora.rank", "lora.dropout", "data.readers", "model.gradient_checkpointing")
+FREE = (
+    "federation.",
+    "superlink.",
+    "console.",
+    "runs.",
+    "lora.rank",
+    "lora.dropout",
+    "data.readers",
+    "model.gradient_checkpointing",
+)
 """What a fork may change: keys, and sections with all their keys."""
 
 KEPT_BY_A_FORK = {

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from fedlora_tui.config import Config, Setting, load
 from fedlora_tui.engine import journal
@@ -53,8 +54,8 @@ def configured(settings: dict[str, object], **changes: object) -> Config:
 class WatchedRun:
     """A run, all that its readers heard, and a way to act at a certain event."""
 
-    def __init__(self, config: Config, patient: bool = True) -> None:
-        self.run = Run(config, Manner(patient=patient))
+    def __init__(self, config: Config, patient: bool = True, **more: Any) -> None:
+        self.run = Run(config, Manner(patient=patient), **more)
         self.records: list[Record] = []
         self._changed = threading.Condition()
         self._reactions: list[tuple[Callable[[Event], bool], Callable[[], None]]] = []

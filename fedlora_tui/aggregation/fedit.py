@@ -10,16 +10,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fedlora_tui.aggregation.fitting import fitting
+from fedlora_tui.aggregation.means import means
 from fedlora_tui.aggregation.method import Aggregated, Method, Reply, Start
-from fedlora_tui.aggregation.stacking import mean_a, mean_b
-from fedlora_tui.lora.adapter import Factors
+from fedlora_tui.lora.adapter import A_SUFFIX, B_SUFFIX, Factors
 
 
 def fedit(replies: Sequence[Reply], start: Start) -> Aggregated:
     """Average the factors; the result has the ranks and alphas of the adapter sent, and the replies' number format."""
     weighted = fitting(replies, start.sent)
+    mean = means(weighted)
     factors = {
-        module: Factors(mean_a(weighted, module).to(own.a.dtype), mean_b(weighted, module).to(own.b.dtype))
+        module: Factors(mean[module + A_SUFFIX].to(own.a.dtype), mean[module + B_SUFFIX].to(own.b.dtype))
         for module, own in weighted[0][1].adapter.factors.items()
     }
     return Aggregated(replace(start.sent, factors=factors))

@@ -11,19 +11,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fedlora_tui.aggregation.fitting import fitting
+from fedlora_tui.aggregation.means import means
 from fedlora_tui.aggregation.method import Aggregated, Method, Reply, Start
-from fedlora_tui.aggregation.stacking import mean_a
-from fedlora_tui.lora.adapter import Factors
+from fedlora_tui.lora.adapter import A_SUFFIX, Factors
 
 
 def fedsa(replies: Sequence[Reply], start: Start) -> Aggregated:
     """Average A, and put it before every organization's own B; `own` holds who replied, whatever its weight."""
     weighted = fitting(replies, start.sent)
-    means = {module: mean_a(weighted, module).to(own.a.dtype) for module, own in weighted[0][1].adapter.factors.items()}
-    adapter = replace(start.sent, factors={m: Factors(a, start.sent.factors[m].b) for m, a in means.items()})
+    mean = means(weighted, ("A",))
+    as_sent = weighted[0][1].adapter.factors
+    new_a = {module: mean[module + A_SUFFIX].to(own.a.dtype) for module, own in as_sent.items()}
+    adapter = replace(start.sent, factors={m: Factors(a, start.sent.factors[m].b) for m, a in new_a.items()})
     own = {
         reply.organization: replace(
-            reply.adapter, factors={module: Factors(a, reply.adapter.factors[module].b) for module, a in means.items()}
+            reply.adapter, factors={module: Factors(a, reply.adapter.factors[module].b) for module, a in new_a.items()}
         )
         for reply in sorted(replies, key=lambda reply: reply.organization)
     }

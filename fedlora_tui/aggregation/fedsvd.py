@@ -15,18 +15,19 @@ from torch import Tensor
 
 from fedlora_tui.aggregation.ffa import trains
 from fedlora_tui.aggregation.fitting import fitting
+from fedlora_tui.aggregation.means import means
 from fedlora_tui.aggregation.method import Aggregated, Method, Reply, Start
-from fedlora_tui.aggregation.stacking import mean_b
-from fedlora_tui.lora.adapter import Factors
+from fedlora_tui.lora.adapter import B_SUFFIX, Factors
 from fedlora_tui.lora.truncation import completed, filled
 
 
 def fedsvd(replies: Sequence[Reply], start: Start) -> Aggregated:
     """Average B under the A that was sent, and factor the product anew."""
     weighted = fitting(replies, start.sent)
+    mean = means(weighted, trains(start.round))
     factors = {}
     for module, own in weighted[0][1].adapter.factors.items():
-        turned = orthonormal(mean_b(weighted, module), start.sent.factors[module].a.double())
+        turned = orthonormal(mean[module + B_SUFFIX], start.sent.factors[module].a.double())
         factors[module] = Factors(turned.a.to(own.a.dtype), turned.b.to(own.b.dtype))
     return Aggregated(replace(start.sent, factors=factors))
 

@@ -26,6 +26,13 @@ def fitting(replies: Sequence[Reply], sent: Adapter, ranks: Ranks = "equal") -> 
     return [(share, reply) for share, reply in weighted if share > 0]
 
 
+def check_fits(reply: Reply, sent: Adapter) -> None:
+    """Raise ValueError where a reply has other modules, shapes or scales than what was sent, or a weight below 0."""
+    misfit = _misfit(reply.adapter, sent, "equal")
+    if misfit or reply.weight < 0:
+        raise ValueError(f"{reply.organization}: {misfit or f'a weight of {reply.weight}'}")
+
+
 def _misfit(adapter: Adapter, sent: Adapter, ranks: Ranks) -> str:
     """Say what does not fit; nothing where all does."""
     if adapter.factors.keys() != sent.factors.keys():

@@ -157,6 +157,18 @@ def _console(asked: Asked, say: Callable[[str], None]) -> Report:
     return ConsoleBench(asked.config, asked.organizations, asked.repeats, say).report()
 
 
+def _streaming(asked: Asked, say: Callable[[str], None]) -> Report:
+    from fedlora_tui.benchmarks.streaming import Streaming
+
+    return Streaming(asked.organizations, say).report()
+
+
+def _deployed(asked: Asked, say: Callable[[str], None]) -> Report:
+    from fedlora_tui.benchmarks.deployed import Deployed
+
+    return Deployed(asked.config, asked.organizations, say).report()
+
+
 BENCHES: dict[str, Callable[[Asked, Callable[[str], None]], Report]] = {
     "quality": _quality,
     "robust": _robust,
@@ -164,4 +176,6 @@ BENCHES: dict[str, Callable[[Asked, Callable[[str], None]], Report]] = {
     "rounds": _rounds,
     "console": _console,
     "secure": _secure,
+    "streaming": _streaming,
+    "deployed": _deployed,
 }

@@ -169,7 +169,7 @@ def _alone(config: Config, prepared: Prepared) -> Losses:
     """Train an adapter for each organization on its own text."""
     names = prepared.organizations
     began = time.monotonic()
-    rows = [prepared.texts.rows(name) for name in names]
+    rows = [prepared.rows(name) for name in names]
     trained = train_cohort(prepared.base, [prepared.adapter] * len(names), rows, [_whole(config)] * len(names))
     losses = _measured(prepared, {result.organization: result.adapter for result in trained})
     return replace(losses, seconds=time.monotonic() - began)
@@ -179,7 +179,7 @@ def _pooled(config: Config, prepared: Prepared) -> Losses:
     """Train one adapter on everybody's text, in batches as large as those of all organizations together."""
     names = prepared.organizations
     began = time.monotonic()
-    every = tuple(chain.from_iterable(prepared.texts.rows(name).train for name in names))
+    every = tuple(chain.from_iterable(prepared.rows(name).train for name in names))
     plan = replace(_whole(config), batch_size=len(names) * config.federation.batch_size)
     (trained,) = train_cohort(prepared.base, [prepared.adapter], [Rows("pooled", every, ())], [plan])
     losses = _measured(prepared, dict.fromkeys(names, trained.adapter))
@@ -205,7 +205,7 @@ def _measured(prepared: Prepared, adapters: Mapping[str, Adapter] | None) -> Los
     """Measure every organization under its adapter, or all of them under the base alone."""
     names = list(prepared.organizations)
     given = None if adapters is None else [adapters[name] for name in names]
-    rows = [prepared.texts.rows(name) for name in names]
+    rows = [prepared.rows(name) for name in names]
     # Where rows are not apart, each organization is measured alone, as in a run.
     step = len(names) if prepared.base.rows_apart else 1
     found = [

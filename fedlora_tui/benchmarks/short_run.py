@@ -156,7 +156,7 @@ def compare_at(
 ) -> Comparison:
     """Run the short run at one batch size."""
     config = replace(config, federation=replace(config.federation, batch_size=batch_size))
-    rows = [prepared.texts.rows(name) for name in prepared.organizations]
+    rows = [prepared.rows(name) for name in prepared.organizations]
     write_job(folder, config, prepared.base, prepared.adapter, plan_of(config, 1), 1, rows)
     ours, ray, failed = [], [], []
     tokens = 0

@@ -132,7 +132,7 @@ class Speed:
         beside = tuple(own for own in prepared.replicas if own.device == base.device)
         length, lanes = config.model.max_length, 1 + len(beside)
         cohort = cohort_size(config.federation.cohort, base, prepared.adapter, plan, length, lanes)
-        rows = [prepared.texts.rows(name) for name in prepared.organizations]
+        rows = [prepared.rows(name) for name in prepared.organizations]
         plain = plain_model(base, prepared.adapter, copied=True)
         work = Work(base, prepared.adapter, rows, plan, cohort, plain, beside)
         step = needed(base, prepared.adapter)

@@ -57,6 +57,10 @@ def _run_words(event: ev.Event, state: RunState, glyphs: Glyphs) -> tuple[str, s
         case ev.RunStarted():
             words = f"{event.run}: {len(event.orgs)} organizations, {event.rounds} rounds, on {event.device}"
             return sign("running"), "held", "started", words
+        case ev.Deployed() if event.insecure:
+            return "!", "broken_bold", "INSECURE", event.insecure
+        case ev.NodeRefused():
+            return sign("failed"), "broken_bold", "refused", refused_words(event)
         case ev.RunContinued():
             return sign("running"), "held", "goes on", f"after round {event.round}: {event.reason}"
         case ev.RoundFinished():
@@ -92,6 +96,13 @@ def _run_words(event: ev.Event, state: RunState, glyphs: Glyphs) -> tuple[str, s
             words = f"{command_words(event.command, event.value, glyphs)}: {event.reason}"
             return "!", "care", "refused", _with_asker(event.by, words)
     return None
+
+
+def refused_words(event: ev.NodeRefused) -> str:
+    """Write who was refused at the door: `a node, 3 times, from 192.0.2.9: its key is not registered (SHA256:...)`."""
+    times = f", {event.times} times," if event.times > 1 else ""
+    place = f" from {event.address}" if event.address else ""
+    return f"a node{times}{place}: {event.reason}" + (f" ({event.key})" if event.key else "")
 
 
 _TENSOR = re.compile(r"[\w.]*?((?:h|layers|blocks|block)\.\d+\.\S+?)\.(lora_[AB])\.weight")

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+import torch
+
 from fedlora_tui.aggregation import METHODS, Aggregated, Method, Reply, Start, shares
 from fedlora_tui.aggregation.drift import losses, ratio
 from fedlora_tui.aggregation.products import updates
@@ -15,6 +17,7 @@ from fedlora_tui.aggregation.robust import Defended, defend
 from fedlora_tui.aggregation.server_step import ServerMemory, advance
 from fedlora_tui.config import Config
 from fedlora_tui.engine.health import check_finite, merged
+from fedlora_tui.engine.one_by_one import Taking, one_by_one
 from fedlora_tui.engine.plan import server_step_of
 from fedlora_tui.engine.prepare import Prepared
 from fedlora_tui.engine.round_errors import TooFewRepliesError
@@ -23,11 +26,12 @@ from fedlora_tui.engine.stream import Stream
 from fedlora_tui.engine.summing import summed
 from fedlora_tui.federation.client_app import kept_adapter
 from fedlora_tui.federation.global_model import GlobalModel
-from fedlora_tui.federation.local_grid import LocalGrid
 from fedlora_tui.federation.messages import TrainReply
+from fedlora_tui.federation.organizations_grid import OrganizationsGrid
 from fedlora_tui.federation.secure_rounds import SecureRound
-from fedlora_tui.federation.server_app import Server
+from fedlora_tui.federation.server_app import GivesOneByOne, Server
 from fedlora_tui.lora.adapter import Adapter, with_b_of
+from fedlora_tui.lora.cohort_size import free_bytes
 from fedlora_tui.lora.resize import first_rows, started
 from fedlora_tui.lora.rows import generator_seed
 from fedlora_tui.privacy.clipping import moved
@@ -64,9 +68,10 @@ class Guarded:
 class Aggregating:
     """Makes the replies of one round after the other into the global adapter; it keeps nothing from round to round."""
 
-    def __init__(self, prepared: Prepared, grid: LocalGrid, server: Server, stream: Stream) -> None:
+    def __init__(self, prepared: Prepared, grid: OrganizationsGrid, server: Server, stream: Stream) -> None:
         self.prepared = prepared
         self.grid, self.server, self.stream = grid, server, stream
+        self._free = free_bytes(torch.device("cpu"))
 
     def aggregate(
         self,
@@ -119,6 +124,59 @@ class Aggregating:
         for event in by_module(round, each):
             self.stream.emit(event)
         return Made(Learned(model, own, memory), lost)
+
+    def begin(self, round: int, config: Config, before: Learned, replies: int, terms: Terms | None) -> Taking | None:
+        """Begin to add up so many replies of a round as they come; None where they are kept until all are in.
+
+        `terms` are those of a protection, where there is one.
+        """
+        sent = before.model.adapter
+        gives_so = isinstance(self.grid, GivesOneByOne) and self.grid.keeps_none
+        if not one_by_one(config, sent, replies, self._free, gives_so):
+            return None
+        start = Start(round, sent, partial(self._anew, config, sent, round))
+        return Taking(METHODS[config.federation.aggregation], start, terms)
+
+    def aggregate_taken(
+        self,
+        round: int,
+        config: Config,
+        before: Learned,
+        taking: Taking,
+        threads: int,
+        guarded: Guarded | None = None,
+    ) -> Made:
+        """Make the new global adapter of replies that were taken in one by one, and tell of it.
+
+        Raises UnusableRoundError. What cannot be told without the replies themselves is null.
+        """
+        started = time.monotonic()
+        intake = taking.intake
+        aggregated = taking.made(None if guarded is None else guarded.source)
+        parts = intake.losses(aggregated, threads) if intake.weights else {}
+        lost = None if parts is None else ratio(parts.values()) if intake.weights else math.nan
+        adapter, memory = _advanced(round, config, before, aggregated)
+        model = before.model.after(adapter, aggregated.delta)
+        each = {name: intake.updates[name] for name in sorted(intake.updates)}
+        if guarded is None:
+            weights = {name: share for share, name in intake.shares()}
+        else:
+            weights = dict.fromkeys(each, 1 / guarded.terms.expected)
+        self.stream.emit(
+            ev.RoundAggregated(
+                round,
+                tuple(sorted(intake.weights)),
+                weights,
+                lost,
+                time.monotonic() - started,
+                drifts={module: ratio([part]) for module, part in (parts or {}).items()},
+                norms={name: update.norm for name, update in each.items()},
+                cosines=dict.fromkeys(each),
+            )
+        )
+        for event in by_module(round, each):
+            self.stream.emit(event)
+        return Made(Learned(model, before.own, memory), lost)
 
     def aggregate_sum(
         self, round: int, config: Config, before: Learned, secure: SecureRound, guarded: Guarded | None = None

@@ -14,15 +14,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from fedlora_tui.config import Config
+from fedlora_tui.engine.attendance import ALWAYS_HERE, Attendance
 from fedlora_tui.engine.gate import Gate
 from fedlora_tui.engine.meeting import Meeting
 from fedlora_tui.engine.trying import Trying
-from fedlora_tui.organizations.roster import Roster
+from fedlora_tui.organizations.roster import Roster, call_roster
+from fedlora_tui.protocol.event import Event
 
 if TYPE_CHECKING:
     from fedlora_tui.engine.prepare import Prepared, Say, Stood
     from fedlora_tui.federation.client_app import ClientSide
-    from fedlora_tui.federation.local_grid import LocalGrid
+    from fedlora_tui.federation.organizations_grid import OrganizationsGrid
     from fedlora_tui.federation.passes import Passes, Replies, Sent
 
 
@@ -37,10 +39,15 @@ class Entrant:
 
 @dataclass(frozen=True)
 class Laid:
-    """A run's way to its organizations, and how many of them, of all runs together, go in one pass."""
+    """A run's way to its organizations, how many of them, of all runs together, go in one pass, and who is here.
 
-    grid: LocalGrid
+    `told` is what its journal says of that way.
+    """
+
+    grid: OrganizationsGrid
     cohort: int
+    attendance: Attendance = ALWAYS_HERE
+    told: tuple[Event, ...] = ()
 
 
 class Course:
@@ -62,6 +69,10 @@ class Course:
     def alone(self) -> bool:
         """True where a run has the course for itself."""
         return len(self._labels) == 1
+
+    def roster(self, config: Config) -> Roster:
+        """Name the organizations that a run starts with. Raises UserError."""
+        return call_roster(config)
 
     def prepare(self, config: Config, roster: Roster, say: Say, stood: Stood | None = None) -> Prepared:
         """Prepare a run; the first one loads the base, and the others go beside it. Raises UserError."""
@@ -109,9 +120,11 @@ class Course:
         self._entrants = entrants
         self._passes = Passes(lanes, cohort)
         self.trying.open(bases[0])
+        # Runs of a race meet in every pass, so each of them sends all its messages together.
+        at_once = cohort * len(lanes) if self.alone else 0
         return {
             place: Laid(
-                LocalGrid(client_app(entrant.side), Shared(partial(self._send, place)), run_id(place)),
+                LocalGrid(client_app(entrant.side), Shared(partial(self._send, place)), run_id(place), at_once),
                 cohort,
             )
             for place, entrant in entrants.items()

@@ -18,6 +18,9 @@ CONFIG = "config.toml"
 PARENT = "parent.path"
 """In a fork's folder: where its parent stands, until its own first checkpoint is there."""
 
+FLOWER_RUN = "flower.run"
+"""In the folder of a run on a SuperLink: Flower's number of it, by which who submitted it finds the folder."""
+
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
@@ -25,8 +25,13 @@ def mean(losses: Iterable[tuple[float | None, int]]) -> float | None:
 
 def merged(method: Method, replies: Sequence[Reply], start: Start) -> Aggregated:
     """Aggregate replies. Raises NotFiniteError where what they come to is no number."""
+    return whole(lambda: method.aggregate(replies, start))
+
+
+def whole(aggregate: Callable[[], Aggregated]) -> Aggregated:
+    """Give what replies are aggregated to. Raises NotFiniteError where that is no number."""
     try:
-        aggregated = method.aggregate(replies, start)
+        aggregated = aggregate()
     except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
         raise NotFiniteError(f"the replies cannot be aggregated, their products are not finite: {PUT_RIGHT}") from None
     check_finite(aggregated.adapter)

@@ -166,4 +166,6 @@ def _fault_refused(config: Config, change: Change, present: Collection[str]) -> 
         return f"{change.org or 'no name'}: no such organization"
     if setting(config, change) == setting(after, change):
         return f"fault of {change.org} is {setting(config, change)} already"
-    return unseen_fault(after)
+    from fedlora_tui.engine.deployable import undeployable
+
+    return undeployable(after) or unseen_fault(after)

@@ -27,6 +27,7 @@ TURNED = ("lora", "federation")
 
 ITS_PLACE = (
     "console.",
+    "superlink.",
     "runs.",
     "model.base",
     "model.device",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from fedlora_tui.aggregation import METHODS
 from fedlora_tui.aggregation.server_step import ServerStep, cooled, warmed
-from fedlora_tui.config import Config
+from fedlora_tui.config import RULES, Config
 from fedlora_tui.lora.cohort import LocalTraining
 
 
@@ -28,7 +31,22 @@ def plan_of(config: Config, round: int) -> LocalTraining:
         by_module=int(privacy.clip == "module"),
         seeded_noise=int(privacy.seeded_noise),
         withhold_loss=int(privacy.withhold_losses),
+        method=RULES["federation.aggregation"].words.index(method.name) + 1,
     )
+
+
+def own_plan(plan: LocalTraining, config: Config, organization: str, rank: int) -> LocalTraining:
+    """Give an organization's plan: the round's, at its own rank where that is not the adapter's `rank`."""
+    own = config.lora.rank_of(organization)
+    return plan if own == rank else replace(plan, own_rank=own)
+
+
+def most_steps(config: Config, rows: Iterable[int]) -> int:
+    """Give the largest number of local steps in a round of organizations with so many rows each."""
+    federation = config.federation
+    if not federation.local_epochs:
+        return federation.local_steps
+    return federation.local_epochs * -(-max(rows, default=0) // federation.batch_size)
 
 
 def server_step_of(config: Config, round: int) -> ServerStep:

@@ -10,7 +10,7 @@ import difflib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,32 @@ class Stood:
 
     cohort: int
     lanes: int
+
+
+class Counted(Protocol):
+    """What a run knows of its organizations' text, which need not be here."""
+
+    @property
+    def source(self) -> Source:
+        """Where organizations come from."""
+
+    def lie_at(self, organization: str, place: str | None) -> None:
+        """Remember where the text of an organization lies, None for one of the source's or one that is known."""
+
+    def read(self, organization: str) -> Counts:
+        """Give the counts of an organization that is to take part. Raises UserError where it cannot."""
+
+    def known(self, organization: str) -> bool:
+        """Tell whether an organization's text is counted."""
+
+    def counts(self, organization: str) -> Counts:
+        """Give the counts of an organization that takes part."""
+
+    def told(self, organization: str) -> dict[str, Any]:
+        """Give what an event tells of an organization's text, by the names of its fields."""
+
+    def forget(self, organization: str) -> None:
+        """Let go of an organization."""
 
 
 class Texts:
@@ -137,9 +163,7 @@ class Texts:
 
     def told(self, organization: str) -> dict[str, Any]:
         """Give what an event tells of an organization's text, by the names of its fields."""
-        own = self._counts[organization]
-        counts = {"documents": own.documents, "tokens": own.tokens, "holdout_tokens": own.holdout_tokens}
-        return {**counts, "skew": self.skew(organization), "counts": own.more}
+        return told_of(self._counts[organization], self.skew(organization))
 
     def skew(self, organization: str) -> float | None:
         """Tell how far an organization's tokens are from those of all whose text was read, 0 to 1."""
@@ -156,6 +180,12 @@ class Texts:
         """Count an organization's tokens by kind; they are kept as arrays, which take a tenth of the memory."""
         tokens, counts = self._unigrams.get(organization, (np.zeros(0), np.zeros(0)))
         return Counter(dict(zip(tokens.tolist(), counts.tolist(), strict=True)))
+
+
+def told_of(counts: Counts, skew: float | None) -> dict[str, Any]:
+    """Give what an event tells of a text, by the names of its fields."""
+    own = {"documents": counts.documents, "tokens": counts.tokens, "holdout_tokens": counts.holdout_tokens}
+    return {**own, "skew": skew, "counts": counts.more}
 
 
 def _more(rows: Rows, dropped: Mapping[str, int], length: int) -> TextCounts:
@@ -185,12 +215,17 @@ class Prepared:
 
     config: Config
     base: BaseModel
-    texts: Texts
+    texts: Counted
     organizations: tuple[str, ...]
     adapter: Adapter
     warnings: tuple[Warned, ...] = ()
     replicas: tuple[BaseModel, ...] = ()
     stood: Stood | None = None
+
+    def rows(self, organization: str) -> Rows:
+        """Give the tokens of an organization whose text is in this process."""
+        assert isinstance(self.texts, Texts)
+        return self.texts.rows(organization)
 
     @property
     def bases(self) -> tuple[BaseModel, ...]:
@@ -203,8 +238,21 @@ class Prepared:
         return tuple({base.device: base for base in reversed(self.bases)}.values())[::-1]
 
 
+@dataclass(frozen=True)
+class Apart:
+    """What a run begins with whose organizations are on machines of their own: the base, and what is known of them."""
+
+    base: BaseModel
+    texts: Counted
+
+
 def prepare(
-    config: Config, roster: Roster, say: Say, beside: Sequence[Prepared] = (), stood: Stood | None = None
+    config: Config,
+    roster: Roster,
+    say: Say,
+    beside: Sequence[Prepared] = (),
+    stood: Stood | None = None,
+    apart: Apart | None = None,
 ) -> Prepared:
     """Load the base and read the organizations, telling each stage as it begins and ends. Raises UserError.
 
@@ -216,10 +264,11 @@ def prepare(
     if stood is None:
         _check_combination(config, names)
         config = with_noise(config, len(names))
-    base = _shared_base(beside[0], say) if beside else _load_base(config, say)
-    texts = Texts(roster.source, base, config)
-    for other in beside:
-        texts.take_over(other.texts)
+    if apart is not None:
+        base, texts = apart.base, apart.texts
+    else:
+        base = _shared_base(beside[0], say) if beside else load_base(config, say)
+        texts = _texts(roster.source, base, config, beside)
     first = _read_first(names, config)
     for index, name in enumerate(first):
         say(Preparing("organizations", "working", "reading", index, len(first), "organizations"))
@@ -238,9 +287,18 @@ def prepare(
     strange = (*_strange_faults(config, names), *protection, *_of_secrets(config, names))
     warnings = (*_warnings(texts, first), *strange)
     lanes = min(lanes_on(base), len(names)) if stood is None else stood.lanes
-    replicas = beside[0].replicas if beside else _replicas(base, config, lanes)
+    replicas = beside[0].replicas if beside else () if apart is not None else _replicas(base, config, lanes)
     whole = resolved(config, len(names)) if stood is None else config
     return Prepared(whole, base, texts, names, adapter, warnings, replicas, stood)
+
+
+def _texts(source: Source, base: BaseModel, config: Config, beside: Sequence[Prepared]) -> Texts:
+    """Open the texts of a run; what runs beside it have read of the same is read once."""
+    texts = Texts(source, base, config)
+    for other in beside:
+        assert isinstance(other.texts, Texts)
+        texts.take_over(other.texts)
+    return texts
 
 
 def _replicas(base: BaseModel, config: Config, lanes: int) -> tuple[BaseModel, ...]:
@@ -268,7 +326,7 @@ def _read_first(names: tuple[str, ...], config: Config) -> tuple[str, ...]:
     return measured(names, federation.fraction_evaluate, federation.seed)
 
 
-def _warnings(texts: Texts, names: tuple[str, ...]) -> Iterator[Warned]:
+def _warnings(texts: Counted, names: tuple[str, ...]) -> Iterator[Warned]:
     """Tell what could not be used, of the first organizations in full and of the rest how many there are."""
     told = [(name, texts.counts(name).notice) for name in names if texts.counts(name).notice]
     for name, said in told[:MOST_WARNINGS]:
@@ -305,7 +363,9 @@ def _of_secrets(config: Config, names: tuple[str, ...]) -> Iterator[Warned]:
         yield Warned(f"{secrets.NAMES} names {name}: no organization of this name is here; it counts once one joins")
 
 
-def _load_base(config: Config, say: Say) -> BaseModel:
+def load_base(config: Config, say: Say) -> BaseModel:
+    """Load the base, telling it as it begins and ends. Raises UserError."""
+
     def downloading(done: float, total: float) -> None:
         say(Preparing("base", "working", f"downloading {config.model.base}", done, total, "bytes"))
 

@@ -95,9 +95,13 @@ class Race:
     """The runs of all entries, in one process; one entry is a run alone."""
 
     def __init__(
-        self, given: Sequence[Entry], manner: Manner | None = None, clock: Callable[[], float] = time.time
+        self,
+        given: Sequence[Entry],
+        manner: Manner | None = None,
+        clock: Callable[[], float] = time.time,
+        course: Course | None = None,
     ) -> None:
-        course = Course([entry.label for entry in given])
+        course = course or Course([entry.label for entry in given])
         self.entries = tuple(given)
         self.runs = tuple(
             Run(entry.config, manner, clock, course, place, Start(entry.continues, entry.fork))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from fedlora_tui.config import FederationConfig
+from fedlora_tui.engine.round_errors import TooFewRepliesError
 from fedlora_tui.fault_profiles import FaultProfile, profile_of
 from fedlora_tui.federation.secure_messages import AnyReply
 from fedlora_tui.federation.server_app import Answer
@@ -168,3 +169,17 @@ def reception(
     timed = federation.deadline or federation.oversample or any(own.kind == "slow" for own in active.values())
     arrivals = Arrivals(clock) if timed else None
     return Reception(round, goal, federation.deadline, federation.seed, active, arrivals)
+
+
+def check_enough(usable: int, refusals: Sequence[str], least: int) -> None:
+    """Raise TooFewRepliesError where a round has too few replies to be aggregated.
+
+    `refusals` say of each answer why it was refused, empty where it was not.
+    """
+    if usable >= least:
+        return
+    why = next((refusal for refusal in reversed(refusals) if refusal), "they came too late")
+    if not usable:
+        raise TooFewRepliesError(f"none of {len(refusals)} replies could be used: {why}")
+    few = f"{usable} of {len(refusals)} replies could be used, {least} are needed (federation.min_replies)"
+    raise TooFewRepliesError(f"{few}: {why}")

@@ -11,17 +11,19 @@ from fedlora_tui.aggregation import METHODS
 from fedlora_tui.aggregation.server_step import ServerMemory, widened
 from fedlora_tui.engine import checkpoint
 from fedlora_tui.engine.aggregating import Aggregating, Guarded, Learned
+from fedlora_tui.engine.attendance import ALWAYS_HERE, Attendance
 from fedlora_tui.engine.checkpoint import Checkpoint, is_full
 from fedlora_tui.engine.conduct import Conduct
 from fedlora_tui.engine.guarding import Guard
 from fedlora_tui.engine.health import diverging, mean
 from fedlora_tui.engine.keeping import Keeping, Standing
 from fedlora_tui.engine.knobs import KEYS, Change, setting, turned
+from fedlora_tui.engine.one_by_one import Taking
 from fedlora_tui.engine.one_thread import one_thread
 from fedlora_tui.engine.past import Fork, Losses, as_turned, parent_of, read_journal, run_continued
-from fedlora_tui.engine.plan import plan_of
+from fedlora_tui.engine.plan import most_steps, own_plan, plan_of
 from fedlora_tui.engine.prepare import Counts, Prepared
-from fedlora_tui.engine.reception import Closing, Reception, RoundSums, reception
+from fedlora_tui.engine.reception import Closing, Reception, RoundSums, check_enough, reception
 from fedlora_tui.engine.round_errors import RoundError, TooFewError, TooFewRepliesError, UnusableRoundError
 from fedlora_tui.engine.sampling import measured, sampled
 from fedlora_tui.engine.steering import Steering
@@ -33,8 +35,8 @@ from fedlora_tui.errors import UserError
 from fedlora_tui.federation.client_app import HELD, keep_adapter, keep_b
 from fedlora_tui.federation.faults import misbehaving
 from fedlora_tui.federation.global_model import GlobalModel
-from fedlora_tui.federation.local_grid import LocalGrid
 from fedlora_tui.federation.messages import EvaluateReply, TrainReply
+from fedlora_tui.federation.organizations_grid import OrganizationsGrid
 from fedlora_tui.federation.secure_messages import AnyReply
 from fedlora_tui.federation.secure_rounds import SecureRound
 from fedlora_tui.federation.server_app import Answer, Server
@@ -54,13 +56,14 @@ class RoundLoop:
     def __init__(
         self,
         prepared: Prepared,
-        grid: LocalGrid,
+        grid: OrganizationsGrid,
         server: Server,
         stream: Stream,
         steering: Steering,
         folder: Path,
         patient: bool,
         watching: Watching,
+        attendance: Attendance = ALWAYS_HERE,
     ) -> None:
         """`patient` runs wait for the operator when they pause by themselves; the others fail."""
         self.config = prepared.config
@@ -74,6 +77,7 @@ class RoundLoop:
         self.folder = folder
         self.patient = patient
         self.watching = watching
+        self.attendance = attendance
         self.conduct = Conduct()
         self.guard = Guard()
         self.trained_by: set[str] = set()
@@ -189,6 +193,7 @@ class RoundLoop:
         while True:
             for change in self.steering.begin_round(round):
                 self._apply(change, round)
+            self._look_who_is_here(round)
             if round > self.config.federation.rounds:
                 return False
             self.steering.now_present(self.organizations, self.conduct.quarantined)
@@ -197,11 +202,24 @@ class RoundLoop:
                 if self._all_read(round):
                     return True
                 continue
+            if not self.steering.finish_asked and self.attendance.awaits(lack):
+                continue
             if not self.patient:
                 raise TooFewError(f"round {round} {lack} (federation.min_organizations)")
             self.steering.wait_for_organizations(round, lack)
             if self.steering.finish_asked:
                 return False
+
+    def _look_who_is_here(self, round: int) -> None:
+        """Let go of those who are gone, and let in those who have come by themselves."""
+        seen = self.attendance.look(self.organizations)
+        for event in (*seen.warnings, *seen.refused):
+            self.stream.emit(event)
+        for name, reason in seen.gone.items():
+            self._leave(name)
+            self.stream.emit(ev.OrgLeft(name, round, reason))
+        for name in seen.come:
+            self._apply(Change("add", name), round)
 
     def _all_read(self, round: int) -> bool:
         """Read the text of those in the round whose text was not needed before; False where one had to leave for it."""
@@ -243,6 +261,7 @@ class RoundLoop:
             self._turn(change, round)
             return
         if change.command == "drop":
+            self.attendance.dropped(change.org)
             self._leave(change.org)
             self.stream.emit(ev.OrgLeft(change.org, round, "dropped by the operator"))
             return
@@ -306,15 +325,17 @@ class RoundLoop:
         started, paused = self._at_work(), self.steering.paused_seconds
         plan = plan_of(self.config, round)
         names = self._sample(round)
-        steps = self._steps(names)
+        steps = most_steps(self.config, (self.prepared.texts.counts(name).more.rows for name in names))
         self.stream.emit(ev.RoundStarted(round, rounds, names, steps, plan.learning_rate))
         if self._guarded:
             self._charge(round)
             plan = self.guard.plan(plan, self.config)
         try:
-            replies, secure = self._train({name: self._own_plan(plan, name) for name in names}, sums)
+            replies, summed = self._train(
+                {name: own_plan(plan, self.config, name, self.model.adapter.rank) for name in names}, sums
+            )
             with one_thread() as threads:
-                lost, train_loss = self._aggregate(round, replies, secure, threads)
+                lost, train_loss = self._aggregate(round, replies, summed, threads)
         except UnusableRoundError as trouble:
             self.guard.draw_anew()
             if not self.patient or not self.steering.alone:
@@ -383,30 +404,29 @@ class RoundLoop:
         names = measured(self.organizations, federation.fraction_evaluate, federation.seed)
         return tuple(name for name in names if name not in self.conduct.quarantined)
 
-    def _steps(self, names: Sequence[str]) -> int:
-        """The largest number of local steps among the organizations of a round."""
-        federation = self.config.federation
-        if not federation.local_epochs:
-            return federation.local_steps
-        rows = max((len(self.prepared.texts.rows(name).train) for name in names), default=0)
-        return federation.local_epochs * -(-rows // federation.batch_size)
-
     def _train(
         self, plans: Mapping[str, LocalTraining], sums: RoundSums
-    ) -> tuple[dict[str, AnyReply], SecureRound | None]:
-        """Exchange the train messages; give the replies that passed the check and are in time, and their secure sum."""
+    ) -> tuple[dict[str, AnyReply], SecureRound | Taking | None]:
+        """Exchange the train messages; give the replies that passed the check and are in time, and their sum.
+
+        There is none where the replies themselves are here.
+        """
         replies, round = dict[str, AnyReply](), sums.round
         if not plans:
             return {}, None
         goal = len(self._sample(round, beyond=False))
         taking_in = reception(self.config.federation, self.config.faults, plans, round, goal, self._at_work)
-        self.watching.begin_training(taking_in.profiles, taking_in.arrivals)
+        self.watching.begin_training(taking_in)
         began = self._at_work()
         largest, noised = max(map(self._weight, plans)), self.guard.terms(self.config)
         secure = secure_round(self.server, self.config, round, largest, noised)
+        taking = self.aggregating.begin(round, self.config, self._learned, len(plans), noised)
         answers: Sequence[Answer[AnyReply]]
         with misbehaving(self.grid, taking_in.profiles, round):
-            answers = (secure or self.server).train(plans, self.model)
+            if secure is not None:
+                answers = secure.train(plans, self.model)
+            else:
+                answers = self.server.train(plans, self.model, None if taking is None else taking.take)
         closing = taking_in.close(answers)
         self._wait_for(answers, taking_in, closing, began)
         if secure is not None:
@@ -424,13 +444,19 @@ class RoundLoop:
         if secure is not None and secure.failed:
             self.stream.emit(ev.SecureFailed(round, secure.failed, secure.untold))
         self._punish(round)
-        self._check_enough(replies, answers)
+        # Under a protection a sum of nobody is one, too: that there is none would tell who replied.
+        if not self._guarded:
+            check_enough(len(replies), [answer.refusal for answer in answers], self.config.federation.min_replies)
         if secure is not None and secure.failed:
             raise TooFewRepliesError(f"the secure sum failed, and no update was seen: {secure.failed}")
-        return replies, secure
+        return replies, secure or taking
+
+    @property
+    def _learned(self) -> Learned:
+        return Learned(self.model, self.own, self.server_memory)
 
     def _weight(self, name: str) -> int:
-        return self.prepared.texts.rows(name).train_tokens
+        return self.prepared.texts.counts(name).tokens
 
     def _at_work(self) -> float:
         """Give the seconds of a clock that stands still while the run does."""
@@ -473,38 +499,23 @@ class RoundLoop:
             self._tell(ev.OrgQuarantined(name, round, offender.reason, offender.rounds))
         self.steering.now_quarantined(self.conduct.quarantined)
 
-    def _check_enough(self, replies: Mapping[str, AnyReply], answers: Sequence[Answer[AnyReply]]) -> None:
-        """Raise TooFewRepliesError where a round has too few replies to be aggregated."""
-        least = self.config.federation.min_replies
-        # Under a protection a sum of nobody is one, too: that there is none would tell who replied.
-        if len(replies) >= least or self._guarded:
-            return
-        why = next((answer.refusal for answer in reversed(answers) if answer.refusal), "they came too late")
-        if not replies:
-            raise TooFewRepliesError(f"none of {len(answers)} replies could be used: {why}")
-        few = f"{len(replies)} of {len(answers)} replies could be used, {least} are needed (federation.min_replies)"
-        raise TooFewRepliesError(f"{few}: {why}")
-
     def _aggregate(
-        self, round: int, replies: Mapping[str, AnyReply], secure: SecureRound | None, threads: int
+        self, round: int, replies: Mapping[str, AnyReply], summed: SecureRound | Taking | None, threads: int
     ) -> tuple[float | None, float | None]:
         """Make the new global adapter; give the round's drift and mean train loss, found on `threads` at most."""
-        before = Learned(self.model, self.own, self.server_memory)
+        before = self._learned
         terms = self.guard.terms(self.config)
         guarded = None if terms is None else Guarded(terms, self.guard.source(round, self.config))
-        if secure is None:
+        if isinstance(summed, Taking):
+            made = self.aggregating.aggregate_taken(round, self.config, before, summed, threads, guarded)
+        elif summed is not None:
+            made = self.aggregating.aggregate_sum(round, self.config, before, summed, guarded)
+        else:
             seen = {name: reply for name, reply in replies.items() if isinstance(reply, TrainReply)}
             made = self.aggregating.aggregate(round, self.config, before, seen, threads, guarded)
-        else:
-            made = self.aggregating.aggregate_sum(round, self.config, before, secure, guarded)
         self.model, self.own, self.server_memory = made.learned.model, dict(made.learned.own), made.learned.server
         self.trained_by |= replies.keys()
         return made.drift, mean((reply.loss, reply.tokens) for reply in replies.values())
-
-    def _own_plan(self, plan: LocalTraining, name: str) -> LocalTraining:
-        """Give an organization's plan: the round's, at its own rank."""
-        rank = self.config.lora.rank_of(name)
-        return plan if rank == self.model.adapter.rank else replace(plan, own_rank=rank)
 
     def _evaluate(self, sums: RoundSums, names: Sequence[str]) -> float | None:
         """Let organizations measure the global model, unless losses are withheld; give the mean, weighted by tokens."""

@@ -36,7 +36,7 @@ from fedlora_tui.engine.stream import Inbox, Reader, Stream
 from fedlora_tui.engine.trying import Tell
 from fedlora_tui.errors import UserError
 from fedlora_tui.organizations import elsewhere
-from fedlora_tui.organizations.roster import Roster, call_roster
+from fedlora_tui.organizations.roster import Roster
 from fedlora_tui.organizations.source import Source
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.commands import YOU, AddOrganization, Command, Export
@@ -230,7 +230,7 @@ class Run:
                 run_folder.check_writable(Path(self.config.runs.dir))
             else:
                 self._lock = Lock(self._from.continues)
-            roster = call_roster(self.config)
+            roster = self._course.roster(self.config)
             self._say(ev.Preparing("device", "working", "loading torch"))
             return self._prepared(roster)
         except (UserError, Stopped) as refused:
@@ -375,23 +375,23 @@ class Run:
         from fedlora_tui.engine.voices import Voices
         from fedlora_tui.engine.watching import Watching
         from fedlora_tui.federation.client_app import ClientSide
-        from fedlora_tui.federation.messages import AdapterSpec
+        from fedlora_tui.federation.messages import spec_of
         from fedlora_tui.federation.server_app import Server
-        from fedlora_tui.lora.adapter import own_alphas, own_ranked, shapes
 
         config, base = prepared.config, prepared.base
-        rank, alpha = config.lora.default_rank, config.lora.alpha
-        targets = base.targets
-        spec = AdapterSpec(shapes(targets, rank), rank, alpha, own_alphas(targets), own_ranked(targets))
+        spec = spec_of(config.lora, base.targets)
         withheld = config.privacy.withhold_losses
         watching = Watching(self._stream, self._steering, run_id(self._place), len(prepared.bases), withheld)
-        side = ClientSide(base, spec, prepared.texts.rows, watching, config.privacy.secure_sum)
+        side = ClientSide(base, spec, prepared.rows, watching, config.privacy.secure_sum)
         laid = self._course.lay(self._place, Entrant(prepared, side, self._steering.rest))
-        self._stream.emit(ev.CohortSized(laid.cohort, len(prepared.bases)))
+        for event in (ev.CohortSized(laid.cohort, len(prepared.bases)), *laid.told):
+            self._stream.emit(event)
         server = Server(laid.grid, spec)
         self._voices = Voices(folder, server.last_replies)
-        patient = self.manner.patient
-        return RoundLoop(prepared, laid.grid, server, self._stream, self._steering, folder, patient, watching)
+        steering, patient = self._steering, self.manner.patient
+        return RoundLoop(
+            prepared, laid.grid, server, self._stream, steering, folder, patient, watching, laid.attendance
+        )
 
     def _terms(self, prepared: Prepared) -> Terms:
         source = prepared.texts.source

@@ -166,6 +166,12 @@ class Steering:
                 self._wait_paused()
             self._raise_if_stopped()
 
+    def meanwhile(self) -> None:
+        """Stand aside while the base is wanted, and raise Stopped when the run is to end; a pause waits."""
+        with self._changed:
+            self._gate.step_aside()
+            self._raise_if_stopped()
+
     def _look_at_the_journal(self) -> None:
         """Pause by itself, or fail where nobody steers, while the journal cannot be written."""
         trouble = self._stream.trouble

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping, Sequence
 
-from fedlora_tui.engine.reception import Arrivals
+from fedlora_tui.engine.reception import Arrivals, Reception
 from fedlora_tui.engine.steering import Steering
 from fedlora_tui.engine.stream import Stream
 from fedlora_tui.engine.telling import Telling
 from fedlora_tui.fault_profiles import FaultProfile
 from fedlora_tui.lora.cohort import StepDone
 from fedlora_tui.protocol import events as ev
+
+TRAIN, EVALUATE = "train", "evaluate"
+DOING: Mapping[str, str] = {TRAIN: "training", EVALUATE: "testing"}
+"""What an organization is doing that has a message of a kind."""
 
 
 class Watching:
@@ -25,11 +30,16 @@ class Watching:
         self._told: dict[str, tuple[int, int]] = {}
         self._profiles: Mapping[str, FaultProfile] = {}
         self._arrivals: Arrivals | None = None
+        self._taking_in: Reception | None = None
+        self._began = self._sent = 0.0
+        self._answered = 0
 
-    def begin_training(self, profiles: Mapping[str, FaultProfile], arrivals: Arrivals | None) -> None:
+    def begin_training(self, taking_in: Reception) -> None:
         """Know who misbehaves in the training that begins, and where to note the time where that counts."""
         self._told.clear()
-        self._profiles, self._arrivals = profiles, arrivals
+        self._profiles, self._arrivals = taking_in.profiles, taking_in.arrivals
+        self._taking_in, self._answered = taking_in, 0
+        self._began = self._arrivals.clock() if self._arrivals is not None else 0.0
 
     def steps(self, round: int, done: Sequence[StepDone]) -> None:
         """Report one local step of a cohort, but what was reported before memory ran out, and after a dropout."""
@@ -92,3 +102,35 @@ class Watching:
         self._stream.emit(ev.CohortSized(cohort, self._lanes))
         passes = "one organization" if cohort == 1 else f"{cohort} organizations"
         self._stream.emit(ev.Warned(f"out of memory: from now on {passes} a pass (federation.cohort = {cohort})"))
+
+    def about_to_send(self) -> None:
+        """Let the operator in before organizations on other machines are sent anything: they cannot be held up then."""
+        self._steering.between(self._round, self._step)
+
+    def sent(self, kind: str, round: int, organizations: Sequence[str]) -> None:
+        """Report what organizations do from now on whose steps nobody here sees."""
+        self._round = round
+        self._sent = self._arrivals.clock() if self._arrivals is not None else 0.0
+        if kind in DOING:
+            since = time.strftime("since %H:%M:%S")
+            for name in organizations:
+                self._stream.emit(ev.OrgState(name, DOING[kind], round, since))
+
+    def goes_on(self, kind: str) -> bool:
+        """Tell whether replies are waited for; the base may be lent meanwhile, and the run may be stopped."""
+        self._steering.meanwhile()
+        taking_in, arrivals = self._taking_in, self._arrivals
+        if kind not in DOING or taking_in is None or arrivals is None:
+            return True
+        # A training counts from its first message on, whoever is sent another one.
+        began = self._began if kind == TRAIN else self._sent
+        in_time = not taking_in.deadline or arrivals.clock() - began < taking_in.deadline
+        return in_time and (kind != TRAIN or self._answered < taking_in.goal)
+
+    def came(self, kind: str, round: int, organization: str, answered: bool) -> None:
+        """Report that an organization's reply is in, and note when."""
+        if kind in DOING:
+            self._stream.emit(ev.OrgState(organization, "waiting", round))
+        if kind == TRAIN and self._arrivals is not None:
+            self._arrivals.seconds[organization] = self._arrivals.clock() - self._began
+            self._answered += answered

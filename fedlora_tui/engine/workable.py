@@ -10,6 +10,8 @@ from collections.abc import Collection
 from fedlora_tui.aggregation import METHODS
 from fedlora_tui.aggregation.combinations import needs_equal_ranks, unequal_ranks_refused, unworkable_config
 from fedlora_tui.config import Config
+from fedlora_tui.engine.deployable import undeployable
+from fedlora_tui.engine.one_by_one import unstreamable
 from fedlora_tui.engine.sampling import sampled
 from fedlora_tui.privacy.combinations import unprotectable
 from fedlora_tui.privacy.secure_sum.combinations import unsummable
@@ -17,6 +19,8 @@ from fedlora_tui.privacy.secure_sum.combinations import unsummable
 
 def unworkable(config: Config, organizations: Collection[str], round: int) -> str | None:
     """Say why a round of these organizations cannot be made as a configuration asks, and what to do; None: it can."""
+    if (apart := undeployable(config)) is not None:
+        return apart
     federation, lora = config.federation, config.lora
     names, least = list(organizations), federation.min_organizations
     replies = sampled(names, federation.fraction, least, federation.seed, round)
@@ -31,6 +35,7 @@ def unworkable(config: Config, organizations: Collection[str], round: int) -> st
         or unworkable_config(federation, len(replies))
         or unprotectable(config, len(names))
         or unsummable(config, len(replies))
+        or unstreamable(config)
     )
 
 

@@ -9,7 +9,10 @@ import os
 
 os.environ["FLWR_TELEMETRY_ENABLED"] = "0"
 
-import flwr  # noqa: F401
+import flwr
+
+FLOWER = flwr.__version__
+"""Flower's release."""
 
 _logger = logging.getLogger("flwr")
 for _handler in list(_logger.handlers):

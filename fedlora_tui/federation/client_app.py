@@ -17,8 +17,10 @@ from flwr.app import ArrayRecord, Context, Error, Message, MetricRecord, RecordD
 from flwr.clientapp import ClientApp
 from flwr.common.constant import ErrorCode
 
+from fedlora_tui.errors import UserError
 from fedlora_tui.federation.messages import (
     BASE_ALONE,
+    NOT_HELD,
     NOTHING,
     STAYED,
     VERSION,
@@ -52,6 +54,9 @@ from fedlora_tui.privacy.leaving import leaving
 ORGANIZATION = "organization"
 """The key of a node's own configuration that names its organization."""
 
+UNFIT = "NotSetUp"
+"""The reason in the error reply of an organization that cannot take part as it is set up."""
+
 HELD, HELD_DELTA, HELD_VERSION = "held-adapter", "held-delta", "held-version"
 """What an organization keeps from message to message: the adapter, what joined the base, and their version."""
 
@@ -73,7 +78,9 @@ class Observer(Watch, Protocol):
 class ClientSide:
     """What organizations of this process share: the frozen base, the way to their rows, and who watches.
 
-    `masked_only`: they take part in secure sums, and send no update that is not masked.
+    `masked_only`: they take part in secure sums, and send no update that is not masked. `allows` says why an
+    organization does not do what a message asks, None where it does: it is asked before anything is trained or
+    measured.
     """
 
     base: BaseModel
@@ -81,6 +88,7 @@ class ClientSide:
     rows: Callable[[str], Rows]
     observer: Observer
     masked_only: bool = False
+    allows: Callable[[Message, Context], str | None] = lambda message, context: None
 
 
 SideOf = Callable[[Context], ClientSide]
@@ -101,12 +109,21 @@ def client_app(side: ClientSide) -> ClientApp:
 
     @app.query()
     def query(message: Message, context: Context) -> Message:
-        try:
-            return answer_query(message, context)
-        except Refused as refused:
-            return _error(message, refused)
+        return answered(message, lambda: answer_query(message, context))
 
     return app
+
+
+def answered(message: Message, answer: Callable[[], Message]) -> Message:
+    """Give the answer to a message, an error where it is refused or where the organization is not set up for it."""
+    try:
+        return answer()
+    except Refused as refused:
+        return _error(message, refused)
+    except UserError as unfit:
+        # What is wrong may name files: it is said here, in the organization's own log, and stays here.
+        logging.getLogger(__name__).error("cannot take part: %s", unfit)
+        return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, UNFIT), reply_to=message)
 
 
 @dataclass(frozen=True)
@@ -161,6 +178,7 @@ def train_together(
     for index, (message, context) in enumerate(zip(messages, contexts, strict=True)):
         side = side_of(context)
         try:
+            _check_allowed(side, message, context)
             model, keep = _received(side.spec, message, context, known)
             plan = read_plan(read_config(message))
             hiding, rows = begin_hiding(message, context, side.masked_only), side.rows(organization(context))
@@ -278,6 +296,7 @@ def evaluate_together(
     for index, (message, context) in enumerate(zip(messages, contexts, strict=True)):
         side = side_of(context)
         try:
+            _check_allowed(side, message, context)
             config = read_config(message)
             base_alone = read_version(config) == BASE_ALONE
             model, keep = (None, _nothing) if base_alone else _received(side.spec, message, context, known)
@@ -324,6 +343,13 @@ def organization(context: Context) -> str:
     return str(context.node_config[ORGANIZATION])
 
 
+def _check_allowed(side: ClientSide, message: Message, context: Context) -> None:
+    """Raise Refused where an organization does not do what a message asks."""
+    reason = side.allows(message, context)
+    if reason is not None:
+        raise Refused(reason)
+
+
 def _nothing() -> None:
     """Keep nothing: the base alone was measured."""
 
@@ -367,7 +393,7 @@ def _held(sent: Sent, context: Context) -> tuple[ArrayRecord | None, ArrayRecord
         return None, None
     held, delta, kept = (context.state.get(name) for name in (HELD, HELD_DELTA, HELD_VERSION))
     if not isinstance(held, ArrayRecord) or not isinstance(kept, MetricRecord) or kept[VERSION] != sent.held:
-        raise Refused(f"adapter of version {sent.held} is not here and did not come")
+        raise Refused(NOT_HELD)
     return held, delta if isinstance(delta, ArrayRecord) else None
 
 

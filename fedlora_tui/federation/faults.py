@@ -19,6 +19,7 @@ from fedlora_tui.fault_profiles import FORMS, FaultProfile
 from fedlora_tui.federation.client_app import HELD, organization
 from fedlora_tui.federation.local_grid import LocalGrid
 from fedlora_tui.federation.messages import ARRAYS
+from fedlora_tui.federation.organizations_grid import OrganizationsGrid
 from fedlora_tui.federation.passes import Answering, Call
 
 CRASHED = "Crashed"
@@ -28,11 +29,13 @@ Tensor = NDArray[np.float32]
 
 
 @contextmanager
-def misbehaving(grid: LocalGrid, profiles: Mapping[str, FaultProfile], round: int) -> Iterator[None]:
+def misbehaving(grid: OrganizationsGrid, profiles: Mapping[str, FaultProfile], round: int) -> Iterator[None]:
     """Let organizations answer the train messages of a round as their profiles say; without any all is as it was."""
+    if not profiles or not isinstance(grid, LocalGrid):
+        yield
+        return
     honest = grid.passes
-    if profiles:
-        grid.passes = Faulty(honest, profiles, round)
+    grid.passes = Faulty(honest, profiles, round)
     try:
         yield
     finally:

@@ -30,14 +30,15 @@ class LastReplies:
         self._replies: dict[str, LastReply] = {}
         self._lock = threading.Lock()
 
-    def keep(self, organization: str, reply: LastReply) -> None:
-        """Keep a reply in place of the one before."""
+    def keep(self, organization: str, reply: LastReply, *, others: bool = True) -> None:
+        """Keep a reply in place of the one before; where there is no room for `others`, only the one that is wanted."""
+        most = self._most if others else 0
         with self._lock:
             self._replies.pop(organization, None)
             self._replies[organization] = reply
             left = sum(map(_bytes, self._replies.values()))
             for name in [name for name in self._replies if name != self._wanted]:
-                if left <= self._most:
+                if left <= most:
                     return
                 left -= _bytes(self._replies.pop(name))
 

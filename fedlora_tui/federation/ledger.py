@@ -14,6 +14,9 @@ NUMBERS, WORDS, OTHER = "numbers", "words", "other"
 SHARES = "shares"
 """Keys and shares of a secure sum; the vector itself is of the kind that its record is called, masked."""
 
+INTRODUCTION = "introduction"
+"""What an organization says of itself before it takes part, as it is written out."""
+
 NUMBER_BYTES = 8
 
 

@@ -7,7 +7,8 @@ Flower's strategies and our own round loop both run on it. Where there are passe
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from uuid import uuid4
 
@@ -33,12 +34,16 @@ RUN_ID = 1
 class LocalGrid(Grid):
     """Organizations of one process as the nodes of a Flower federation."""
 
-    def __init__(self, app: ClientApp, passes: Answering | None = None, run_id: int = RUN_ID) -> None:
-        """Answer by `passes`, or one by one by `app` where there are none."""
+    def __init__(self, app: ClientApp, passes: Answering | None = None, run_id: int = RUN_ID, at_once: int = 0) -> None:
+        """Answer by `passes`, or one by one by `app` where there are none.
+
+        `at_once` organizations are in the passes at the same time; 0: all that are asked have to go in together.
+        """
         self.app = app
         self._alone = OneByOne(app)
         self.passes = passes or self._alone
         self.run_id = run_id
+        self._at_once = at_once
         self._contexts: dict[int, Context] = {}
         self._next_node = SERVER_NODE + 1
         self._replies: dict[str, Message] = {}
@@ -106,6 +111,20 @@ class LocalGrid(Grid):
             for reply in answering.answer(kind, [(m, self._contexts[m.metadata.dst_node_id]) for m in own]):
                 replies[reply.metadata.reply_to_message_id] = _numbered(reply)
         return [replies[m.metadata.message_id] for m in sent if m.metadata.message_id in replies]
+
+    @property
+    def keeps_none(self) -> bool:
+        """True where not all replies of a round come together."""
+        return self._at_once > 0
+
+    def as_they_come(self, messages: Iterable[Message]) -> Iterator[Message]:
+        """Answer messages, no more at a time than go through the base together; no reply is kept beyond its pass."""
+        sent = list(messages)
+        share = self._at_once or len(sent) or 1
+        for at in range(0, len(sent), share):
+            replies = deque(self.send_and_receive(sent[at : at + share]))
+            while replies:
+                yield replies.popleft()
 
 
 class OneByOne:

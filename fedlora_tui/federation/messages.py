@@ -10,7 +10,7 @@ import io
 import math
 import re
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -18,11 +18,26 @@ from functools import lru_cache
 import numpy as np
 import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
-from flwr.common.constant import SType
+from flwr.common.constant import ErrorCode, SType
 
-from fedlora_tui.lora.adapter import A_SUFFIX, B_SUFFIX, BOTH, Adapter, Factors, alpha_at, from_tensors, is_one_of
+from fedlora_tui.config import LoraConfig
+from fedlora_tui.lora.adapter import (
+    A_SUFFIX,
+    B_SUFFIX,
+    BOTH,
+    Adapter,
+    Factors,
+    TargetModule,
+    alpha_at,
+    from_tensors,
+    is_one_of,
+    own_alphas,
+    own_ranked,
+    shapes,
+)
 from fedlora_tui.lora.cohort import LocalTraining, Measured, Trained
 from fedlora_tui.lora.delta import BaseDelta
+from fedlora_tui.node_policy import is_reason
 
 ARRAYS, METRICS, CONFIG = "arrays", "metrics", "config"
 """Flower's own names of the three records, so that Flower's strategies can drive the same apps."""
@@ -48,6 +63,19 @@ TRAIN_METRICS = {"num-examples": int, "loss": float, "tokens": int, "steps": int
 EVALUATE_METRICS = {"num-examples": int, "loss": float}
 GONE = "the organization is not here"
 """Why there is no reply from a node that left."""
+NOT_HELD = "NotHeld"
+"""The reason of an organization that does not hold what a message builds on: its process was started anew."""
+STRANGER = "the reply is another node's"
+
+FLOWERS_OWN: Mapping[int, str] = {
+    ErrorCode.LOAD_CLIENT_APP_EXCEPTION: "its SuperNode could not load the app: is fedlora-tui installed there",
+    ErrorCode.MESSAGE_UNAVAILABLE: "the message was lost on its way",
+    ErrorCode.REPLY_MESSAGE_UNAVAILABLE: "its reply was lost on its way",
+    ErrorCode.NODE_UNAVAILABLE: "its SuperNode is gone",
+    ErrorCode.INVALID_FAB: "its SuperNode does not trust the app",
+    ErrorCode.CLIENT_APP_CRASHED: "its process ended before it had answered",
+}
+"""What is said of errors that Flower gives by itself, whatever reason it gives with them."""
 
 NOT_FINITE, NAN_LOSS = "nan or infinity in ", "loss is nan"
 """What is said of tensors and losses that are no numbers."""
@@ -90,6 +118,12 @@ class AdapterSpec:
                 if module in alphas:
                     alphas[module] = alpha_at(alphas[module], self.rank, rank)
         return AdapterSpec(shapes, rank, alpha_at(self.alpha, self.rank, rank), alphas, self.own_ranked)
+
+
+def spec_of(lora: LoraConfig, targets: Sequence[TargetModule]) -> AdapterSpec:
+    """Give what an adapter of these modules must look like at the rank of all."""
+    rank = lora.default_rank
+    return AdapterSpec(shapes(targets, rank), rank, lora.alpha, own_alphas(targets), own_ranked(targets))
 
 
 def encode(adapter: Adapter, factors: Collection[str] = BOTH) -> ArrayRecord:
@@ -347,6 +381,16 @@ class TrainReply:
     steps: int
 
 
+@dataclass(frozen=True)
+class TakenReply:
+    """What is left of a train reply whose adapter was taken in as soon as it was read, and let go of."""
+
+    examples: int
+    loss: float | None
+    tokens: int
+    steps: int
+
+
 def read_train_reply(
     message: Message,
     spec: AdapterSpec,
@@ -397,16 +441,19 @@ def read_evaluate_reply(message: Message) -> EvaluateReply:
 def checked_content(message: Message, allowed: set[str]) -> RecordDict:
     """Give a reply's content where it holds these records and no others. Raises Refused."""
     if message.has_error():
-        raise Refused(f"error {message.error.code}{_kind(message.error.reason or '')}")
+        raise Refused(_said(message.error.code, message.error.reason or ""))
     if set(message.content) != allowed:
         raise Refused(f"a reply holds {' and '.join(sorted(allowed))}, this one {len(message.content)} records")
     return message.content
 
 
-def _kind(reason: str) -> str:
+def _said(code: int, reason: str) -> str:
     """Give an error's reason where it is one of our own or one bare name; free text may quote what must not travel."""
-    known = reason == GONE or re.fullmatch(r"[A-Z][A-Za-z]{0,39}", reason)
-    return f": {reason}" if known else " (its reason stays in the organization's own log)"
+    if is_reason(reason):
+        return reason
+    if reason in (GONE, STRANGER) or re.fullmatch(r"[A-Z][A-Za-z]{0,39}", reason):
+        return f"error {code}: {reason}"
+    return FLOWERS_OWN.get(code, f"error {code} (its reason stays in the organization's own log)")
 
 
 def _record(content: RecordDict, name: str, kind: type[ArrayRecord]) -> ArrayRecord:

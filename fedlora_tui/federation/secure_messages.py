@@ -19,6 +19,7 @@ from fedlora_tui.federation.messages import (
     SECURE,
     STAYED,
     Refused,
+    TakenReply,
     TrainReply,
     array_header,
     checked_content,
@@ -62,8 +63,8 @@ class MaskedReply:
     steps: int
 
 
-AnyReply = TrainReply | MaskedReply
-"""What an organization answers a train message with: its update as it is, or masked."""
+AnyReply = TrainReply | TakenReply | MaskedReply
+"""What an organization answers a train message with: its update as it is, taken in already, or masked."""
 
 
 def _content(session: Session, stage: int, **values: Any) -> RecordDict:

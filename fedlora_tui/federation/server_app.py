@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
+from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid, ServerApp
 
 from fedlora_tui.federation.global_model import GlobalModel
@@ -14,11 +15,13 @@ from fedlora_tui.federation.last_replies import LastReplies, LastReply
 from fedlora_tui.federation.ledger import weighed
 from fedlora_tui.federation.messages import (
     BASE_ALONE,
+    NOT_HELD,
     SECURE,
     AdapterSpec,
     EvaluateReply,
     Refused,
     Sent,
+    TakenReply,
     TrainReply,
     arrays_weight,
     base_content,
@@ -28,6 +31,7 @@ from fedlora_tui.federation.messages import (
     read_train_reply,
     train_content,
 )
+from fedlora_tui.federation.organizations_grid import OrganizationsGrid
 from fedlora_tui.lora.adapter import BOTH
 from fedlora_tui.lora.cohort import LocalTraining
 from fedlora_tui.lora.resize import first_rows
@@ -41,14 +45,34 @@ def server_app(main: Callable[[Grid, Context], None]) -> ServerApp:
     return app
 
 
-def serve(grid: Grid, main: Callable[[], None]) -> None:
-    """Run a main function as Flower's ServerApp on a grid of this process, and return when it does."""
+def serve(grid: OrganizationsGrid, main: Callable[[], None]) -> None:
+    """Run a main function as Flower's ServerApp on a run's grid, and return when it does."""
+    assert isinstance(grid, Grid)
     app = server_app(lambda grid, context: main())
     app(grid, Context(0, 0, {}, RecordDict(), {}))
 
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+
+LOST = f"error {ErrorCode.CLIENT_APP_RAISED_EXCEPTION}: {NOT_HELD}"
+"""What is read of an organization that does not hold what it was thought to hold."""
+
+Take = Callable[[str, TrainReply], None]
+"""Takes an organization's reply in. Raises Refused where it cannot be."""
+
+
+@runtime_checkable
+class GivesOneByOne(Protocol):
+    """A grid that need not have all replies before it gives the first one; `keeps_none`: nor has them by itself."""
+
+    @property
+    def keeps_none(self) -> bool:
+        """True where replies really come one by one, or a few together."""
+
+    def as_they_come(self, messages: Iterable[Message]) -> Iterator[Message]:
+        """Send messages and give the replies as they come, none of which is kept here."""
+
 
 NO_REPLY = "no reply came"
 """Why there is none from an organization that did not answer."""
@@ -77,7 +101,7 @@ class Answer(Generic[T_co]):
 class Server:
     """The server's memory of one run. An adapter travels to an organization only where it does not hold it already."""
 
-    def __init__(self, grid: Grid, spec: AdapterSpec) -> None:
+    def __init__(self, grid: OrganizationsGrid | Grid, spec: AdapterSpec) -> None:
         self.grid = grid
         self.spec = spec
         self._nodes: dict[str, int] = {}
@@ -103,26 +127,32 @@ class Server:
         self.last_replies.forget(organization)
         return self._nodes.pop(organization)
 
-    def train(self, plans: Mapping[str, LocalTraining], model: GlobalModel) -> list[Answer[TrainReply]]:
-        """Let organizations train from the global model, each by its own plan."""
-        sent = self._lacking(plans, model)
-        contents = {name: train_content(plan, sent[name]) for name, plan in plans.items()}
+    def train(
+        self, plans: Mapping[str, LocalTraining], model: GlobalModel, take: Take | None = None
+    ) -> list[Answer[TrainReply | TakenReply]]:
+        """Let organizations train from the global model, each by its own plan.
 
-        def read(name: str, reply: Message) -> TrainReply:
+        Where there is somebody to `take` replies, each is handed over as soon as it comes, and its adapter is not kept.
+        """
+        round = next(iter(plans.values())).round
+
+        def read(name: str, reply: Message) -> TrainReply | TakenReply:
             plan, rank = plans[name], plans[name].own_rank or model.adapter.rank
             rest = None if plan.sends == BOTH else first_rows(model.adapter, rank, self.spec.own_ranked)
             came = read_train_reply(reply, self.spec.at(rank), plan.sends, rest, bool(plan.withhold_loss))
             if (reason := too_long(came.adapter, model.adapter, plan)) is not None:
                 raise Refused(reason)
-            return came
+            if take is not None:
+                take(name, came)
+            self.last_replies.keep(name, LastReply(round, came.adapter, model.delta), others=take is None)
+            return came if take is None else TakenReply(came.examples, came.loss, came.tokens, came.steps)
 
-        round = next(iter(plans.values())).round
-        answers = self._ask(contents, MessageType.TRAIN, round, model.version, read)
-        for answer in answers:
-            if answer.reply is not None:
-                own = LastReply(round, answer.reply.adapter, model.delta)
-                self.last_replies.keep(answer.organization, own)
-        return answers
+        def ask(names: Sequence[str]) -> list[Answer[TrainReply | TakenReply]]:
+            sent = self._lacking(names, model)
+            contents = {name: train_content(plans[name], sent[name]) for name in names}
+            return self._ask(contents, MessageType.TRAIN, round, model.version, read, one_by_one=take is not None)
+
+        return _again_with_all(ask, list(plans))
 
     def train_hidden(
         self,
@@ -147,9 +177,13 @@ class Server:
 
     def evaluate(self, round: int, model: GlobalModel, organizations: Sequence[str]) -> list[Answer[EvaluateReply]]:
         """Let organizations measure the model on their own hold-outs; what travels serves the next training too."""
-        sent = self._lacking(organizations, model)
-        contents = {name: evaluate_content(round, sent[name]) for name in organizations}
-        return self._ask(contents, MessageType.EVALUATE, round, model.version, _evaluated)
+
+        def ask(names: Sequence[str]) -> list[Answer[EvaluateReply]]:
+            sent = self._lacking(names, model)
+            contents = {name: evaluate_content(round, sent[name]) for name in names}
+            return self._ask(contents, MessageType.EVALUATE, round, model.version, _evaluated)
+
+        return _again_with_all(ask, organizations)
 
     def evaluate_base(self, organizations: Sequence[str]) -> list[Answer[EvaluateReply]]:
         """Let organizations measure the base alone: no adapter travels, and none is held for it."""
@@ -168,30 +202,46 @@ class Server:
         return sent
 
     def _ask(
-        self, contents: dict[str, RecordDict], kind: str, round: int, version: int, read: Callable[[str, Message], T]
+        self,
+        contents: dict[str, RecordDict],
+        kind: str,
+        round: int,
+        version: int,
+        read: Callable[[str, Message], T],
+        *,
+        one_by_one: bool = False,
     ) -> list[Answer[T]]:
-        """Send, receive, check; answers stand in the order of names, whoever came first."""
+        """Send, receive, check; answers stand in the order of names, whoever came first.
+
+        `one_by_one`: no reply is kept until the next one is here, where the grid gives them so.
+        """
         messages = {
             name: Message(content, self._nodes[name], kind, group_id=str(round)) for name, content in contents.items()
         }
         names = {self._nodes[name]: name for name in contents}
-        replies = {names[r.metadata.src_node_id]: r for r in self.grid.send_and_receive(messages.values())}
-        answers: list[Answer[T]] = []
-        for name in sorted(messages):
-            down = arrays_weight(messages[name])
-            if name not in replies:
-                self.forget(name)
-                answers.append(Answer(name, None, NO_REPLY, 0, down, came=False))
-                continue
-            up, left = arrays_weight(replies[name]), weighed(replies[name])
+        down = {name: arrays_weight(message) for name, message in messages.items()}
+        answers: dict[str, Answer[T]] = {}
+        for message in self._replies(messages.values(), one_by_one):
+            name = names[message.metadata.src_node_id]
+            if name in answers:
+                continue  # who replies twice has replied once
+            up, left = arrays_weight(message), weighed(message)
             try:
-                reply, (tensors, numbers) = read(name, replies[name]), counted(replies[name])
-                answers.append(Answer(name, reply, "", up, down, tensors=tensors, numbers=numbers, left=left))
+                reply, (tensors, numbers) = read(name, message), counted(message)
+                answers[name] = Answer(name, reply, "", up, down[name], tensors=tensors, numbers=numbers, left=left)
                 self._hold(name, version)
             except Refused as refused:
                 self.forget(name)
-                answers.append(Answer(name, None, str(refused), up, down, left=left))
-        return answers
+                answers[name] = Answer(name, None, str(refused), up, down[name], left=left)
+        for name in messages.keys() - answers.keys():
+            self.forget(name)
+            answers[name] = Answer(name, None, NO_REPLY, 0, down[name], came=False)
+        return [answers[name] for name in sorted(answers)]
+
+    def _replies(self, messages: Iterable[Message], one_by_one: bool) -> Iterable[Message]:
+        if one_by_one and isinstance(self.grid, GivesOneByOne):
+            return self.grid.as_they_come(messages)
+        return self.grid.send_and_receive(messages)
 
     def forget(self, organization: str) -> None:
         """Rely no longer on what an organization holds: it is sent everything the next time."""
@@ -201,6 +251,19 @@ class Server:
         """Remember what an organization holds; measuring the base alone leaves that as it was."""
         if version != BASE_ALONE:
             self._held[organization] = version
+
+
+def _again_with_all(ask: Callable[[Sequence[str]], list[Answer[T]]], names: Sequence[str]) -> list[Answer[T]]:
+    """Ask organizations, and once more those that hold nothing any more: refused, they are sent everything."""
+    answers = ask(names)
+    lost = [answer.organization for answer in answers if answer.refusal == LOST]
+    again = {answer.organization: answer for answer in (ask(lost) if lost else ())}
+    return [
+        replace(again[first.organization], bytes_down=first.bytes_down + again[first.organization].bytes_down)
+        if first.organization in again
+        else first
+        for first in answers
+    ]
 
 
 def _evaluated(name: str, reply: Message) -> EvaluateReply:

@@ -39,6 +39,7 @@ class LocalTraining:
     `own_rank` is set where it trains fewer rows than the global adapter has. What it changed leaves it at most
     `update_norm` long (0: as it is; `by_module`: 1 where each module has its part of that), with noise of deviation
     `update_noise` on each number, made from the seed where `seeded_noise` is 1; its loss stays if `withhold_loss` is.
+    `method` names what its reply is for: the place of federation.aggregation in its list, from 1, or 0: not told.
     """
 
     round: int
@@ -59,6 +60,7 @@ class LocalTraining:
     update_noise: float = 0.0
     seeded_noise: int = 0
     withhold_loss: int = 0
+    method: int = 0
 
     @property
     def trains(self) -> frozenset[str]:

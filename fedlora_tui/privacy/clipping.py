@@ -11,7 +11,6 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from fedlora_tui.lora.adapter import SUFFIXES, Adapter, from_tensors, is_one_of
@@ -84,12 +83,3 @@ def _scaled(change: Change, norm: float) -> dict[str, Tensor]:
     long = length(change)
     # One that is not finite stays what it is: the check of what may travel says so.
     return {name: tensor * (norm / long) for name, tensor in change.items()} if long > norm else dict(change)
-
-
-def zero(start: Adapter, factors: Collection[str]) -> dict[str, Tensor]:
-    """Give the change of nobody."""
-    return {
-        name: torch.zeros(tensor.shape, dtype=torch.float64)
-        for name, tensor in start.tensors().items()
-        if is_one_of(name, factors)
-    }

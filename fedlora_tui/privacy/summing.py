@@ -8,11 +8,12 @@ was drawn and sent nothing counts as no change; with nobody at all the mean is n
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from fedlora_tui.aggregation.means import RunningMean
 from fedlora_tui.lora.adapter import Adapter
-from fedlora_tui.privacy.clipping import Change, Limit, change_of, moved, shortened, zero
+from fedlora_tui.privacy.clipping import Change, Limit, change_of, moved, shortened
 from fedlora_tui.privacy.noise import Bits, noised
 
 
@@ -45,19 +46,33 @@ class Terms:
         return math.sqrt(max(0.0, self.deviation**2 - replies * self.own_deviation**2))
 
 
-def noised_mean(
-    replies: Sequence[Adapter], sent: Adapter, factors: Collection[str], terms: Terms, source: Bits
-) -> Adapter:
-    """Give `sent` moved by the noised mean of the replies' changes, counted in float64.
+class ChangeSum:
+    """The sum of changes, each held to its limit, of replies that come one after the other; in whatever order."""
 
-    A change that carries noise is not shortened once more: that would shorten the noise.
-    """
-    total = zero(sent, factors)
+    def __init__(self, sent: Adapter, factors: Collection[str], terms: Terms) -> None:
+        self._sent, self._factors, self._terms = sent, factors, terms
+        self._sum = RunningMean(sent, factors)
+        self._count = 0
+
+    def add(self, reply: Adapter) -> None:
+        """Add a reply's change. One that carries noise is not shortened once more: that would shorten the noise."""
+        change = change_of(reply, self._sent, self._factors)
+        self._sum.add(change if self._terms.parts else shortened(change, self._terms.limit), 1.0)
+        self._count += 1
+
+    def noised_mean(self, source: Bits) -> Adapter:
+        """Give `sent` moved by the noised mean of the changes."""
+        return noised_total(self._sum.mean(over=1.0), self._count, self._sent, self._terms, source)
+
+
+def noised_mean(
+    replies: Iterable[Adapter], sent: Adapter, factors: Collection[str], terms: Terms, source: Bits
+) -> Adapter:
+    """Give `sent` moved by the noised mean of the replies' changes, counted in float64."""
+    changes = ChangeSum(sent, factors, terms)
     for reply in replies:
-        change = change_of(reply, sent, factors)
-        own = change if terms.parts else shortened(change, terms.limit)
-        total = {name: tensor + own[name] for name, tensor in total.items()}
-    return noised_total(total, len(replies), sent, terms, source)
+        changes.add(reply)
+    return changes.noised_mean(source)
 
 
 def noised_total(total: Change, replies: int, sent: Adapter, terms: Terms, source: Bits) -> Adapter:

@@ -14,6 +14,8 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from fedlora_tui.protocol.event import Event as Event
+from fedlora_tui.protocol.events_of_machines import Deployed as Deployed
+from fedlora_tui.protocol.events_of_machines import NodeRefused as NodeRefused
 from fedlora_tui.protocol.events_of_organizations import OrgCounted as OrgCounted
 from fedlora_tui.protocol.events_of_organizations import OrgEvaluated as OrgEvaluated
 from fedlora_tui.protocol.events_of_organizations import OrgJoined as OrgJoined

@@ -136,6 +136,8 @@ class RunState:
     checkpoint: ev.CheckpointWritten | None = None
     checkpoint_t: float | None = None
     export: ev.AdapterExported | None = None
+    insecure: str = ""
+    refused: int = 0
     behind: tuple[RunState, ...] = ()
 
     @property
@@ -563,6 +565,8 @@ _CHANGES: Mapping[type[ev.Event], Callable[[RunState, Any, float], RunState]] = 
     ev.CohortSized: _cohort_sized,
     ev.Telemetry: _telemetry,
     ev.PrivacySpent: lambda state, event, t: changed(state, privacy=event),
+    ev.Deployed: lambda state, event, t: changed(state, insecure=event.insecure),
+    ev.NodeRefused: lambda state, event, t: changed(state, refused=state.refused + event.times),
     ev.CheckpointWritten: _checkpoint_written,
     ev.AdapterExported: _adapter_exported,
     ev.CommandAcknowledged: _command_acknowledged,

@@ -31,6 +31,7 @@ from fedlora_tui.federation.messages import (
     read_evaluate_reply,
     read_train_reply,
     train_content,
+    weight,
 )
 from fedlora_tui.federation.passes import Passes
 from fedlora_tui.federation.server_app import Server, serve
@@ -335,15 +336,13 @@ def test_an_organization_that_comes_back_as_another_node_holds_nothing():
     assert answer.bytes_down > 0
 
 
-def test_an_organization_that_lacks_the_adapter_answers_with_an_error_and_gets_it_next_time():
+def test_an_organization_that_lacks_the_adapter_says_so_and_is_sent_it_at_once():
     world = Federation()
     server = world.server()
     server._held = dict.fromkeys("abc", 0)
-    first = server.train(dict.fromkeys(["a", "b"], PLAN), model(world.start, 0))
-    assert all(answer.reply is None and answer.refusal.startswith("error") for answer in first)
-    assert all(
-        answer.reply is not None for answer in server.train(dict.fromkeys(["a", "b"], PLAN), model(world.start, 0))
-    )
+    answers = server.train(dict.fromkeys(["a", "b"], PLAN), model(world.start, 0))
+    assert all(answer.reply is not None for answer in answers)
+    assert {answer.bytes_down for answer in answers} == {weight(encode(world.start))}
 
 
 def test_an_organization_does_not_take_an_older_adapter_for_the_one_that_is_meant():

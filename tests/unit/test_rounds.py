@@ -25,15 +25,15 @@ def test_every_setting_of_local_training_comes_from_the_configuration() -> None:
         proximal_mu=0.17,
     )
     plan = plan_of(replace(config, federation=federation, lora=replace(config.lora, dropout=0.18)), 19)
-    assert plan == LocalTraining(19, 11, 12, 13, 14, 0.15, 0.16, 0.17, 0.18)
+    assert plan == LocalTraining(19, 11, 12, 13, 14, 0.15, 0.16, 0.17, 0.18, method=1)
     privacy = replace(
         config.privacy, mechanism="gaussian", clip_norm=0.19, clip="module", seeded_noise=True, withhold_losses=True
     )
     guarded = plan_of(replace(config, privacy=privacy), 19)
     assert (guarded.update_norm, guarded.by_module, guarded.seeded_noise, guarded.withhold_loss) == (0.19, 1, 1, 1)
     assert (plan.update_norm, plan.update_noise) == (0.0, 0.0), "with no mechanism nothing is held to a length"
-    # What is its own: the factors, its rank, its B, its part of the noise.
-    assert len(fields(LocalTraining)) == 9 + 4 + 5
+    # What is its own: the factors, its rank, its B, its part of the noise. The method is told by its number.
+    assert len(fields(LocalTraining)) == 9 + 4 + 5 + 1
 
 
 @pytest.mark.parametrize(

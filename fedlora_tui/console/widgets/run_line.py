@@ -33,6 +33,8 @@ STATE_COLUMN, ROUND_COLUMN, TAIL_COLUMN = 1, 13, 39
 REPLAY_ROUND_COLUMN = 19
 TAIL_WIDTH = 14
 GAP = "  "
+INSECURE = "! INSECURE"
+"""Stands as long as the run is looked at: what travels can be read, or whoever likes takes part."""
 PAGE_NAMES = {"rounds_table": "rounds", "try_it": "try it"}
 """What a page is called where its own name is not plain."""
 
@@ -57,6 +59,9 @@ def draw_run_line(view: View) -> Text:
     else:
         row.at(STATE_COLUMN, (_replay_words(view.replay, view.look.glyphs), "yours"))
         column = REPLAY_ROUND_COLUMN
+    if view.state.insecure:
+        row.at(column, (INSECURE, "broken_bold"))
+        column = row.end + 3
     left = [words for words in _left(view) if words[0]]
     for words, least in left:
         row.at(column, words)

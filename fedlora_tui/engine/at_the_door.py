@@ -1,0 +1,34 @@
+"""Who is here, and who was refused: what a run tells of its SuperLink's door, beside who is connected."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from fedlora_tui.engine.attendance import Attendance, Seen
+from fedlora_tui.federation.refusals import since
+from fedlora_tui.federation.standing import refused
+from fedlora_tui.protocol.events import NodeRefused
+
+
+class AtTheDoor:
+    """An attendance that tells of refusals, too: those since it was made, each once."""
+
+    def __init__(self, attendance: Attendance) -> None:
+        self._attendance = attendance
+        self._told = refused()
+
+    def look(self, present: Collection[str]) -> Seen:
+        """Look who is here, and who was refused since the last look."""
+        seen, now = self._attendance.look(present), refused()
+        new = since(self._told, now)
+        self._told = now
+        return replace(seen, refused=tuple(NodeRefused(one.reason, one.address, one.key, one.times) for one in new))
+
+    def dropped(self, organization: str) -> None:
+        """The operator lets an organization go."""
+        self._attendance.dropped(organization)
+
+    def awaits(self, lack: str) -> bool:
+        """Wait a moment for organizations that a round lacks."""
+        return self._attendance.awaits(lack)

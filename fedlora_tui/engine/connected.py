@@ -1,0 +1,208 @@
+"""Organizations on machines of their own: who is connected, what each said of itself, and who may take part.
+
+A node is asked who it is as soon as it is seen, and not waited for: between two rounds a look shows whose answers are
+here. The first node of a name keeps it for as long as it is connected.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fedlora_tui import __version__
+from fedlora_tui.engine.attendance import Seen
+from fedlora_tui.engine.prepare import Counts, told_of
+from fedlora_tui.errors import UserError
+from fedlora_tui.federation.deployed_grid import DeployedGrid
+from fedlora_tui.federation.introduction import Introduction, read_introduction
+from fedlora_tui.federation.messages import Refused
+from fedlora_tui.organizations.text import Documents
+from fedlora_tui.protocol.events import TextCounts, Warned
+
+GONE, BACK = "its SuperNode is gone", "its SuperNode connected anew"
+AWAITING_SECONDS = 0.5
+"""How long a run that lacks organizations rests before it looks again."""
+
+
+@dataclass
+class _Node:
+    """One connection of a node: what changes when it connects anew, the question to it, and what it answered.
+
+    `told` says that it was told of, where it has another's name.
+    """
+
+    since: str
+    question: str
+    introduction: Introduction | None = None
+    told: bool = False
+
+
+@dataclass
+class _Memory:
+    nodes: dict[int, _Node] = field(default_factory=dict)
+    named: dict[str, tuple[int, str]] = field(default_factory=dict)
+    present: dict[str, tuple[int, str]] = field(default_factory=dict)
+    dropped: set[str] = field(default_factory=set)
+    warnings: list[Warned] = field(default_factory=list)
+    lack: str = ""
+
+
+class Connected:
+    """Knows the nodes of a deployed federation; what a run asks who is here."""
+
+    def __init__(self, grid: DeployedGrid, base: str, sleep: Callable[[float], None] = time.sleep) -> None:
+        """`base` is the fingerprint of the run's base: a node with another one takes no part."""
+        self._grid, self._base, self._sleep = grid, base, sleep
+        self._memory = _Memory()
+
+    @property
+    def here(self) -> Mapping[str, Introduction]:
+        """Give what each organization that is here said of itself."""
+        found = {}
+        for name, (node, _) in self._memory.named.items():
+            introduction = self._memory.nodes[node].introduction
+            if introduction is not None:
+                found[name] = introduction
+        return found
+
+    def look(self, present: Collection[str]) -> Seen:
+        """Look who is here, against those who take part."""
+        self.meet()
+        memory = self._memory
+        added = memory.dropped & set(present)
+        memory.dropped -= added
+        gone = {name: GONE for name in present if name not in memory.named}
+        gone |= {
+            name: BACK
+            for name in present
+            if name not in gone and name not in added and memory.present.get(name) != memory.named[name]
+        }
+        staying = set(present) - set(gone)
+        come = tuple(sorted(name for name in memory.named if name not in staying and name not in memory.dropped))
+        memory.present = {name: memory.named[name] for name in (*staying, *come)}
+        warnings, memory.warnings = tuple(memory.warnings), []
+        return Seen(come, gone, warnings)
+
+    def tell_again(self, warnings: Collection[Warned]) -> None:
+        """Have warnings told by the next look, too: the last time nobody kept a journal yet."""
+        self._memory.warnings += warnings
+
+    def dropped(self, organization: str) -> None:
+        """The operator lets an organization go: it does not come back by itself."""
+        self._memory.dropped.add(organization)
+
+    def awaits(self, lack: str) -> bool:
+        """Wait a moment for nodes; what is lacking is told once."""
+        if lack != self._memory.lack:
+            self._memory.lack = lack
+            self._memory.warnings.append(Warned(f"waits for SuperNodes: a round {lack} (federation.min_organizations)"))
+        self._sleep(AWAITING_SECONDS)
+        return True
+
+    def meet(self) -> None:
+        """Ask nodes that are new who they are, take in what they answered, forget those who are gone."""
+        memory, here = self._memory, self._grid.here()
+        for node in [node for node, known in memory.nodes.items() if here.get(node) != known.since]:
+            del memory.nodes[node]
+        for node, since in here.items():
+            if node not in memory.nodes:
+                memory.nodes[node] = _Node(since, self._grid.ask_who(node))
+        asked = {known.question: known for known in memory.nodes.values() if known.question}
+        for number, reply in self._grid.answers(asked).items():
+            known, asked[number].question = asked[number], ""
+            try:
+                known.introduction = self._acceptable(read_introduction(reply))
+            except Refused as refused:
+                memory.warnings.append(Warned(f"a SuperNode cannot take part: {refused}"))
+        self._name()
+
+    def _acceptable(self, introduction: Introduction) -> Introduction:
+        """Give an introduction with which a node may take part. Raises Refused."""
+        name = introduction.organization
+        if introduction.version != __version__:
+            raise Refused(f"{name} has fedlora-tui {introduction.version}, this run {__version__}: install the same")
+        if introduction.base != self._base:
+            raise Refused(f"{name} has another base model than this run (model.base): give it the same files")
+        return introduction
+
+    def _name(self) -> None:
+        """Let every name stand for one node: who has it keeps it."""
+        memory = self._memory
+        memory.named = {
+            name: (node, since)
+            for name, (node, since) in memory.named.items()
+            if node in memory.nodes and memory.nodes[node].since == since
+        }
+        for node, known in sorted(memory.nodes.items()):
+            if known.introduction is None:
+                continue
+            name, own = known.introduction.organization, (node, known.since)
+            if memory.named.setdefault(name, own) != own and not known.told:
+                known.told = True
+                said = f"a second SuperNode calls itself {name}: it waits until the first one is gone"
+                memory.warnings.append(Warned(said, name))
+        self._grid.named({name: node for name, (node, _) in memory.named.items()})
+
+
+class NodesSource:
+    """Organizations as those of the nodes that are connected."""
+
+    passed_over: Mapping[str, Mapping[str, int]] = {}
+
+    def __init__(self, connected: Connected) -> None:
+        self._connected = connected
+
+    def first(self, count: int | None) -> tuple[str, ...]:
+        """Give the names of all that are here."""
+        return tuple(sorted(self._connected.here))
+
+    def another(self, taken: Collection[str]) -> str | None:
+        """Give one that is here and takes no part."""
+        return next((name for name in self.first(None) if name not in taken), None)
+
+    def documents(self, name: str) -> Documents:
+        """Refuse: text stays on its own machine."""
+        raise UserError(f"the text of {name} is on its own machine")
+
+    def names_left_reason(self) -> str:
+        """Say why nobody else can be added."""
+        return "all that are connected take part: an organization joins when its SuperNode connects"
+
+
+class IntroducedTexts:
+    """What is known of text that is on other machines: the counts that its nodes told."""
+
+    def __init__(self, connected: Connected) -> None:
+        self.source = NodesSource(connected)
+        self._connected = connected
+        self._counts: dict[str, Counts] = {}
+
+    def lie_at(self, organization: str, place: str | None) -> None:
+        """Its own machine knows where an organization's text lies."""
+
+    def read(self, organization: str) -> Counts:
+        """Give the counts that an organization's node told. Raises UserError where none is here."""
+        said = self._connected.here.get(organization)
+        if said is None:
+            raise UserError("no SuperNode of that organization is connected")
+        more = TextCounts({}, said.longest, said.kinds, said.rows, None)
+        self._counts[organization] = Counts(said.documents, said.tokens, said.holdout_tokens, more)
+        return self._counts[organization]
+
+    def known(self, organization: str) -> bool:
+        """Tell whether an organization's text is counted."""
+        return organization in self._counts
+
+    def counts(self, organization: str) -> Counts:
+        """Give the counts of an organization that takes part."""
+        return self._counts[organization]
+
+    def told(self, organization: str) -> dict[str, Any]:
+        """Give what an event tells of a text; how far it is from the others' nobody here can tell."""
+        return told_of(self._counts[organization], None)
+
+    def forget(self, organization: str) -> None:
+        """Let go of an organization's counts."""
+        self._counts.pop(organization, None)

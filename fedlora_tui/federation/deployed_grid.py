@@ -1,0 +1,209 @@
+"""Flower's own Grid, as a deployed ServerApp is given it, with what a run needs beside: names, a pace, a patience.
+
+Flower's `send_and_receive` looks for replies every 3 s and knows no operator; here a look is taken more often, and
+between two looks whoever watches may end the wait. What Flower answers by itself is read as a refusal.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Protocol
+
+from flwr.app import Error, Message, MessageType, RecordDict
+from flwr.common.constant import ErrorCode
+from flwr.serverapp import Grid
+from flwr.supercore.run import Run
+
+from fedlora_tui.federation.introduction import INTRODUCE, question
+from fedlora_tui.federation.messages import GONE, STRANGER
+from fedlora_tui.federation.parcels import packed, unpacked
+from fedlora_tui.federation.pulling import pull_soon
+
+LOOK_SECONDS = 0.1
+"""How long a wait for replies rests between two looks at all of them."""
+
+MOST_AT_ONCE, LEAST_SHARE = 16, 0.2
+"""Replies that one look brings where they are added up as they come; the rest after it is this share at least."""
+
+NOBODY = 0
+"""The node of an organization that is not here: no node has this number."""
+
+
+TRAIN, EVALUATE = MessageType.TRAIN, MessageType.EVALUATE
+"""The kinds of messages that organizations take long to answer."""
+
+
+class Waiting(Protocol):
+    """Who watches a wait for replies of one kind."""
+
+    def about_to_send(self) -> None:
+        """Messages are about to be sent; may wait, and may raise to end the work."""
+
+    def sent(self, kind: str, round: int, organizations: Sequence[str]) -> None:
+        """Messages are on their way to these organizations."""
+
+    def goes_on(self, kind: str) -> bool:
+        """Tell whether the wait goes on; may wait itself, and may raise to end the work."""
+
+    def came(self, kind: str, round: int, organization: str, answered: bool) -> None:
+        """An organization's reply is here; `answered` is False where it is an error."""
+
+
+class DeployedGrid(Grid):
+    """Organizations on machines of their own, each behind its SuperNode."""
+
+    def __init__(self, grid: Grid, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._grid, self._sleep = grid, sleep
+        pull_soon()
+        self._waiting: Waiting
+        self._nodes: dict[str, int] = {}
+
+    def watched_by(self, waiting: Waiting) -> None:
+        """Know who watches the waits for replies."""
+        self._waiting = waiting
+
+    def here(self) -> dict[int, str]:
+        """Give the nodes that are connected now, each with what changes when it connects anew."""
+        try:
+            return {node.node_id: node.last_activated_at for node in self._grid.get_nodes()}
+        except NotImplementedError:
+            return dict.fromkeys(self._grid.get_node_ids(), "")
+
+    def ask_who(self, node: int) -> str:
+        """Ask a node who it is, without waiting; give the number of the message."""
+        (number,) = self._grid.push_messages([Message(question(), node, INTRODUCE, group_id="0")])
+        return number
+
+    def answers(self, numbers: Iterable[str]) -> dict[str, Message]:
+        """Give the replies that are here of those to messages with these numbers."""
+        wanted = list(numbers)
+        found = self._grid.pull_messages(wanted) if wanted else ()
+        return {reply.metadata.reply_to_message_id: reply for reply in found}
+
+    def named(self, nodes: Mapping[str, int]) -> None:
+        """Know which node each organization is that is here now."""
+        self._nodes = dict(nodes)
+
+    def join(self, organization: str) -> int:
+        """Give the node that an organization is, `NOBODY` where it is not here."""
+        return self._nodes.get(organization, NOBODY)
+
+    def leave(self, node: int) -> None:
+        """Let a node go: no run of Flower's needs to know."""
+
+    def state(self, node: int) -> RecordDict:
+        """Refuse: what an organization keeps for itself is with it."""
+        raise LookupError("what an organization keeps is on its own machine")
+
+    def set_run(self, run: Run) -> None:
+        """Take over Flower's description of the run."""
+        self._grid.set_run(run)
+
+    @property
+    def run(self) -> Run:
+        """Flower's description of the run."""
+        return self._grid.run
+
+    def create_message(
+        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
+    ) -> Message:
+        """Make a message to a node."""
+        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
+
+    def get_node_ids(self) -> Iterable[int]:
+        """Give the nodes that are connected now."""
+        return self._grid.get_node_ids()
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """Send messages, and give their numbers."""
+        return self._grid.push_messages(messages)
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """Give the replies that are here."""
+        return self._grid.pull_messages(message_ids)
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
+        """Send, and wait for the replies as long as whoever watches wants; what does not come in time is left out."""
+        return list(self._replies(messages, timeout, 0))
+
+    @property
+    def keeps_none(self) -> bool:
+        """True: what Flower has received is pulled a few replies at a time."""
+        return True
+
+    def as_they_come(self, messages: Iterable[Message]) -> Iterator[Message]:
+        """Send, and give the replies as they come, with no more of them in memory than one look brings."""
+        return self._replies(messages, None, MOST_AT_ONCE)
+
+    def _replies(self, messages: Iterable[Message], timeout: float | None, most: int) -> Iterator[Message]:
+        """Send and wait; a look asks for `most` replies, those asked for longest ago first (0: for all)."""
+        self._waiting.about_to_send()
+        waited, errors = self._send(list(messages))
+        yield from errors
+        if not waited:
+            return
+        names = {node: name for name, node in self._nodes.items()}
+        kind, round = _kind_and_round(next(iter(waited.values())))
+        self._waiting.sent(kind, round, sorted(_name(message, names) for message in waited.values()))
+        until = None if timeout is None else time.monotonic() + timeout
+        while waited and self._waiting.goes_on(kind) and (until is None or time.monotonic() < until):
+            asked = list(islice(waited, most or None))
+            found = self.answers(asked)
+            rest = 0.0 if found else LOOK_SECONDS * max(LEAST_SHARE, len(asked) / len(waited))
+            for number in asked:
+                message = waited.pop(number)
+                if number not in found:
+                    waited[number] = message  # behind those that were not asked for
+                    continue
+                reply = found.pop(number)
+                self._waiting.came(kind, round, _name(message, names), not reply.has_error())
+                yield _read(message, reply)
+                del reply
+            if rest:
+                self._sleep(rest)
+
+    def _send(self, messages: Sequence[Message]) -> tuple[dict[str, Message], list[Message]]:
+        """Send messages; give those that are on their way by their numbers, and errors in place of the others."""
+        on_their_way = [message for message in messages if message.metadata.dst_node_id != NOBODY]
+        numbers = list(self._grid.push_messages(_in_parcels(on_their_way))) if on_their_way else []
+        waited = {number: message for number, message in zip(numbers, on_their_way, strict=True) if number}
+        lost = [message for message in messages if message not in waited.values()]
+        return waited, [_error(message, ErrorCode.NODE_UNAVAILABLE, GONE) for message in lost]
+
+
+def _kind_and_round(message: Message) -> tuple[str, int]:
+    return message.metadata.message_type, int(message.metadata.group_id)
+
+
+def _name(message: Message, names: Mapping[int, str]) -> str:
+    return names.get(message.metadata.dst_node_id, "")
+
+
+def _read(message: Message, reply: Message) -> Message:
+    """Give a reply as one of the node that was asked: Flower's own errors come from the SuperLink."""
+    if reply.has_error():
+        return _error(message, reply.error.code, reply.error.reason or "")
+    if reply.metadata.src_node_id != message.metadata.dst_node_id:
+        return _error(message, ErrorCode.UNKNOWN, STRANGER)
+    reply.content = unpacked(reply.content)
+    return reply
+
+
+def _in_parcels(messages: Sequence[Message]) -> list[Message]:
+    """Give messages as they travel; those that came stay what they are, to be weighed."""
+    return [
+        Message(
+            packed(message.content),
+            message.metadata.dst_node_id,
+            message.metadata.message_type,
+            ttl=message.metadata.ttl,
+            group_id=message.metadata.group_id,
+        )
+        for message in messages
+    ]
+
+
+def _error(message: Message, code: int, reason: str) -> Message:
+    return Message(Error(code, reason), reply_to=message)

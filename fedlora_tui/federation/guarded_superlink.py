@@ -1,0 +1,146 @@
+"""Flower's SuperLink with the door in front: `fedlora-tui deploy superlink`, what a server's start script starts.
+
+All options but `--nodes` and `--refused` are those of `flower-superlink`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+from cryptography import x509
+from flwr.supercore.address import resolve_bind_address
+from flwr.supercore.logger import console_handler
+from flwr.superlink import extensions
+from flwr.superlink.cli import flower_superlink
+from starlette.middleware import Middleware
+
+from fedlora_tui.federation.door import Door
+from fedlora_tui.federation.refusals import FILE, Refusals
+from fedlora_tui.federation.roll import Roll
+from fedlora_tui.federation.standing import AUTHENTICATED, INSECURE, STANDING
+
+HOLDS_FOR_FLOWER = "1.41"
+"""The one private touch below (`extensions.get_middleware`) was checked against this release."""
+FLOWER_HOME = "flower"
+FIRST_LOOK_SECONDS, LOOK_SECONDS = 0.5, 3.0
+_log = logging.getLogger("flwr")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What of the command line concerns us, too."""
+
+    nodes: Path | None
+    refused: Path | None
+    host: str
+    port: int
+    authority: Path | None
+    certificate: Path | None
+    insecure: bool
+
+
+def serve(arguments: Sequence[str]) -> None:
+    """Serve until a signal; `arguments` are those of `flower-superlink`, and ours."""
+    asked, rest = _read(arguments)
+    if asked.refused is not None:
+        os.environ[FILE] = str(asked.refused.resolve())
+    os.environ[STANDING] = INSECURE if asked.insecure or "--enable-supernode-auth" not in rest else AUTHENTICATED
+    _surround()
+    # Whoever could write the header of a proxy would be taken for somebody on this machine.
+    os.environ.pop("FORWARDED_ALLOW_IPS", None)
+    logging.getLogger("flwr").addHandler(console_handler)
+    refusals = Refusals(asked.refused)
+    opened = threading.Event()
+    extensions.get_middleware = lambda: (Middleware(Door, refusals=refusals, opened=opened),)
+    threading.Thread(target=_attend, args=(asked, refusals, opened), name="roll of nodes", daemon=True).start()
+    sys.argv = ["flower-superlink", *rest]
+    flower_superlink()
+
+
+def _surround() -> None:
+    """Let the processes that Flower starts find its programs beside ours, and call nobody."""
+    os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
+    os.environ.setdefault("FLWR_HOME", str(Path(FLOWER_HOME).absolute()))
+    os.environ.setdefault("FLWR_DISABLE_UPDATE_CHECK", "1")
+    os.environ.setdefault("FLWR_SUPEREXEC_TASK_POLL_INTERVAL", "0.1")
+
+
+def _read(arguments: Sequence[str]) -> tuple[Asked, list[str]]:
+    own = argparse.ArgumentParser("fedlora-tui deploy superlink", add_help=False, allow_abbrev=False)
+    own.add_argument("--nodes", type=Path)
+    own.add_argument("--refused", type=Path)
+    given, rest = own.parse_known_args(list(arguments))
+    flower = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    flower.add_argument("--host", default="127.0.0.1")
+    flower.add_argument("--port", type=int, default=8000)
+    flower.add_argument("--ssl-ca-certfile", type=Path)
+    flower.add_argument("--ssl-certfile", type=Path)
+    flower.add_argument("--insecure", action="store_true")
+    theirs, _ = flower.parse_known_args(rest)
+    secure = not theirs.insecure
+    asked = Asked(
+        given.nodes if secure else None,
+        given.refused,
+        theirs.host,
+        theirs.port,
+        theirs.ssl_ca_certfile if secure else None,
+        theirs.ssl_certfile if secure else None,
+        theirs.insecure,
+    )
+    return asked, rest
+
+
+def _attend(asked: Asked, refusals: Refusals, opened: threading.Event) -> None:
+    """Keep the list of nodes equal to the folder, and say when the certificate is over; ends with the process."""
+    host = f"[{asked.host}]" if ":" in asked.host else asked.host
+    address = resolve_bind_address(f"{host}:{asked.port}")
+    agreed: object = None
+    told = over = ""
+    while True:
+        time.sleep(LOOK_SECONDS if agreed else FIRST_LOOK_SECONDS)
+        refusals.write()
+        try:
+            over = over or _said_over(asked, refusals)
+            files = _files(asked.nodes)
+            if asked.nodes is not None and files != agreed:
+                with Roll(address, asked.authority.read_bytes() if asked.authority else None) as roll:
+                    roll.agree(asked.nodes)
+            agreed = files
+            opened.set()
+        except httpx.TransportError:
+            continue  # it does not answer yet
+        except Exception as error:  # the thread must live as long as the process
+            if told != str(error):
+                _log.error("The roll of nodes could not be kept: %s", error)
+            told = str(error)
+
+
+def _files(nodes: Path | None) -> tuple[object, ...]:
+    """Give what changes where somebody changes the folder of public keys."""
+    if nodes is None:
+        return ("none",)
+    looks = [(file.name, file.stat()) for file in sorted(nodes.glob("*.pub"))]
+    return ("these", *((name, look.st_mtime_ns, look.st_size) for name, look in looks))
+
+
+def _said_over(asked: Asked, refusals: Refusals) -> str:
+    """Count, once, that the certificate is over, for then nodes refuse this server without its being told."""
+    if asked.certificate is None:
+        return ""
+    over = x509.load_pem_x509_certificate(asked.certificate.read_bytes()).not_valid_after_utc
+    if over > datetime.now(UTC):
+        return ""
+    reason = f"this server's certificate expired on {over:%Y-%m-%d}: nodes refuse it; fedlora-tui deploy renew"
+    refusals.count(reason, "")
+    _log.error("%s", reason)
+    return reason

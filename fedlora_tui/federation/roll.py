@@ -1,0 +1,96 @@
+"""The roll of nodes: a folder of public keys, and the SuperLink's own list, kept equal to it.
+
+Whoever's key lies in the folder is let in, within seconds; whoever's key is taken out is let in no more.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import httpx
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from flwr.proto.control_pb2 import (
+    ListNodesRequest,
+    RegisterNodeRequest,
+    UnregisterNodeRequest,
+)
+from flwr.supercore.control import ControlHttpClient
+from flwr.supercore.error import FlowerError
+from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
+from flwr.supercore.primitives.asymmetric import public_key_to_bytes
+
+_log = logging.getLogger(__name__)
+GONE = "unregistered"
+
+
+@dataclass(frozen=True)
+class Member:
+    """A node that the SuperLink knows: its number there, its key (PEM), whether it is connected now."""
+
+    node: int
+    key: bytes
+    status: str
+
+
+class Roll:
+    """The SuperLink's list of nodes, by its control API."""
+
+    def __init__(self, address: str, authority: bytes | None) -> None:
+        """Ask at `address` (host:port); `authority` is the CA's certificate in PEM, None without TLS."""
+        self._client = ControlHttpClient.from_server_address(
+            server_address=address,
+            insecure=authority is None,
+            root_certificates=authority,
+            interceptors=[RuntimeVersionHttpInterceptor(component_name="fedlora-tui")],
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def members(self) -> list[Member]:
+        """Give all nodes that are registered."""
+        listed = self._client.ListNodes(ListNodesRequest()).nodes_info
+        return [Member(node.node_id, node.public_key, node.status) for node in listed if node.status != GONE]
+
+    def agree(self, folder: Path) -> None:
+        """Register the keys of a folder's .pub files, and take out whoever's key is not among them any more."""
+        wanted = read_keys(folder)
+        known = {member.key: member for member in self.members()}
+        for key, name in wanted.items():
+            if key not in known:
+                self._register(key, name)
+        for key, member in known.items():
+            if key not in wanted:
+                self._client.UnregisterNode(UnregisterNodeRequest(node_id=member.node))
+                _log.warning("A node whose key is not in %s any more is let in no more: %s", folder, member.node)
+
+    def _register(self, key: bytes, name: str) -> None:
+        try:
+            self._client.RegisterNode(RegisterNodeRequest(public_key=key, name=name))
+            _log.info("The node of %s is let in", name)
+        except httpx.HTTPStatusError as error:
+            said = FlowerError.from_json(error.response.text)
+            reason = said.message if said else error
+            _log.error("The key of %s is not taken (one that was taken out is never let in again): %s", name, reason)
+
+
+def read_keys(folder: Path) -> dict[bytes, str]:
+    """Read the public keys (OpenSSH's format) of a folder: PEM, and the organization after which the file is named."""
+    found: dict[bytes, str] = {}
+    for file in sorted(folder.glob("*.pub")):
+        try:
+            key = serialization.load_ssh_public_key(file.read_bytes())
+        except (OSError, ValueError, UnsupportedAlgorithm) as error:
+            _log.error("%s is passed over, for it holds no public key: %s", file, error)
+            continue
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            found[public_key_to_bytes(key)] = file.stem
+    return found

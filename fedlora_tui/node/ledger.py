@@ -1,0 +1,131 @@
+"""A node's ledger as it stands: a fold of its journal. Pure; what the face shows comes from here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from fedlora_tui.node.events import (
+    LinkChanged,
+    MessageAnswered,
+    MessageReceived,
+    MessageRefused,
+    NodeEnded,
+    NodeEvent,
+    NodeRecord,
+    NodeStarted,
+    Trained,
+    TrainingGoesOn,
+)
+
+KEPT = 200
+"""As many messages are kept one by one where a ledger is shown as it grows; sums are of all."""
+
+
+@dataclass(frozen=True)
+class Handled:
+    """One message and what became of it: `came` since when, None for what has not happened (yet)."""
+
+    received: MessageReceived
+    came: float
+    progress: TrainingGoesOn | None = None
+    trained: Trained | None = None
+    refused: str = ""
+    answered: MessageAnswered | None = None
+
+
+@dataclass(frozen=True)
+class Sums:
+    """All that ever came and left: messages, bytes by way, bytes by kind, rounds trained, refusals."""
+
+    messages: int = 0
+    received: int = 0
+    trained: int = 0
+    steps: int = 0
+    tokens: int = 0
+    answered: int = 0
+    refused: int = 0
+    left: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def sent(self) -> int:
+        """Bytes that left, of all kinds."""
+        return sum(self.left.values())
+
+
+@dataclass(frozen=True)
+class NodeLedger:
+    """The node as its journal tells it: who it is, how its link stands, what it handled.
+
+    The last `kept` messages are in `handled`, all of them where that is None; `rounds` are those trained, by run.
+    """
+
+    node: NodeStarted | None = None
+    started: float | None = None
+    link: str = "connecting"
+    link_note: str = ""
+    link_since: float | None = None
+    ended: str = ""
+    handled: tuple[Handled, ...] = ()
+    sums: Sums = Sums()
+    rounds: Mapping[str, int] = field(default_factory=dict)
+    kept: int | None = KEPT
+
+
+def apply(ledger: NodeLedger, record: NodeRecord) -> NodeLedger:
+    """Give the ledger after one more record."""
+    event, t = record.event, record.t
+    match event:
+        case NodeStarted():
+            return replace(ledger, node=event, started=t, link="connecting", link_note="", link_since=t, ended="")
+        case NodeEnded():
+            return replace(ledger, link="down", link_note="", link_since=t, ended=event.reason)
+        case LinkChanged():
+            since = t if event.state != ledger.link else ledger.link_since
+            return replace(ledger, link=event.state, link_note=event.note, link_since=since)
+        case MessageReceived():
+            sums = replace(ledger.sums, messages=ledger.sums.messages + 1, received=ledger.sums.received + event.bytes)
+            before = ledger.handled if ledger.kept is None else ledger.handled[1 - ledger.kept :]
+            return replace(ledger, handled=(*before, Handled(event, t)), sums=sums)
+    return _worked_on(ledger, event)
+
+
+def _worked_on(ledger: NodeLedger, event: NodeEvent) -> NodeLedger:
+    """Give the ledger after what was done for a message that came before."""
+    sums = ledger.sums
+    match event:
+        case TrainingGoesOn():
+            return _last(ledger, event.run, event.round, progress=event)
+        case Trained():
+            sums = replace(
+                sums, trained=sums.trained + 1, steps=sums.steps + event.steps, tokens=sums.tokens + event.tokens
+            )
+            rounds = {**ledger.rounds, event.run: ledger.rounds.get(event.run, 0) + 1}
+            return _last(replace(ledger, sums=sums, rounds=rounds), event.run, event.round, trained=event)
+        case MessageRefused():
+            sums = replace(sums, refused=sums.refused + 1)
+            return _last(replace(ledger, sums=sums), event.run, event.round, event.kind, refused=event.reason)
+        case MessageAnswered():
+            left = {kind: sums.left.get(kind, 0) + event.left.get(kind, 0) for kind in {**sums.left, **event.left}}
+            sums = replace(sums, answered=sums.answered + 1, left=left)
+            return _last(replace(ledger, sums=sums), event.run, event.round, event.kind, answered=event)
+    return ledger
+
+
+def _last(ledger: NodeLedger, run: str, round: int, kind: str = "train", **changes: object) -> NodeLedger:
+    """Change what is known of the newest message of a run, a round and a kind that is not answered yet."""
+    rows = list(ledger.handled)
+    for place in range(len(rows) - 1, -1, -1):
+        own = rows[place].received
+        if (own.run, own.round, own.kind) == (run, round, kind) and rows[place].answered is None:
+            rows[place] = replace(rows[place], **changes)  # type: ignore[arg-type]
+            return replace(ledger, handled=tuple(rows))
+    return ledger
+
+
+def folded(records: Iterable[NodeRecord], ledger: NodeLedger | None = None) -> NodeLedger:
+    """Fold records, oldest first."""
+    found = ledger or NodeLedger()
+    for record in records:
+        found = apply(found, record)
+    return found

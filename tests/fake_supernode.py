@@ -1,0 +1,15 @@
+"""Stands where a SuperNode's process is started: it tells a link, waits as long as it was told to, and ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+
+if __name__ == "__main__":
+    told, seconds, status = json.loads(os.environ["FAKE_SUPERNODE"])
+    for state, note in told:
+        os.write(int(sys.argv[1]), (json.dumps({"state": state, "note": note}) + "\n").encode())
+    time.sleep(seconds)
+    sys.exit(status)

@@ -1,0 +1,56 @@
+"""SuperNodes of this process behind Flower's Grid, for deployed runs with no SuperLink: they come, go, fall silent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flwr.app import Context, RecordDict
+from flwr.proto.node_pb2 import NodeInfo
+
+from fedlora_tui.config import Config, to_toml
+from fedlora_tui.engine.deployed import DeployedCourse
+from fedlora_tui.federation.local_grid import LocalGrid
+from fedlora_tui.node.client_app import app
+from tests.tiny_runs import WatchedRun
+
+
+class NodesHere(LocalGrid):
+    """What a ServerApp is given, with nodes that answer at once."""
+
+    def __init__(self, config: Config, texts: Path) -> None:
+        super().__init__(app)
+        self.texts, self._told = texts, to_toml(config)
+        self._since: dict[int, str] = {}
+        self.silent: set[int] = set()
+
+    def connect(self, organization: str, data: str = "") -> int:
+        """Connect the SuperNode of an organization; its text is the file of its name."""
+        node = self._next_node
+        self._next_node += 1
+        place = str(self.texts / f"{data or organization}.txt")
+        own: dict[str, str | int | float | bool] = {"organization": organization, "data": place}
+        self._contexts[node] = Context(self.run_id, node, own, RecordDict(), {"config": self._told})
+        self._since[node] = f"start {node}"
+        return node
+
+    def restart(self, node: int, seen: bool) -> None:
+        """Let a SuperNode end and begin again under its number: all that it kept is gone."""
+        self._contexts[node].state.clear()
+        if seen:
+            self._since[node] += " again"
+
+    def get_nodes(self):
+        return [NodeInfo(node_id=node, last_activated_at=self._since[node]) for node in self._contexts]
+
+    def push_messages(self, messages):
+        sent = list(messages)
+        numbers = list(super().push_messages(sent))
+        for number, message in zip(numbers, sent, strict=True):
+            if message.metadata.dst_node_id in self.silent and message.metadata.message_type == "train":
+                del self._replies[number]
+        return numbers
+
+
+def over_nodes(config: Config, grid: NodesHere) -> WatchedRun:
+    """A run of these nodes, as a ServerApp goes through it."""
+    return WatchedRun(config, course=DeployedCourse(grid))

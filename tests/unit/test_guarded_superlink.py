@@ -1,0 +1,55 @@
+"""The SuperLink that we start: Flower's own, with the door in front, and told when its certificate is over."""
+
+from datetime import UTC, datetime, timedelta
+from threading import Event
+
+import flwr
+import pytest
+from starlette.middleware import Middleware
+from starlette.testclient import TestClient
+
+from fedlora_tui.deployment import keys
+from fedlora_tui.federation import guarded_superlink, refusals
+from fedlora_tui.federation.door import Door
+from fedlora_tui.federation.refusals import Refusals
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_flowers_own_application_is_behind_the_door_in_this_release(monkeypatch, tmp_path):
+    from flwr.superlink import extensions
+    from flwr.superlink.main import create_app
+
+    assert flwr.__version__.startswith(guarded_superlink.HOLDS_FOR_FLOWER)
+    opened = Event()
+    opened.set()
+    counted = Refusals(tmp_path / "refused.json")
+    monkeypatch.setattr(extensions, "get_middleware", lambda: (Middleware(Door, refusals=counted, opened=opened),))
+    app = create_app()
+    here, elsewhere = (TestClient(app, client=(address, 5000)) for address in ("127.0.0.1", "192.0.2.9"))
+    assert here.get("/health").headers["x-flwr-version"] == flwr.__version__
+    assert (here.get("/docs").status_code, elsewhere.get("/docs").status_code) == (200, 403)
+    assert elsewhere.post("/v1/control/list-nodes").status_code == 403
+    assert elsewhere.post("/v1/fleet/activate-node").status_code == 412
+    assert [one.address for one in refusals.read(tmp_path / "refused.json")] == ["192.0.2.9"] * 2
+
+
+def test_options_that_are_ours_are_taken_out_and_flowers_are_passed_on():
+    theirs = ["--host", "0.0.0.0", "--port", "8443", "--ssl-ca-certfile", "ca.pem", "--enable-supernode-auth"]
+    asked, rest = guarded_superlink._read(["--nodes", "nodes", *theirs, "--refused", "refused.json"])
+    assert rest == theirs
+    assert (str(asked.nodes), str(asked.refused), asked.host, asked.port) == ("nodes", "refused.json", "0.0.0.0", 8443)
+    asked, rest = guarded_superlink._read(["--insecure", "--nodes", "nodes"])
+    assert (asked.nodes, asked.authority, asked.insecure, rest) == (None, None, True, ["--insecure"])
+
+
+@pytest.mark.parametrize(("begins", "over"), [(0, False), (-400, True)])
+def test_a_certificate_that_is_over_is_counted_for_nodes_refuse_it_unheard(tmp_path, begins, over):
+    now = datetime.now(UTC) + timedelta(days=begins)
+    pair = keys.new_server(keys.new_authority("authority", now), ("localhost",), now)
+    (tmp_path / "server.pem").write_bytes(pair.public)
+    asked, _ = guarded_superlink._read(["--ssl-certfile", str(tmp_path / "server.pem")])
+    reason = guarded_superlink._said_over(asked, Refusals(tmp_path / "refused.json"))
+    assert bool(reason) is over
+    assert [one.reason for one in refusals.read(tmp_path / "refused.json")] == ([reason] if over else [])
+    if over:
+        assert "this server's certificate expired on" in reason

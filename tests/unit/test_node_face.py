@@ -1,0 +1,79 @@
+"""What a node shows: lines fit their terminal, bytes are told to the byte, what is refused is told with its reason."""
+
+from __future__ import annotations
+
+import pytest
+
+from fedlora_tui.node import events as ev
+from fedlora_tui.node import face
+from fedlora_tui.node.events import NodeRecord
+from fedlora_tui.node.ledger import folded
+
+REASON = "its policy allows a rank of 4 at most, 8 was asked"
+
+
+def records() -> list[NodeRecord]:
+    told = (
+        ev.NodeStarted("clinic", "127.0.0.1:9092", True, "0.1.0", "rank <= 4"),
+        ev.LinkChanged("connecting"),
+        ev.LinkChanged("up"),
+        ev.MessageReceived("7", ev.INTRODUCE, 0),
+        ev.MessageAnswered("7", ev.INTRODUCE, 0, left={"introduction": 233}, seconds=2.0),
+        ev.MessageReceived("7", ev.TRAIN, 1, 8, 1_234_567, 0, "0123456789abcdef" * 4),
+        ev.Trained("7", 1, 8, 1204, 2.905, 1.9),
+        ev.MessageAnswered(
+            "7", ev.TRAIN, 1, 8, 4, 1_234_567, {"A": 411_000, "B": 823_567, "numbers": 32}, "ff", "", 2.0
+        ),
+        ev.MessageReceived("7", ev.TRAIN, 2, 8, 2_469_134, 0, "fedcba9876543210" * 4),
+        ev.MessageRefused("7", ev.TRAIN, 2, REASON),
+        ev.MessageAnswered("7", ev.TRAIN, 2, left={"words": 50}, error=REASON),
+        ev.MessageReceived("7", ev.TRAIN, 3, 8, 1_234_567),
+        ev.TrainingGoesOn("7", 3, 3, 8, 2.8),
+    )
+    return [NodeRecord(number, 1_790_000_000.0 + number, event) for number, event in enumerate(told)]
+
+
+def test_each_thing_that_happened_is_a_line_of_words_with_its_bytes() -> None:
+    said = [sentence for record in records() if (sentence := face.sentence(record))]
+    assert said == [
+        "clinic: node of the SuperLink at 127.0.0.1:9092   policy rank <= 4   INSECURE: no TLS, no key",
+        "link connecting",
+        "link up",
+        "introduce: received no tensors",
+        "introduce: sent 233 B: introduction 233 B",
+        "round 1 train: received 1,234,567 B in 8 tensors   sha256 0123456789abcdef",
+        "round 1 train: trained 8 steps   1,204 tokens   loss 2.905   1.9 s",
+        "round 1 train: sent 1,234,599 B: A 411,000 B, B 823,567 B, numbers 32 B",
+        "round 2 train: received 2,469,134 B in 8 tensors   sha256 fedcba9876543210",
+        f"round 2 train: refused: {REASON}",
+        f"round 2 train: sent 50 B: words 50 B   ({REASON})",
+        "round 3 train: received 1,234,567 B in 8 tensors",
+    ]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_the_table_fits_its_terminal_and_keeps_bytes_and_reasons(width: int) -> None:
+    ledger = folded(records())
+    lines = face.table(ledger.handled, width, 1_790_000_020.0)
+    assert len(lines) == 5
+    assert all(len(line) <= width for line in lines)
+    assert all(word in lines[0] for word in ("asked", "round", "came B", "A B", "B B"))
+    assert "411,000" in lines[2]
+    assert "refused: its policy allow" in lines[3]
+    if width >= 120:
+        assert lines[3].endswith(REASON)
+        assert lines[4].endswith("training for 9.0 s, step 3/8")
+    assert face.table(ledger.handled, 200)[4].endswith("never answered")
+
+
+def test_the_head_tells_who_it_is_how_the_link_stands_and_the_sums() -> None:
+    head = face.head(folded(records()), 1_790_000_012.0)
+    assert head == [
+        "node      clinic   SuperLink 127.0.0.1:9092   INSECURE: no TLS, no key",
+        "policy    rank <= 4",
+        "link      up since 14:13:22 (10s)",
+        "received  4,938,268 B in 4 messages",
+        "trained   1 round, 8 steps, 1,204 tokens",
+        "sent      1,234,882 B in 3 messages: A 411,000 B, B 823,567 B, numbers 32 B, introduction 233 B, words 50 B",
+        "refused   1 message",
+    ]

@@ -1,0 +1,132 @@
+"""A SuperNode's process: started again where that helps, given up where not, never left behind, true to our app."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from flwr.app import Error, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.common.constant import ErrorCode
+from flwr.supercore.fab import Fab
+from flwr.supercore.inflatable.inflatable_object import get_object_tree
+from flwr.supercore.object_store import ObjectStoreFactory
+from flwr.supercore.run import Run
+from flwr.supernode import start_client_internal
+from flwr.supernode.nodestate import NodeStateFactory
+
+from fedlora_tui.federation import supernode as process
+from fedlora_tui.federation.bundle import bundle, is_ours
+from fedlora_tui.federation.local_grid import LocalGrid
+from fedlora_tui.node import supernode
+from fedlora_tui.node.supernode import Connection, Heard, Refusing, SuperNode
+
+ROOT = Path(__file__).resolve().parents[2]
+GUARD = 30.0
+
+
+class Node:
+    """A SuperNode whose process is a fake, and a clock that is moved by hand."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(supernode, "PROGRAM", "tests.fake_supernode")
+        patch.setenv("PYTHONPATH", str(ROOT))
+        self.patch, self.now = patch, 0.0
+        self.node = SuperNode(folder, Connection("localhost:9", insecure=True), {"data": "a"}, lambda: self.now)
+
+    def told(self, *told: tuple[str, str], seconds: float = 0.0, status: int = 1) -> None:
+        self.patch.setenv("FAKE_SUPERNODE", json.dumps([told, seconds, status]))
+
+    def until(self, count: int) -> list[Heard]:
+        heard: list[Heard] = []
+        until = time.monotonic() + GUARD
+        while len(heard) < count:
+            assert time.monotonic() < until, heard
+            heard += self.node.look()
+            time.sleep(0.01)
+        return heard
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    made = Node(tmp_path, monkeypatch)
+    yield made
+    made.node.end()
+
+
+def test_one_that_ends_after_it_was_connected_is_started_again_after_a_while(own: Node) -> None:
+    own.told(("connecting", ""), ("up", ""))
+    own.node.start()
+    states = own.until(3)
+    assert [one.state for one in states] == ["connecting", "up", "down"]
+    assert states[2].note.endswith("started again in 2 s")
+    own.told(("up", ""), ("down", "[Errno 111] Connection refused"), seconds=60)
+    assert own.node.look() == []
+    assert not own.node.running
+    own.now = 2.0
+    assert own.until(2) == [Heard("up"), Heard("down", "nobody listens there")]
+    assert own.node.running
+    own.node.end()
+    assert not own.node.running
+
+
+def test_one_that_is_not_let_in_is_given_up_with_the_reason(own: Node) -> None:
+    own.told(("connecting", ""), ("ended", "Exit Code: 305 [code: 2004] Failed to activate SuperNode."))
+    own.node.start()
+    with pytest.raises(Refusing, match="its operator has to register this node's key there"):
+        own.until(9)
+
+
+def test_one_that_never_comes_up_is_tried_on_other_ports_and_then_given_up(own: Node, tmp_path: Path) -> None:
+    own.told(("connecting", ""))
+    own.node.start()
+    for _ in range(supernode.MOST_PORTS - 1):
+        own.until(2)
+        own.now += supernode.LONGEST_WAIT
+    with pytest.raises(Refusing, match="ended with status 1; see "):
+        own.until(2)
+    assert (tmp_path / "supernode.toml").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.fixture
+def pull(monkeypatch: pytest.MonkeyPatch):
+    """Flower's way to take a message in, as it is in a SuperNode of ours, given a bundle: the state afterwards."""
+    for name in ("_pull_and_store_message", "_verify_fab"):
+        monkeypatch.setattr(start_client_internal, name, getattr(start_client_internal, name))
+    process._only_our_app(is_ours)
+
+    def pulled(content: bytes):
+        store = ObjectStoreFactory()
+        state = NodeStateFactory(objectstore_factory=store).state()
+        state.set_node_id(5)
+        message = LocalGrid(ClientApp()).create_message(RecordDict(), "train", 5, "1")
+        message.metadata.__dict__["_message_id"] = message.object_id
+        start_client_internal._pull_and_store_message(
+            state=state,
+            object_store=store.store(),
+            node_config={},
+            receive=lambda: (message, get_object_tree(message)),
+            get_run=lambda run: Run.create_empty(run),
+            get_fab=lambda digest, run: Fab(digest, content, {}),
+            pull_object=lambda run, name: pytest.fail("it was taken in"),
+            confirm_message_received=lambda run, name: None,
+            trusted_entities=None,
+        )
+        return state, message.metadata.run_id
+
+    return pulled
+
+
+def test_a_bundle_that_is_not_ours_is_refused_by_flower_itself_and_never_kept(pull) -> None:
+    state, run = pull(b"other code")
+    (reply,) = state.get_messages_legacy(is_reply=True)
+    assert isinstance(reply.error, Error)
+    assert reply.error.code == ErrorCode.INVALID_FAB
+    assert state.get_run(run) is None
+
+
+def test_our_own_bundle_is_taken(pull) -> None:
+    with pytest.raises(pytest.fail.Exception, match="it was taken in"):
+        pull(bundle().content)
