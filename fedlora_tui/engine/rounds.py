@@ -424,9 +424,9 @@ class RoundLoop:
         if secure is not None and secure.failed:
             self.stream.emit(ev.SecureFailed(round, secure.failed, secure.untold))
         self._punish(round)
-        self._check_enough(replies, answers)
         if secure is not None and secure.failed:
             raise TooFewRepliesError(f"the secure sum failed, and no update was seen: {secure.failed}")
+        self._check_enough(replies, answers)
         return replies, secure
 
     def _weight(self, name: str) -> int:

@@ -269,6 +269,7 @@ def test_what_left_for_a_sum_that_nobody_made_is_told_and_is_nobodys_fault_who_s
     watched = WatchedRun(configured(settings | ON), patient=False).go()
     (told,) = watched.told(ev.SecureFailed)
     assert told.reason.startswith("2 of 3 organizations are left: ")
+    assert watched.run.state.reason == f"round 1: the secure sum failed, and no update was seen: {told.reason}"
     sent = dict.fromkeys(("alpha", "beta", "gamma"), 0)
     for reply in tapped.came:
         sent[sorted(sent)[reply.metadata.src_node_id - NODE]] += 0 if reply.has_error() else arrays_weight(reply)
