@@ -444,11 +444,11 @@ class RoundLoop:
         if secure is not None and secure.failed:
             self.stream.emit(ev.SecureFailed(round, secure.failed, secure.untold))
         self._punish(round)
+        if secure is not None and secure.failed:
+            raise TooFewRepliesError(f"the secure sum failed, and no update was seen: {secure.failed}")
         # Under a protection a sum of nobody is one, too: that there is none would tell who replied.
         if not self._guarded:
             check_enough(len(replies), [answer.refusal for answer in answers], self.config.federation.min_replies)
-        if secure is not None and secure.failed:
-            raise TooFewRepliesError(f"the secure sum failed, and no update was seen: {secure.failed}")
         return replies, secure or taking
 
     @property

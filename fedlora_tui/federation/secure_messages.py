@@ -26,9 +26,16 @@ from fedlora_tui.federation.messages import (
     read_numbers,
 )
 from fedlora_tui.privacy.secure_sum.fixed_point import MOST_UNIT, Fixed
-from fedlora_tui.privacy.secure_sum.keys import COMMITMENT_BYTES, KEY_BYTES, NONCE_BYTES, PublicKeys, Session
+from fedlora_tui.privacy.secure_sum.keys import (
+    COMMITMENT_BYTES,
+    KEY_BYTES,
+    NONCE_BYTES,
+    PublicKeys,
+    Session,
+    is_usable,
+)
 from fedlora_tui.privacy.secure_sum.masks import Words
-from fedlora_tui.privacy.secure_sum.member import BOX_BYTES, Shared
+from fedlora_tui.privacy.secure_sum.member import BOX_BYTES, UNUSABLE, Shared
 from fedlora_tui.privacy.secure_sum.server import Request, Unmasking
 from fedlora_tui.privacy.secure_sum.shamir import SHARE_BYTES
 
@@ -173,7 +180,11 @@ def read_keys(reply: Message, session: Session) -> PublicKeys:
     """Read public keys. Raises Refused."""
     own = _reply(reply, session, ADVERTISE, ("keys",))
     (shown,) = _pieces(own, "keys", 2 * KEY_BYTES, 1)
-    return PublicKeys(shown[:KEY_BYTES], shown[KEY_BYTES:])
+    keys = PublicKeys(shown[:KEY_BYTES], shown[KEY_BYTES:])
+    # Else none of its neighbours could go on: it is out, and they are not.
+    if not is_usable(keys.channel) or not is_usable(keys.masking):
+        raise Refused(UNUSABLE)
+    return keys
 
 
 def read_shared(reply: Message, session: Session, place: int) -> Shared:

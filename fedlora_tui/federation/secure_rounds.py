@@ -185,7 +185,11 @@ class SecureRound:
         for name, own in shares.items():
             self._adder.revealed(places[name], own)
         total = self._adder.total({places[name]: words for name, words in masked.items()})
-        self.mean = self._fixed.mean(total)
+        mean = self._fixed.mean(total)
+        # Where noise was added for weights of 1 each, fewer would make every update in the sum longer than its limit.
+        if not len(masked) <= mean.weight <= len(masked) * self._fixed.unit:
+            raise SumFailed(f"its {len(masked)} weights add up to {mean.weight:,}, which they may not")
+        self.mean = mean
         self.summed = tuple(sorted(masked))
         self.gone = tuple(sorted(set(places) - set(masked)))
         self._seconds += time.monotonic() - began

@@ -18,6 +18,7 @@ from fedlora_tui.federation.last_replies import LastReplies
 from fedlora_tui.federation.local_grid import LocalGrid
 from fedlora_tui.federation.messages import ARRAYS, METRICS, SECURE, arrays_weight
 from fedlora_tui.federation.secure_messages import MASKED, UNMASK
+from fedlora_tui.privacy.secure_sum.fixed_point import Fixed
 from fedlora_tui.privacy.secure_sum.member import Declined
 from fedlora_tui.protocol import commands as ask
 from fedlora_tui.protocol import events as ev
@@ -269,6 +270,7 @@ def test_what_left_for_a_sum_that_nobody_made_is_told_and_is_nobodys_fault_who_s
     watched = WatchedRun(configured(settings | ON), patient=False).go()
     (told,) = watched.told(ev.SecureFailed)
     assert told.reason.startswith("2 of 3 organizations are left: ")
+    assert watched.run.state.reason == f"round 1: the secure sum failed, and no update was seen: {told.reason}"
     sent = dict.fromkeys(("alpha", "beta", "gamma"), 0)
     for reply in tapped.came:
         sent[sorted(sent)[reply.metadata.src_node_id - NODE]] += 0 if reply.has_error() else arrays_weight(reply)
@@ -277,6 +279,20 @@ def test_what_left_for_a_sum_that_nobody_made_is_told_and_is_nobodys_fault_who_s
     assert (refused.org, refused.left) == ("beta", {"shares": sent["beta"], "words": len("secure sum: no")})
     for name, org in watched.run.state.organizations.items():
         assert (org.ledger.left["shares"], org.faults) == (sent[name], int(name == "beta"))
+
+
+def test_a_weight_that_none_may_have_ends_the_sum(settings, monkeypatch):
+    words = Fixed.words
+
+    def lying(fixed, update, weight):
+        own = words(fixed, update, weight)
+        own[-2] += 1
+        return own
+
+    monkeypatch.setattr(Fixed, "words", lying)
+    private = {"privacy.mechanism": "gaussian", "privacy.noise_multiplier": 1.0, "privacy.target_epsilon": 0.0}
+    watched = WatchedRun(configured(settings | ON | private), patient=False).go()
+    assert watched.run.state.reason.endswith("no update was seen: its 3 weights add up to 6, which they may not")
 
 
 def test_organizations_answer_no_replayed_message_and_no_plain_one(settings, monkeypatch):

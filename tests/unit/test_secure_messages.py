@@ -40,6 +40,9 @@ def test_what_is_written_is_read_as_it_was():
     assert wire.read_stage(asked) == (wire.ADVERTISE, SESSION)
     assert wire.read_keys(wire.advertise_reply(asked, SESSION, member.public), SESSION) == member.public
     peers = {place: Member(SESSION).public for place in (3, 4)}
+    for unusable in (PublicKeys(bytes(32), member.public.masking), PublicKeys(member.public.channel, bytes(32))):
+        with pytest.raises(Refused, match="a public key that nothing can be agreed with"):
+            wire.read_keys(wire.advertise_reply(asked, SESSION, unusable), SESSION)
     request = Request(2, 3, peers)
     asked = message(wire.share_content(SESSION, request))
     assert wire.read_stage(asked)[0] == wire.SHARE

@@ -298,8 +298,9 @@ def test_unsafe_terms_are_declined():
         Member(SESSION).share(0, 2, {1: others[1]})
     with pytest.raises(Declined, match="one place or one key"):
         Member(SESSION).share(0, 3, {**others, 2: others[1]})
-    with pytest.raises(Declined, match="a public key that nothing can be agreed with"):
-        Member(SESSION).share(0, 3, {**others, 2: PublicKeys(bytes(32), others[2].masking)})
+    for unusable in (PublicKeys(bytes(32), others[2].masking), PublicKeys(others[2].channel, bytes(32))):
+        with pytest.raises(Declined, match="a public key that nothing can be agreed with"):
+            Member(SESSION).share(0, 3, {**others, 2: unusable})
 
 
 def test_shares_give_the_secret_from_the_threshold_on_and_nothing_below():

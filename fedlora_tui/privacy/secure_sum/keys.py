@@ -52,6 +52,15 @@ def agreed(private: bytes, public: bytes) -> bytes:
     return X25519PrivateKey.from_private_bytes(private).exchange(X25519PublicKey.from_public_bytes(public))
 
 
+def is_usable(public: bytes) -> bool:
+    """Tell whether anybody can agree on something with a public key: with a few nobody can, whatever the other's is."""
+    try:
+        agreed(new_private(), public)
+    except ValueError:
+        return False
+    return True
+
+
 def derived(secret: bytes, session: Session, purpose: str, *bound: bytes) -> bytes:
     """Derive a key of 32 bytes for one purpose (HKDF-SHA256 over the whole secret), bound to session and `bound`."""
     parts = (LABEL, session.label, purpose.encode(), *bound)

@@ -26,6 +26,8 @@ LEAST_HOLDERS = 3
 BOX_BYTES = 2 * shamir.SHARE_BYTES + 16
 """A sealed pair of shares: those of the masking key and of the seed, and what authenticates them."""
 
+UNUSABLE = "a public key that nothing can be agreed with"
+
 STAGES = ("advertised", "shared", "received", "masked", "unmasked")
 
 
@@ -80,6 +82,8 @@ class Member:
         shown = [key for own in (*peers.values(), self.public) for key in (own.channel, own.masking)]
         if place in peers or len(set(shown)) < len(shown):
             raise Declined("two organizations of a sum have one place or one key")
+        for own in peers.values():
+            self._can_agree_with(own)
         if len(holders) < LEAST_HOLDERS:
             raise Declined(f"a secure sum takes {LEAST_HOLDERS} organizations or more, here are {len(holders)}")
         if not max(len(holders) // 2 + 1, LEAST_HOLDERS) <= threshold <= len(holders):
@@ -152,6 +156,13 @@ class Member:
         self._channel = self._masking = self._seed = b""
         return {owner: self._received[owner][owner in present] for owner in sorted(present | absent)}
 
+    def _can_agree_with(self, peer: PublicKeys) -> None:
+        try:
+            keys.agreed(self._channel, peer.channel)
+            keys.agreed(self._masking, peer.masking)
+        except ValueError:
+            raise Declined(UNUSABLE) from None
+
     def _turn(self, stage: str) -> None:
         if self.stage != stage:
             raise Declined(f"out of turn: this organization has {self.stage} in round {self.session.round}")
@@ -173,10 +184,7 @@ class Member:
     def _channel_key(self, peer: int, sender: int, holder: int) -> tuple[bytes, bytes]:
         """Give the key that one direction between two is sealed with, and what is bound to the message beside it."""
         bound = sender.to_bytes(8, "big") + holder.to_bytes(8, "big")
-        try:
-            secret = keys.agreed(self._channel, self._peers[peer].channel)
-        except ValueError:
-            raise Declined("a public key that nothing can be agreed with") from None
+        secret = keys.agreed(self._channel, self._peers[peer].channel)
         return keys.derived(secret, self.session, "channel", bound), bound
 
     def kept(self) -> dict[str, Any]:
