@@ -1,10 +1,11 @@
 """Sums of float64 numbers that are exact, and so the same in whatever order their addends come.
 
 As in reproducible summation (Demmel and Nguyen 2015, https://doi.org/10.1109/TC.2014.2345391) every addend is cut into
-whole multiples of 2^(36 k), one part a k, of at most 2^35 multiples each; floating point itself does that, by a number
-that is added and taken away again. Parts of one k are added up in one float64 number, without any rounding while there
-are 2^18 addends at most. Only those k are kept that an addend needed: for adapters of float32 numbers two or three. A
-sum is rounded when it is read, by a rule that looks at those parts alone.
+whole multiples of 2^(44 k), one part a k, of at most 2^43 multiples each; floating point itself does that, by a number
+that is added and taken away again. Parts of one k are added up in one float64 number, without any rounding while they
+are 2^10 at most; before that, each part is brought below 2^43 multiples again and the rest carried to the next k. Only
+those k are kept that an addend needed: for adapters of float32 numbers two or three. Carried until every part is from
+-2^43 to below 2^43, a sum is written in one way alone, and by that it is rounded when it is read.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ import math
 import torch
 from torch import Tensor
 
-WIDTH = 36
+WIDTH = 44
 """Bits of an addend that go into one part."""
 
-LOWEST = -26
-"""The last k, of multiples of 2^-936: below what a product of two float32 numbers and a count can hold."""
+LOWEST = -21
+"""The last k, of multiples of 2^-924: below what a product of two float32 numbers and a count can hold."""
 
-MOST = 2**18
-"""So many addends at most: more would no longer be added up exactly."""
+BEFORE_CARRYING = 2**9
+"""So many addends are added up before parts are carried."""
 
 AT_ONCE = 2**14
 """Numbers that are gone through together: what is made of them stays in a processor's cache."""
@@ -36,10 +37,11 @@ class ExactSum:
         self._pieces = [_Piece(min(AT_ONCE, length - start)) for start in range(0, length, AT_ONCE)]
 
     def add(self, addend: Tensor, times: float = 1.0) -> None:
-        """Add a vector, times a number, in float64. OverflowError where they are too many for an exact sum."""
+        """Add a vector, times a number, in float64."""
         self.count += 1
-        if self.count > MOST:
-            raise OverflowError(f"a sum of {self.count:,} adapters is not exact: {MOST:,} at most")
+        if self.count % BEFORE_CARRYING == 0:
+            for piece in self._pieces:
+                piece.parts = piece.carried()
         for at, piece in enumerate(self._pieces):
             own = addend[at * AT_ONCE : (at + 1) * AT_ONCE]
             left, multiples = self._room[:, : len(own)]
@@ -71,7 +73,7 @@ class _Piece:
         if not largest:
             return
         for k in range(_first(largest), LOWEST - 1, -1):
-            # So much is added that nothing below a multiple of 2^(36 k) finds room beside it.
+            # So much is added that nothing below a multiple of 2^(44 k) finds room beside it.
             beside = math.ldexp(1.5, 52 + WIDTH * k)
             torch.add(left, beside, out=multiples).sub_(beside)
             if k not in self.parts:
@@ -82,20 +84,20 @@ class _Piece:
 
     def total(self) -> Tensor:
         whole = torch.zeros(self._length, dtype=torch.float64)
-        for part in self._carried():
+        for part in self.carried().values():
             whole += part
         return whole if self._not_finite is None else whole + self._not_finite
 
-    def _carried(self) -> list[Tensor]:
-        """Give the parts, smallest first, each at most half of what the next one counts by: no two undo each other."""
-        found: list[Tensor] = []
+    def carried(self) -> dict[int, Tensor]:
+        """Give the parts of the same sum, smallest first, in the one way to write it: no two undo each other."""
+        found: dict[int, Tensor] = {}
         carry = torch.zeros(self._length, dtype=torch.float64)
         k, highest = min(self.parts, default=0), max(self.parts, default=-1)
         while k <= highest or torch.count_nonzero(carry):
             part = self.parts[k] + carry if k in self.parts else carry
-            beside = math.ldexp(1.5, 52 + WIDTH * (k + 1))
-            carry = (part + beside).sub_(beside)
-            found.append(part - carry)
+            next_counts_by = math.ldexp(1.0, WIDTH * (k + 1))
+            carry = (part / next_counts_by + 0.5).floor_() * next_counts_by
+            found[k] = part - carry
             k += 1
         return found
 
@@ -114,5 +116,5 @@ def _largest(numbers: Tensor) -> float:
 
 
 def _first(largest: float) -> int:
-    """Give the k of the first part of addends that are no larger: at most 2^35 multiples of 2^(36 k)."""
+    """Give the k of the first part of addends that are no larger: at most 2^43 multiples of 2^(44 k)."""
     return max(LOWEST, -((WIDTH - 1 - math.frexp(largest)[1]) // WIDTH))

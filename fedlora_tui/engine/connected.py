@@ -15,6 +15,7 @@ from fedlora_tui import __version__
 from fedlora_tui.engine.attendance import Seen
 from fedlora_tui.engine.prepare import Counts, told_of
 from fedlora_tui.errors import UserError
+from fedlora_tui.federation.client_app import UNFIT
 from fedlora_tui.federation.deployed_grid import DeployedGrid
 from fedlora_tui.federation.introduction import Introduction, read_introduction
 from fedlora_tui.federation.messages import Refused
@@ -22,6 +23,7 @@ from fedlora_tui.organizations.text import Documents
 from fedlora_tui.protocol.events import TextCounts, Warned
 
 GONE, BACK = "its SuperNode is gone", "its SuperNode connected anew"
+NOT_SET_UP = "it is not set up for this run, and its own log says what is missing"
 AWAITING_SECONDS = 0.5
 """How long a run that lacks organizations rests before it looks again."""
 
@@ -115,7 +117,8 @@ class Connected:
             try:
                 known.introduction = self._acceptable(read_introduction(reply))
             except Refused as refused:
-                memory.warnings.append(Warned(f"a SuperNode cannot take part: {refused}"))
+                reason = NOT_SET_UP if str(refused).endswith(UNFIT) else refused
+                memory.warnings.append(Warned(f"a SuperNode cannot take part: {reason}"))
         self._name()
 
     def _acceptable(self, introduction: Introduction) -> Introduction:

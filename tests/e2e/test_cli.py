@@ -221,7 +221,7 @@ def here(tmp_path, monkeypatch):
         (["runs", "--runs-dir"], "--runs-dir: nothing stands behind it; write --runs-dir DIR, folder of run folders"),
         (["nonsense"], "no such command"),
         (["--rounds", "3", "run"], "run: a command goes before all options, like fedlora-tui run --help"),
-        (["run", "--set", "foo.bar=1"], "foo.bar is not a key; known are model, lora, federation, data, privacy, aud"),
+        (["run", "--set", "foo.bar=1"], "foo.bar is not a key; known are model, lora, federation, superlink, data"),
         (["run", "--set", "foo.bar=1"], "runs, faults"),
         (["export", "nothing", "--runs-dir", "none"], "no such run"),
         (["export", "--runs-dir", "none"], "no run here yet"),

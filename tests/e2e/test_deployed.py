@@ -116,7 +116,7 @@ def test_it_outlives_a_node_that_is_killed_one_that_is_late_and_a_superlink_that
     federation.superlink("--database", str(database))
     federation.supernode("alpha", texts / "alpha.txt")
     federation.supernode("beta", texts / "beta.txt")
-    given = words(federation, federation__rounds=500, federation__min_organizations=2, federation__deadline=20.0)
+    given = words(federation, federation__rounds=500, federation__min_organizations=2, federation__deadline=10.0)
     detached = run(federation, "run", "--detach", *given, "--model", str(tiny_base()))
     assert detached.returncode == 0, detached.stderr
     folder = federation.folder / "runs" / detached.stdout.strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from flwr.app import Context, RecordDict
 from flwr.proto.node_pb2 import NodeInfo
@@ -51,6 +52,6 @@ class NodesHere(LocalGrid):
         return numbers
 
 
-def over_nodes(config: Config, grid: NodesHere) -> WatchedRun:
+def over_nodes(config: Config, grid: NodesHere, **more: Any) -> WatchedRun:
     """A run of these nodes, as a ServerApp goes through it."""
-    return WatchedRun(config, course=DeployedCourse(grid))
+    return WatchedRun(config, course=DeployedCourse(grid), **more)

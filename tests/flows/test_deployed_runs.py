@@ -10,6 +10,9 @@ import torch
 
 from fedlora_tui.engine import checkpoint
 from fedlora_tui.engine.deployable import undeployable
+from fedlora_tui.engine.folder import read_config
+from fedlora_tui.engine.past import Fork
+from fedlora_tui.engine.run import Start
 from fedlora_tui.federation.introduction import Introduction
 from fedlora_tui.node.home import Home
 from fedlora_tui.protocol import commands as ask
@@ -111,6 +114,39 @@ def test_a_silent_node_costs_a_round_its_deadline_and_no_more(settings):
         ("alpha", "no reply came", False)
     ] * 2
     assert [event.orgs for event in watched.told(ev.RoundFinished)] == [("beta", "gamma")] * 2
+
+
+def test_a_stopped_run_goes_on_from_its_checkpoint_and_another_begins_with_one_of_its_rounds(settings):
+    config = configured(settings, federation__rounds=3, federation__min_organizations=2)
+    grid, _ = nodes(settings, config, "alpha", "beta", "gamma")
+    stopped = over_nodes(config, grid)
+    stopped.when(finished(1), lambda: stopped.run.send(ask.Stop("enough for today")))
+    folder = stopped.go().folder
+    stopped.run.close()
+    begun = read_config(folder)
+    others, _ = nodes(settings, begun, "alpha", "gamma")
+    others.connect("delta", "beta")
+    resumed = over_nodes(begun, others, start=Start(continues=folder)).go()
+    assert resumed.run.state.phase == "done", resumed.run.refusal or resumed.run.state.reason
+    assert [(event.org, event.reason) for event in resumed.told(ev.OrgLeft)] == [("beta", "its SuperNode is gone")]
+    assert [(event.round, event.orgs) for event in resumed.told(ev.RoundFinished)] == [
+        (2, ("alpha", "delta", "gamma")),
+        (3, ("alpha", "delta", "gamma")),
+    ]
+    longer = configured(settings, federation__rounds=2, federation__min_organizations=2)
+    fork = over_nodes(longer, nodes(settings, longer, "alpha", "beta")[0], start=Start(fork=Fork(folder, 1))).go()
+    assert fork.run.state.phase == "done", fork.run.refusal or fork.run.state.reason
+    assert [(event.round, event.orgs) for event in fork.told(ev.RoundFinished)] == [(2, ("alpha", "beta"))]
+
+
+def test_a_node_without_text_is_told_of_and_its_reason_stays_with_it(settings):
+    config = configured(settings, federation__min_organizations=2)
+    grid, _ = nodes(settings, config, "alpha", "beta")
+    grid.connect("delta", "nowhere")
+    watched = over_nodes(config, grid).go()
+    assert watched.run.state.phase == "done"
+    (said,) = warned(watched, "cannot take part")
+    assert said == "a SuperNode cannot take part: it is not set up for this run, and its own log says what is missing"
 
 
 def test_whom_the_operator_drops_stays_out_until_it_is_added(settings):

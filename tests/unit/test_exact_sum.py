@@ -5,13 +5,12 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedlora_tui.aggregation import exact
-from fedlora_tui.aggregation.exact import AT_ONCE, MOST, ExactSum
+from fedlora_tui.aggregation.exact import AT_ONCE, ExactSum
 
 numbers = st.floats(width=32, allow_nan=False, allow_infinity=False)
 counted = st.tuples(numbers, st.integers(0, 2**31))
@@ -70,11 +69,14 @@ def test_what_it_keeps_does_not_grow_with_the_number_of_addends():
     assert kept[-1] == kept[0] <= 3 * 100 * 8
 
 
-def test_more_addends_than_can_be_added_exactly_are_refused(monkeypatch):
-    assert 2 ** (exact.WIDTH - 1) * MOST <= 2**53
-    monkeypatch.setattr(exact, "MOST", 2)
-    running = ExactSum(1)
-    for _ in range(2):
-        running.add(torch.ones(1, dtype=torch.float64))
-    with pytest.raises(OverflowError, match="2 at most"):
-        running.add(torch.ones(1, dtype=torch.float64))
+def test_carrying_on_the_way_changes_no_byte(monkeypatch):
+    """However often: sums below zero, and halves of what the next part counts by, among them."""
+    assert 2 ** (exact.WIDTH - 1) * (exact.BEFORE_CARRYING + 1) <= 2**53
+    half = 2.0 ** (exact.WIDTH - 1)
+    generator = np.random.default_rng(6)
+    addends = [torch.tensor([half, -half, -1.0, x, -x * 2.0**60]) for x in generator.standard_normal(40)]
+    addends = [addend.double() for addend in addends]
+    expected = total(addends, range(40)).numpy().tobytes()
+    for often in (1, 2, 7):
+        monkeypatch.setattr(exact, "BEFORE_CARRYING", often)
+        assert total(addends, reversed(range(40))).numpy().tobytes() == expected

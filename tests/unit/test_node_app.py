@@ -15,6 +15,7 @@ from fedlora_tui.federation.global_model import GlobalModel
 from fedlora_tui.federation.introduction import INTRODUCE, question, read_introduction
 from fedlora_tui.federation.local_grid import LocalGrid
 from fedlora_tui.federation.messages import spec_of
+from fedlora_tui.federation.parcels import unpacked
 from fedlora_tui.federation.secure_rounds import SecureRound, SecureTerms
 from fedlora_tui.federation.server_app import Server
 from fedlora_tui.lora.cohort import LocalTraining
@@ -42,6 +43,14 @@ class Nodes(LocalGrid):
         own = {"organization": organization, "data": str(data), "journal": str(journal), "policy": str(self._policy)}
         self._contexts[place] = Context(self.run_id, place, own, RecordDict(), {"config": self._config})
         return place
+
+    def send_and_receive(self, messages, *, timeout=None):
+        """Take apart what came in parcels, as a deployed grid does before a server sees it."""
+        replies = super().send_and_receive(messages, timeout=timeout)
+        for reply in replies:
+            if reply.has_content():
+                reply.content = unpacked(reply.content)
+        return replies
 
 
 class World:

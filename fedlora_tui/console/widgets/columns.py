@@ -14,6 +14,9 @@ from fedlora_tui.protocol.organization import OrganizationState
 
 Words = tuple[str, str]
 
+SINCE = "since "
+"""What the note of an organization begins with whose steps nobody here sees: a time follows."""
+
 STATE_STYLES = {
     "training": "train",
     "testing": "train",
@@ -102,6 +105,9 @@ def _state(org: OrganizationState, view: View) -> Words:
 
 
 def _step(org: OrganizationState, view: View) -> Words:
+    """Give how far it is; of one on a machine of its own, whose steps nobody here sees, since when it is at it."""
+    if org.state in ("training", "testing") and org.note.startswith(SINCE):
+        return org.note.removeprefix(SINCE)[: len("15:04")], "quiet"
     return (numbers.of(org.step, org.steps, view.look.glyphs) if org.steps else view.look.glyphs.dash), ""
 
 
