@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fedlora_tui.aggregation.fitting import fitting
-from fedlora_tui.aggregation.means import means
+from fedlora_tui.aggregation.means import rounded_means
 from fedlora_tui.aggregation.method import Aggregated, Method, Reply, Start
 from fedlora_tui.lora.adapter import A_SUFFIX, B_SUFFIX, Factors
 
@@ -18,9 +18,9 @@ from fedlora_tui.lora.adapter import A_SUFFIX, B_SUFFIX, Factors
 def fedit(replies: Sequence[Reply], start: Start) -> Aggregated:
     """Average the factors; the result has the ranks and alphas of the adapter sent, and the replies' number format."""
     weighted = fitting(replies, start.sent)
-    mean = means(weighted)
+    mean = rounded_means(weighted)
     factors = {
-        module: Factors(mean[module + A_SUFFIX].to(own.a.dtype), mean[module + B_SUFFIX].to(own.b.dtype))
+        module: Factors(mean[module + A_SUFFIX], mean[module + B_SUFFIX])
         for module, own in weighted[0][1].adapter.factors.items()
     }
     return Aggregated(replace(start.sent, factors=factors))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fedlora_tui.aggregation.fitting import fitting
-from fedlora_tui.aggregation.means import means
+from fedlora_tui.aggregation.means import rounded_means
 from fedlora_tui.aggregation.method import Aggregated, Method, Reply, Start
 from fedlora_tui.lora.adapter import A_SUFFIX, Factors
 
@@ -19,9 +19,9 @@ from fedlora_tui.lora.adapter import A_SUFFIX, Factors
 def fedsa(replies: Sequence[Reply], start: Start) -> Aggregated:
     """Average A, and put it before every organization's own B; `own` holds who replied, whatever its weight."""
     weighted = fitting(replies, start.sent)
-    mean = means(weighted, ("A",))
+    mean = rounded_means(weighted, ("A",))
     as_sent = weighted[0][1].adapter.factors
-    new_a = {module: mean[module + A_SUFFIX].to(own.a.dtype) for module, own in as_sent.items()}
+    new_a = {module: mean[module + A_SUFFIX] for module in as_sent}
     adapter = replace(start.sent, factors={m: Factors(a, start.sent.factors[m].b) for m, a in new_a.items()})
     own = {
         reply.organization: replace(

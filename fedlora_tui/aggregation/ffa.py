@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fedlora_tui.aggregation.fitting import fitting
-from fedlora_tui.aggregation.means import means
+from fedlora_tui.aggregation.means import rounded_means
 from fedlora_tui.aggregation.method import Aggregated, Factor, Method, Reply, Start
 from fedlora_tui.lora.adapter import B_SUFFIX, Factors
 
@@ -19,9 +19,9 @@ from fedlora_tui.lora.adapter import B_SUFFIX, Factors
 def ffa(replies: Sequence[Reply], start: Start) -> Aggregated:
     """Average B under the A that was sent."""
     weighted = fitting(replies, start.sent)
-    mean = means(weighted, trains(start.round))
+    mean = rounded_means(weighted, trains(start.round))
     factors = {
-        module: Factors(start.sent.factors[module].a, mean[module + B_SUFFIX].to(own.b.dtype))
+        module: Factors(start.sent.factors[module].a, mean[module + B_SUFFIX])
         for module, own in weighted[0][1].adapter.factors.items()
     }
     return Aggregated(replace(start.sent, factors=factors))

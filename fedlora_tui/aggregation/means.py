@@ -7,12 +7,12 @@ all were in or each was let go of as soon as it was added.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from fedlora_tui.aggregation.exact import ExactSum
+from fedlora_tui.aggregation.exact import AT_ONCE, ExactSum
 from fedlora_tui.aggregation.stacking import Weighted
 from fedlora_tui.lora.adapter import BOTH, Adapter, is_one_of
 
@@ -58,3 +58,42 @@ def means(weighted: Weighted, factors: Collection[str] = BOTH) -> dict[str, Tens
     for _, reply in weighted:
         running.add(reply.adapter.tensors(), reply.weight)
     return running.mean()
+
+
+def rounded_means(weighted: Weighted, factors: Collection[str] = BOTH) -> dict[str, Tensor]:
+    """Give the same means in the replies' own number format, for float32 to the bit, and sooner.
+
+    A plain sum in float64 has a known bound of its error (Higham, Accuracy and Stability of Numerical Algorithms, 2002,
+    section 4.2): where both ends of it are rounded to one float32 number, that is the exact sum's. The rest is added up
+    exactly.
+    """
+    every = [reply.adapter.tensors() for _, reply in weighted]
+    names = [name for name in every[0] if is_one_of(name, factors)]
+    if len(weighted) == 1 or any(every[0][name].dtype != torch.float32 for name in names):
+        return {name: mean.to(every[0][name].dtype) for name, mean in means(weighted, factors).items()}
+    heavy = [(tensors, reply.weight) for tensors, (_, reply) in zip(every, weighted, strict=True) if reply.weight > 0]
+    weights = torch.tensor([weight for _, weight in heavy], dtype=torch.float64)
+    rows = [torch.cat([tensors[name].flatten() for name in names]) for tensors, _ in heavy]
+    whole = torch.cat([_rounded([row[at : at + AT_ONCE] for row in rows], weights) for at in _starts(rows[0])])
+    found = whole.split([every[0][name].numel() for name in names])
+    return {name: part.reshape(every[0][name].shape) for name, part in zip(names, found, strict=True)}
+
+
+def _starts(row: Tensor) -> range:
+    return range(0, max(1, len(row)), AT_ONCE)
+
+
+def _rounded(rows: Sequence[Tensor], weights: Tensor) -> Tensor:
+    """Give the weighted mean of some float32 vectors, rounded to float32."""
+    over, numbers = math.fsum(weights.tolist()), torch.stack(list(rows)).double()
+    sums = weights @ numbers
+    # Twice what is lost at the most by adding in any order, by rounding the exact sum, and by the ends themselves.
+    off = (weights @ numbers.abs_()).mul_((len(rows) + 8) * torch.finfo(torch.float64).eps)
+    low, high = ((sums - off) / over).float(), ((sums + off) / over).float()
+    unsettled = (low != high).nonzero().squeeze(1)
+    if len(unsettled):
+        exact = ExactSum(len(unsettled))
+        for row, weight in zip(rows, weights.tolist(), strict=True):
+            exact.add(row[unsettled], weight)
+        low[unsettled] = (exact.total() / over).float()
+    return low

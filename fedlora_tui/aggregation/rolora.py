@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fedlora_tui.aggregation.fitting import fitting
-from fedlora_tui.aggregation.means import means
+from fedlora_tui.aggregation.means import rounded_means
 from fedlora_tui.aggregation.method import Aggregated, Factor, Method, Reply, Start
 from fedlora_tui.lora.adapter import A_SUFFIX, B_SUFFIX, Factors
 
@@ -19,14 +19,14 @@ from fedlora_tui.lora.adapter import A_SUFFIX, B_SUFFIX, Factors
 def rolora(replies: Sequence[Reply], start: Start) -> Aggregated:
     """Average the factor that the round trained beside the other one as it was sent."""
     weighted = fitting(replies, start.sent)
-    mean = means(weighted, trains(start.round))
+    mean = rounded_means(weighted, trains(start.round))
     factors = {}
     for module, own in weighted[0][1].adapter.factors.items():
         sent = start.sent.factors[module]
         if "A" in trains(start.round):
-            factors[module] = Factors(mean[module + A_SUFFIX].to(own.a.dtype), sent.b)
+            factors[module] = Factors(mean[module + A_SUFFIX], sent.b)
         else:
-            factors[module] = Factors(sent.a, mean[module + B_SUFFIX].to(own.b.dtype))
+            factors[module] = Factors(sent.a, mean[module + B_SUFFIX])
     return Aggregated(replace(start.sent, factors=factors))
 
 
