@@ -66,13 +66,13 @@ class _Piece:
 
     def add(self, left: Tensor, multiples: Tensor) -> None:
         """Add what is `left`; both tensors are worked in."""
-        largest = _largest(left)
-        if not math.isfinite(largest):
+        size = largest(left)
+        if not math.isfinite(size):
             left = self._without_not_finite(left)
-            largest = _largest(left)
-        if not largest:
+            size = largest(left)
+        if not size:
             return
-        for k in range(_first(largest), LOWEST - 1, -1):
+        for k in range(_first(size), LOWEST - 1, -1):
             # So much is added that nothing below a multiple of 2^(44 k) finds room beside it.
             beside = math.ldexp(1.5, 52 + WIDTH * k)
             torch.add(left, beside, out=multiples).sub_(beside)
@@ -109,12 +109,12 @@ class _Piece:
         return addend.masked_fill(~finite, 0.0)
 
 
-def _largest(numbers: Tensor) -> float:
+def largest(numbers: Tensor) -> float:
     """Give the largest size of some numbers, nan or infinity where one of them is."""
     low, high = numbers.aminmax()
     return max(-float(low), float(high))
 
 
-def _first(largest: float) -> int:
+def _first(size: float) -> int:
     """Give the k of the first part of addends that are no larger: at most 2^43 multiples of 2^(44 k)."""
-    return max(LOWEST, -((WIDTH - 1 - math.frexp(largest)[1]) // WIDTH))
+    return max(LOWEST, -((WIDTH - 1 - math.frexp(size)[1]) // WIDTH))

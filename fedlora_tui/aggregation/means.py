@@ -1,7 +1,7 @@
 """Weighted means of replies' factors, taken in one after the other: sum n_i x_i / sum n_i.
 
-The sum is exact (`exact.py`), so a mean does not depend on who came first, nor on whether the replies were kept until
-all were in or each was let go of as soon as it was added.
+The sum is exact (`exact.py`), or as good as that, so a mean does not depend on who came first, nor on whether the replies
+were kept until all were in or each was let go of as soon as it was added.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from fedlora_tui.aggregation.exact import AT_ONCE, ExactSum
+from fedlora_tui.aggregation.exact import ExactSum, largest
 from fedlora_tui.aggregation.stacking import Weighted
 from fedlora_tui.lora.adapter import BOTH, Adapter, is_one_of
 
@@ -72,28 +72,24 @@ def rounded_means(weighted: Weighted, factors: Collection[str] = BOTH) -> dict[s
     if len(weighted) == 1 or any(every[0][name].dtype != torch.float32 for name in names):
         return {name: mean.to(every[0][name].dtype) for name, mean in means(weighted, factors).items()}
     heavy = [(tensors, reply.weight) for tensors, (_, reply) in zip(every, weighted, strict=True) if reply.weight > 0]
-    weights = torch.tensor([weight for _, weight in heavy], dtype=torch.float64)
-    rows = [torch.cat([tensors[name].flatten() for name in names]) for tensors, _ in heavy]
-    whole = torch.cat([_rounded([row[at : at + AT_ONCE] for row in rows], weights) for at in _starts(rows[0])])
-    found = whole.split([every[0][name].numel() for name in names])
-    return {name: part.reshape(every[0][name].shape) for name, part in zip(names, found, strict=True)}
+    return {name: _rounded([(tensors[name], weight) for tensors, weight in heavy]) for name in names}
 
 
-def _starts(row: Tensor) -> range:
-    return range(0, max(1, len(row)), AT_ONCE)
-
-
-def _rounded(rows: Sequence[Tensor], weights: Tensor) -> Tensor:
-    """Give the weighted mean of some float32 vectors, rounded to float32."""
-    over, numbers = math.fsum(weights.tolist()), torch.stack(list(rows)).double()
-    sums = weights @ numbers
+def _rounded(addends: Sequence[tuple[Tensor, float]]) -> Tensor:
+    """Give the weighted mean of float32 tensors of one shape, rounded to float32."""
+    over = math.fsum(weight for _, weight in addends)
+    plain = torch.zeros(addends[0][0].shape, dtype=torch.float64)
+    for numbers, weight in addends:
+        plain.add_(numbers, alpha=weight)
+    size = math.fsum(largest(numbers) * weight for numbers, weight in addends)
     # Twice what is lost at the most by adding in any order, by rounding the exact sum, and by the ends themselves.
-    off = (weights @ numbers.abs_()).mul_((len(rows) + 8) * torch.finfo(torch.float64).eps)
-    low, high = ((sums - off) / over).float(), ((sums + off) / over).float()
-    unsettled = (low != high).nonzero().squeeze(1)
-    if len(unsettled):
-        exact = ExactSum(len(unsettled))
-        for row, weight in zip(rows, weights.tolist(), strict=True):
-            exact.add(row[unsettled], weight)
+    off = math.inf if math.isnan(size) else size * (len(addends) + 8) * torch.finfo(torch.float64).eps
+    low, high = ((plain - off) / over).float(), ((plain + off) / over).float()
+    # By their bits, for a zero may have a sign.
+    unsettled = low.view(torch.int32) != high.view(torch.int32)
+    if count := int(unsettled.count_nonzero()):
+        exact = ExactSum(count)
+        for numbers, weight in addends:
+            exact.add(numbers[unsettled], weight)
         low[unsettled] = (exact.total() / over).float()
     return low
