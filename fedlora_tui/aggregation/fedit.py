@@ -20,8 +20,7 @@ def fedit(replies: Sequence[Reply], start: Start) -> Aggregated:
     weighted = fitting(replies, start.sent)
     mean = rounded_means(weighted)
     factors = {
-        module: Factors(mean[module + A_SUFFIX], mean[module + B_SUFFIX])
-        for module, own in weighted[0][1].adapter.factors.items()
+        module: Factors(mean[module + A_SUFFIX], mean[module + B_SUFFIX]) for module in weighted[0][1].adapter.factors
     }
     return Aggregated(replace(start.sent, factors=factors))
 

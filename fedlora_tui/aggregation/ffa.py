@@ -22,7 +22,7 @@ def ffa(replies: Sequence[Reply], start: Start) -> Aggregated:
     mean = rounded_means(weighted, trains(start.round))
     factors = {
         module: Factors(start.sent.factors[module].a, mean[module + B_SUFFIX])
-        for module, own in weighted[0][1].adapter.factors.items()
+        for module in weighted[0][1].adapter.factors
     }
     return Aggregated(replace(start.sent, factors=factors))
 

@@ -1,7 +1,7 @@
 """Weighted means of replies' factors, taken in one after the other: sum n_i x_i / sum n_i.
 
-The sum is exact (`exact.py`), or as good as that, so a mean does not depend on who came first, nor on whether the replies
-were kept until all were in or each was let go of as soon as it was added.
+The sum is exact (`exact.py`), or as good as that, so a mean does not depend on who came first, nor on whether the
+replies were kept until all were in or each was let go of as soon as it was added.
 """
 
 from __future__ import annotations

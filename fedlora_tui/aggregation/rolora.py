@@ -21,7 +21,7 @@ def rolora(replies: Sequence[Reply], start: Start) -> Aggregated:
     weighted = fitting(replies, start.sent)
     mean = rounded_means(weighted, trains(start.round))
     factors = {}
-    for module, own in weighted[0][1].adapter.factors.items():
+    for module in weighted[0][1].adapter.factors:
         sent = start.sent.factors[module]
         if "A" in trains(start.round):
             factors[module] = Factors(mean[module + A_SUFFIX], sent.b)
