@@ -9,15 +9,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import torch
 
 from fedlora_tui.deployment import keys, layout
+from fedlora_tui.engine import checkpoint
 from fedlora_tui.federation import door, refusals
 from tests.deployment import BIN, ROOT, eventually, free_port
 from tests.listening import listening
 
-NODES = ("port", "clinic")
-RUN = ["--set", "federation.local_steps=2", "--set", "federation.batch_size=2", "--rounds", "1", "--name", "told"]
-TEXT = "The crane on quay {number} lifts container {number} while the pilot of ship {number} reads chart {number}.\n\n"
+NODES = ("bank", "clinic", "mill", "port")
+SETTINGS = {"local_steps": 2, "batch_size": 2, "min_organizations": len(NODES)}
+RUN = [word for name, value in SETTINGS.items() for word in ("--set", f"federation.{name}={value}")]
+RUN += ["--rounds", "3", "--name", "told"]
+TEXT = "The crane at the {name} lifts container {number} while the pilot of ship {number} reads chart {number}.\n\n"
 
 
 class Started:
@@ -85,6 +89,10 @@ class Started:
                     continue
 
 
+def text_of(name: str) -> str:
+    return "".join(TEXT.format(name=name, number=number) for number in range(40 + 10 * NODES.index(name)))
+
+
 @pytest.fixture(scope="module")
 def started(tmp_path_factory):
     folder = tmp_path_factory.mktemp("d") / "fed"
@@ -92,8 +100,7 @@ def started(tmp_path_factory):
     made = ("--organizations", ",".join(NODES), "--host", "localhost", "--port", str(free_port()))
     assert running.ask("deploy", "init", str(folder), *made).returncode == 0
     for name in NODES:
-        text = "".join(TEXT.format(number=number) for number in range(40))
-        (folder / f"node-{name}" / "data" / "notes.txt").write_text(text)
+        (folder / f"node-{name}" / "data" / "notes.txt").write_text(text_of(name))
     try:
         running.start("server")
         for name in NODES:
@@ -105,14 +112,14 @@ def started(tmp_path_factory):
 
 def test_every_link_is_well_once_all_are_started(started):
     eventually(lambda: not started.check(), "a check without a fault")
-    said = eventually(lambda: _both_connected(started), "both nodes connected")
-    assert "2 of 2: clinic, port" in said
-    assert said.count("registered: the SuperLink lets this node in") == 2
+    said = eventually(lambda: _all_connected(started), "all nodes connected")
+    assert "4 of 4: bank, clinic, mill, port" in said
+    assert said.count("registered: the SuperLink lets this node in") == 4
 
 
-def _both_connected(started) -> str:
+def _all_connected(started) -> str:
     said = started.ask("deploy", "check", str(started.folder)).stdout
-    return said if "2 of 2" in said else ""
+    return said if "4 of 4" in said else ""
 
 
 def _impostor(started, name: str) -> Path:
@@ -170,7 +177,7 @@ def test_a_server_with_an_expired_certificate_is_refused_and_told(started, tmp_p
     assert "the server's certificate expired on" in told[0]
 
 
-def test_a_run_goes_through_all_its_rounds_and_says_who_was_refused(started):
+def test_a_run_of_four_ends_in_the_local_runtimes_adapter_and_says_who_was_refused(started, tmp_path):
     begun = started.start("operator", *RUN)
     folder = _impostor(started, "impostor-in-a-run")
     [run] = eventually(lambda: list(started.folder.glob("server/runs/*/events.jsonl")), "a run")
@@ -178,14 +185,32 @@ def test_a_run_goes_through_all_its_rounds_and_says_who_was_refused(started):
     assert begun.wait(600) == 0, started.said("operator")
     told = [json.loads(line) for line in run.read_text().splitlines()]
     kinds = [event["type"] for event in told]
-    assert kinds.count("round_finished") == 1
+    assert [event["orgs"] for event in told if event["type"] == "round_finished"] == [list(NODES)] * 3
+    assert not {"train_step", "warning"} & set(kinds)
     assert kinds[-1] == "run_finished"
     [refused] = [event for event in told if event["type"] == "node_refused"]
     fingerprint = door.fingerprint(_pem(folder / "node.key"))
     assert (refused["reason"], refused["key"], refused["times"]) == (door.NOT_REGISTERED, fingerprint, 1)
     assert [event["insecure"] for event in told if event["type"] == "deployed"] == [""]
-    assert sorted(next(event["orgs"] for event in told if event["type"] == "round_finished")) == sorted(NODES)
     assert "crane" not in run.read_text()
+    local = _local_run(started, tmp_path)
+    ours, theirs = (checkpoint.read(one, 3) for one in (run.parent, local))
+    assert ours.state["eval_loss"] == pytest.approx(theirs.state["eval_loss"], rel=1e-5)
+    found = ours.adapter.tensors()
+    for name, tensor in theirs.adapter.tensors().items():
+        assert torch.linalg.norm(found[name] - tensor) <= 1e-5 * torch.linalg.norm(tensor), name
+
+
+def _local_run(started, folder: Path) -> Path:
+    """The folder of the same run by the local runtime."""
+    for name in NODES:
+        (folder / "texts" / name).mkdir(parents=True)
+        (folder / "texts" / name / "notes.txt").write_text(text_of(name))
+    data = ["--set", "data.source=folder", "--set", f"data.path={folder / 'texts'}", "--set", "model.device=cpu"]
+    said = started.ask("run", *RUN, *data, "--runs-dir", str(folder / "runs"), cwd=folder)
+    assert said.returncode == 0, said.stderr
+    [run] = (folder / "runs").iterdir()
+    return run
 
 
 def test_who_is_taken_out_of_the_folder_is_let_in_no_more_not_with_the_same_key(started):
@@ -194,7 +219,7 @@ def test_who_is_taken_out_of_the_folder_is_let_in_no_more_not_with_the_same_key(
     public.unlink()
     found = eventually(lambda: started.check("node-clinic"), "a node that is let in no more")
     assert ("node-clinic", "key") in found
-    assert "1 of 1: port" in started.ask("deploy", "check", str(started.folder / "server")).stdout
+    assert "3 of 3: bank, mill, port" in started.ask("deploy", "check", str(started.folder / "server")).stdout
     public.write_bytes(line)
     found = eventually(lambda: started.check("server"), "a key that is not taken back")
     assert found["server", "nodes/clinic.pub"].startswith("it is not registered at the SuperLink")
