@@ -60,7 +60,8 @@ def _depends_on_others(config: Config) -> str | None:
             f"{where}: with federation.oversample = {federation.oversample:g} one organization's reply turns another's "
             f"away, so that one changes more than its own: set it to 0.0"
         )
-    if federation.deadline > 0 and federation.cohort != 1:
+    # Over a SuperLink each trains on a machine of its own.
+    if federation.deadline > 0 and federation.cohort != 1 and federation.runtime == "local":
         return (
             f"{where}: organizations that train in one pass slow each other, so with federation.deadline = "
             f"{federation.deadline:g} one's text decides whether another's reply is late: set it to 0.0, or "

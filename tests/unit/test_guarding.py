@@ -13,6 +13,7 @@ from fedlora_tui.engine.plan import plan_of
 from fedlora_tui.errors import UserError
 from fedlora_tui.lora.adapter import TargetModule, initial
 from fedlora_tui.privacy.accounting import Charge, spent
+from fedlora_tui.privacy.combinations import unprotectable
 from fedlora_tui.protocol import events as ev
 
 NAMES = [f"org-{number}" for number in range(10)]
@@ -54,6 +55,16 @@ def test_the_noise_on_a_sum_is_the_same_however_many_were_drawn_for_it(sampling)
         seen.add(replies)
         assert math.hypot(own * math.sqrt(replies), terms.missing(replies)) == pytest.approx(3.0 * 0.5)
     assert max(seen) > 3 or sampling == "fixed", "more than the three that were to be expected"
+
+
+def test_a_deadline_goes_with_privacy_where_nobody_slows_another():
+    config = private()
+
+    def said(**more: object) -> str | None:
+        return unprotectable(replace(config, federation=replace(config.federation, deadline=9.0, **more)), 10)
+
+    assert "one's text decides whether another's reply is late" in (said() or "")
+    assert said(cohort=1) is said(runtime="superlink") is None
 
 
 def test_a_draw_stays_for_its_round_and_a_round_that_is_repeated_has_another():
