@@ -132,7 +132,7 @@ def refused(*words: str) -> str:
 
 @pytest.mark.parametrize("speed", ["0", "-1", "nan", "inf", "fast"])
 def test_a_speed_that_is_none_is_refused(speed: str) -> None:
-    assert "allowed is a number above 0, or max" in refused("demo", f"--speed={speed}")
+    assert "allowed is a number above 0, like 4, or max" in refused("demo", f"--speed={speed}")
 
 
 def test_without_a_terminal_it_says_so() -> None:

@@ -140,6 +140,7 @@ async def test_a_folder_that_cannot_be_written_is_named_in_one_line(folder: Path
 async def test_a_replay_leaves_its_run_alone_and_writes_into_the_working_directory(folder: Path) -> None:
     records = journal_until(SHOWN_AT)
     async with replayed(records, len(records)) as console:
+        await console.until(lambda: console.said.startswith("the recording ends here"))
         await console.press("y")
         assert only_file(folder).parent == folder
         assert console.said == f"copied, and {only_file(folder).name}"
