@@ -24,6 +24,8 @@ def print_links(console: Console, links: Sequence[Link], only_bad: bool = False)
     for link in shown:
         advice = f": {link.advice}" if link.advice else ""
         said = f" {link.place:<{place_width}}  {link.name:<{name_width}}  {link.found}{advice}"
+        # What another end answered, or stands in its certificate, is never done by a terminal.
+        said = "".join(letter if letter.isprintable() else "?" for letter in said)
         console.print(Text(marks[link.state], STYLES[link.state]).append(said, "none"))
     wrong = sum(link.state == WRONG for link in links)
     if wrong and not only_bad:

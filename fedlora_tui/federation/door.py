@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import UTC, datetime
@@ -41,6 +42,7 @@ WRONG_KEY = "its signature does not belong to a node that is let in"
 WRONG_CLOCK = "its clock differs from the server's by more than five minutes"
 NOT_OPEN = "the SuperLink has just started and reads who is let in: ask again"
 LONGEST_BODY = 4096
+VERSION = re.compile(r"[0-9A-Za-z.+-]{1,32}")
 
 
 class Door:
@@ -69,7 +71,9 @@ class Door:
 
     async def _node(self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str]) -> None:
         peer, unreadable = RuntimeVersionMetadata.from_metadata(tuple(headers.items()))
-        theirs = peer.package_version if peer else "unknown"
+        theirs = peer.package_version if peer else ""
+        # A stranger's header ends on consoles and in journals.
+        theirs = theirs if VERSION.fullmatch(theirs) else "unknown"
         if peer is None or unreadable or self._own.check_compatibility(peer):
             differ = f"it has Flower {theirs}, the SuperLink {package_version}"
             self._refusals.count(differ, _address(scope), _key(headers))

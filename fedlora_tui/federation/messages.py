@@ -337,11 +337,14 @@ def read_version(config: ConfigRecord) -> int:
 
 
 def read_plan(config: ConfigRecord) -> LocalTraining:
-    """Read what the organization has to do. Raises Refused where a setting is missing or no number."""
+    """Read what the organization has to do. Raises Refused where a setting is missing, no number or below its least."""
     values: dict[str, int | float] = {"round": _number(config, "server-round", int)}
     for name, item in LocalTraining.__dataclass_fields__.items():
         if name != "round":
             values[name] = _number(config, name.replace("_", "-"), int if item.type == "int" else float)
+    if values["batch_size"] < 1 or min(values[name] for name in ("local_steps", "local_epochs", "own_rank")) < 0:
+        # A batch of less than one row would never make a step, and a rank below zero is one that no policy sees.
+        raise Refused("a plan has batches of one row at least, and no steps, passes or rank below zero")
     return LocalTraining(**values)  # type: ignore[arg-type]
 
 

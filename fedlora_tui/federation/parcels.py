@@ -73,7 +73,7 @@ def _apart(record: ArrayRecord) -> ArrayRecord | None:
             tensors[name] = Array(dtype, tuple(shape), stype, data[at : at + length])
             at += length
         found = ArrayRecord(tensors)
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return None
     # Written again it has to be what came: else something would lie in it that nobody looks at.
     return found if len(tensors) > 1 and at == len(data) and _parcel(found)[PARCEL].data == data else None

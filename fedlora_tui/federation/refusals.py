@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -38,12 +39,17 @@ class Refusals:
         self._kept: dict[tuple[str, str, str], Refusal] = {}
         self._written = 0.0
         self._dirty = False
+        # The door counts in one thread, and who keeps the roll counts and writes in another.
+        self._turn = threading.RLock()
         if file is not None:
             self._kept = {(entry.reason, entry.address, entry.key): entry for entry in read(file)}
 
     def count(self, reason: str, address: str, key: str = "") -> bool:
         """Count one refusal; True where it is the first of its kind."""
-        place = (reason, address, key)
+        with self._turn:
+            return self._counted((reason, address, key))
+
+    def _counted(self, place: tuple[str, str, str]) -> bool:
         if place not in self._kept and len(self._kept) >= DIFFERENT:
             place = (OTHERS, "", "")
         now = self._clock()
@@ -56,6 +62,10 @@ class Refusals:
 
     def write(self, at_once: bool = False) -> None:
         """Write what was counted since; not more often than once a second, unless it is to be at once."""
+        with self._turn:
+            self._write(at_once)
+
+    def _write(self, at_once: bool) -> None:
         now = self._clock()
         if self._file is None or not self._dirty or (not at_once and now - self._written < WRITE_SECONDS):
             return

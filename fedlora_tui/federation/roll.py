@@ -5,6 +5,7 @@ Whoever's key lies in the folder is let in, within seconds; whoever's key is tak
 
 from __future__ import annotations
 
+import errno
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,12 +62,21 @@ class Roll:
         return [Member(node.node_id, node.public_key, node.status) for node in listed if node.status != GONE]
 
     def agree(self, folder: Path) -> None:
-        """Register the keys of a folder's .pub files, and take out whoever's key is not among them any more."""
-        wanted = read_keys(folder)
+        """Register the keys of a folder's .pub files, and take out whoever's key is not among them any more.
+
+        Whoever is taken out is never let in again: so nobody is while a file holds no key, as one does that is being
+        copied. Raises OSError where the folder is not here.
+        """
+        if not folder.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "the folder of public keys is not here", str(folder))
+        wanted, without = _read(folder)
         known = {member.key: member for member in self.members()}
         for key, name in wanted.items():
             if key not in known:
                 self._register(key, name)
+        if without and known.keys() - wanted.keys():
+            _log.error("Nobody is taken out while %s holds no public key: mend it or remove it", without[0])
+            return
         for key, member in known.items():
             if key not in wanted:
                 self._client.UnregisterNode(UnregisterNodeRequest(node_id=member.node))
@@ -84,13 +94,20 @@ class Roll:
 
 def read_keys(folder: Path) -> dict[bytes, str]:
     """Read the public keys (OpenSSH's format) of a folder: PEM, and the organization after which the file is named."""
+    return _read(folder)[0]
+
+
+def _read(folder: Path) -> tuple[dict[bytes, str], list[Path]]:
+    """Read them, and give the files, too, that hold none."""
     found: dict[bytes, str] = {}
+    without: list[Path] = []
     for file in sorted(folder.glob("*.pub")):
         try:
             key = serialization.load_ssh_public_key(file.read_bytes())
         except (OSError, ValueError, UnsupportedAlgorithm) as error:
             _log.error("%s is passed over, for it holds no public key: %s", file, error)
+            without.append(file)
             continue
         if isinstance(key, ec.EllipticCurvePublicKey):
             found[public_key_to_bytes(key)] = file.stem
-    return found
+    return found, without

@@ -75,7 +75,9 @@ class Link(logging.Handler):
 
 def _line(words: object) -> str:
     parts = words if isinstance(words, tuple) else (words,)
-    return " ".join(" ".join(str(part) for part in parts).split())[:400]
+    line = " ".join(" ".join(str(part) for part in parts).split())[:400]
+    # A server's answer may be quoted in it, and a terminal would do what stands there.
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
 def main() -> None:

@@ -22,11 +22,15 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class Announced:
-    """What a run says of itself in the configuration that it was begun with; `epsilon` is 0 where it has no budget."""
+    """What a run says of itself in the configuration that it was begun with; `epsilon` is 0 where it has no budget.
+
+    `module_rank` is the highest that a module has by itself, whatever the rank of the adapter; 0 where none has.
+    """
 
     method: str
     mechanism: str
     epsilon: float
+    module_rank: int = 0
 
 
 def announced(config: Config) -> Announced:
@@ -34,7 +38,8 @@ def announced(config: Config) -> Announced:
     privacy = config.privacy
     mechanism = "none" if privacy.seeded_noise else privacy.mechanism
     epsilon = privacy.target_epsilon if mechanism != "none" else 0.0
-    return Announced(config.federation.aggregation, mechanism, epsilon)
+    module_rank = max(config.lora.rank_pattern.values(), default=0)
+    return Announced(config.federation.aggregation, mechanism, epsilon, module_rank)
 
 
 @dataclass(frozen=True)
@@ -58,13 +63,14 @@ class Judge:
         config, megabytes = read_config(message), arrays_weight(message) / MIB
         method, mechanism, epsilon = self.run.method, self.run.mechanism, self.run.epsilon
         if message.metadata.message_type != MessageType.TRAIN:
-            rank = 0 if read_version(config) == BASE_ALONE else read_sent(message).rank
+            base_alone = read_version(config) == BASE_ALONE
+            rank = 0 if base_alone else max(read_sent(message).rank, self.run.module_rank)
             return Asked(rank, megabytes, method, trains=False, mechanism=mechanism, epsilon=epsilon)
         plan = read_plan(config)
         clip, noise = _sound(plan.update_norm), 0.0 if plan.seeded_noise else _sound(plan.update_noise)
         limited = self.policy.training.max_rounds < TrainingLimits.max_rounds
         return Asked(
-            rank=plan.own_rank or read_sent(message).rank,
+            rank=max(plan.own_rank or read_sent(message).rank, self.run.module_rank),
             megabytes=megabytes,
             method=_method(plan, method),
             steps=_steps(plan, self.rows),

@@ -134,10 +134,11 @@ class Homes:
         run = str(run_config.get(CONFIG, "")), str(node_config.get(BASE, ""))
         with self._opening:
             if run != self._run:
+                # Both or neither: a run whose base is not here must leave nothing of itself to the run before.
+                config = _configured(*run)
+                base = base_model.load(config.model, config.lora)
                 self._homes.clear()
-                self._config = _configured(*run)
-                self._base = base_model.load(self._config.model, self._config.lora)
-                self._run = run
+                self._config, self._base, self._run = config, base, run
             whose = ORGANIZATION if DATA in node_config else PARTITION
             known = str(node_config.get(whose, "")), str(node_config.get(DATA, ""))
             if known not in self._homes:
