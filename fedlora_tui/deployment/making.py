@@ -217,7 +217,11 @@ def add(folder: Path, names: Sequence[str]) -> None:
         if standing is not None or names.count(name) > 1:
             raise UserError(f"deploy add {name}: {standing or name} is there already; name another, or remove it first")
     for name in names:
-        _node(folder, _versions(server), name)
+        try:
+            _node(folder, _versions(server), name)
+        except OSError as error:
+            shutil.rmtree(folder / layout.node_folder(name), ignore_errors=True)
+            raise UserError(f"deploy add {name}: {error.filename}: {error.strerror}; nothing of it is left") from None
 
 
 def renew(folder: Path, hosts: Sequence[str], now: datetime | None = None) -> About:
