@@ -152,11 +152,7 @@ def _connection(arguments: argparse.Namespace) -> Connection:
 def run_node(own: Asked) -> int:
     """Be an organization's node until a signal ends it; give the exit status. Raises UserError."""
     lock = _locked(own.folder)
-    try:
-        journal = NodeJournal(own.folder)
-        (own.folder / POLICY).write_text(policy_toml(own.policy), encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{own.folder}: cannot be written: {error.strerror}; name another with --folder") from None
+    connection = own.connection
     settings = {
         "organization": own.organization,
         "data": str(own.data),
@@ -164,9 +160,13 @@ def run_node(own: Asked) -> int:
         "journal": str(own.folder.absolute()),
         **({"base": own.base} if own.base else {}),
     }
+    try:
+        journal = NodeJournal(own.folder)
+        (own.folder / POLICY).write_text(policy_toml(own.policy), encoding="utf-8")
+        supernode = SuperNode(own.folder, connection, settings)
+    except OSError as error:
+        raise UserError(f"{own.folder}: cannot be written: {error.strerror}; name another with --folder") from None
     signals = Signals()
-    connection = own.connection
-    supernode = SuperNode(own.folder, connection, settings)
     shown = Face(own.folder, journal)
     shown.tell(NodeStarted(own.organization, connection.superlink, connection.insecure, __version__, words(own.policy)))
     why = "its SuperNode ended"

@@ -241,7 +241,10 @@ def renew(folder: Path, hosts: Sequence[str], now: datetime | None = None) -> Ab
         changed = _about_server(wanted)
         # Nodes go on to connect where they were told to.
         about = replace(changed, superlink=about.superlink, hosts=tuple(dict.fromkeys((*changed.hosts, about.host))))
-    _certify(folder / SERVER, authority, about.hosts, now or datetime.now(UTC))
+    try:
+        _certify(folder / SERVER, authority, about.hosts, now or datetime.now(UTC))
+    except ValueError:
+        raise UserError(f"{place}: no whole authority is there; bring back what was kept of it") from None
     _write(folder / SERVER / layout.ABOUT, layout.to_toml(about).encode(), OPEN)
     _write(folder / SERVER / layout.START, start_script(about).encode(), SCRIPT)
     return about

@@ -232,6 +232,17 @@ def test_a_plan_with_a_setting_that_is_no_number_is_refused(name, value):
         read_plan(config)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("batch-size", 0), ("batch-size", -1), ("local-steps", -1), ("local-epochs", -2), ("own-rank", -1)],
+)
+def test_a_plan_below_its_least_is_refused(name, value):
+    config = train_content(PLAN, Sent(2, 2, held=2))["config"]
+    config[name] = value
+    with pytest.raises(Refused, match="a plan has batches of one row at least"):
+        read_plan(config)
+
+
 # --- tensors
 
 

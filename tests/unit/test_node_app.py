@@ -127,6 +127,15 @@ def test_what_the_policy_does_not_allow_is_refused_before_anything_is_trained_an
     assert not world.events(ev.Trained)
 
 
+def test_the_policys_highest_rank_holds_for_modules_of_a_rank_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, "[training]\nmax_rank = 4\n", lora__rank_pattern="{ c_attn = 32 }")
+    monkeypatch.setattr("fedlora_tui.federation.client_app.train_cohort", lambda *given: pytest.fail("trained"))
+    reason = "its policy allows a rank of 4 at most, 32 was asked"
+    assert (world.train().refusal, world.evaluate().refusal) == (reason, reason)
+
+
 def test_rounds_are_counted_by_the_ledger_whatever_number_the_server_gives_them(tmp_path: Path) -> None:
     world = World(tmp_path, "[training]\nmax_rounds = 2\nmax_steps = 2\n")
     refusals = [world.train(1).refusal for _ in range(3)]

@@ -77,6 +77,7 @@ def rewritten(change):
         ),
         rewritten(lambda listed: b'{"a": 1}'),
         rewritten(lambda listed: b"[[1, 2]]"),
+        rewritten(lambda listed: b"[" * 100_000),
     ],
 )
 def test_what_is_in_another_form_is_left_to_be_refused(data):

@@ -1,0 +1,68 @@
+"""The folder of keys and the SuperLink's list: who is let in, and who is taken out, which is for good."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from fedlora_tui.deployment import keys
+from fedlora_tui.federation.roll import Roll
+
+
+class Listed:
+    """The control API of a SuperLink: its nodes, by number."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[int, bytes] = {}
+
+    def ListNodes(self, request):  # noqa: N802
+        found = [SimpleNamespace(node_id=n, public_key=key, status="online") for n, key in self.nodes.items()]
+        return SimpleNamespace(nodes_info=found)
+
+    def RegisterNode(self, request):  # noqa: N802
+        self.nodes[len(self.nodes) + 1] = request.public_key
+
+    def UnregisterNode(self, request):  # noqa: N802
+        del self.nodes[request.node_id]
+
+
+@pytest.fixture
+def roll(tmp_path: Path):
+    with Roll("127.0.0.1:1", None) as found:
+        found._client.close()
+        found._client = Listed()
+        yield found
+        found._client = SimpleNamespace(close=lambda: None)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place = tmp_path / "nodes"
+    place.mkdir()
+    for name in ("bank", "clinic"):
+        (place / f"{name}.pub").write_bytes(keys.new_node(name).public)
+    return place
+
+
+def test_keys_of_the_folder_are_let_in_and_one_that_is_removed_is_taken_out(roll: Roll, folder: Path) -> None:
+    roll.agree(folder)
+    assert len(roll.members()) == 2
+    (folder / "bank.pub").unlink()
+    roll.agree(folder)
+    assert len(roll.members()) == 1
+
+
+def test_nobody_is_taken_out_because_the_folder_is_away_or_a_key_is_half_copied(roll: Roll, folder: Path) -> None:
+    roll.agree(folder)
+    whole = (folder / "bank.pub").read_bytes()
+    (folder / "bank.pub").write_bytes(b"")
+    (folder / "school.pub").write_bytes(keys.new_node("school").public)
+    roll.agree(folder)
+    assert len(roll.members()) == 3, "one is let in meanwhile, and nobody taken out"
+    (folder / "bank.pub").write_bytes(whole)
+    folder.rename(folder.with_name("elsewhere"))
+    with pytest.raises(FileNotFoundError, match="public keys is not here"):
+        roll.agree(folder)
+    assert len(roll.members()) == 3
