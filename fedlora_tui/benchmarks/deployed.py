@@ -24,6 +24,7 @@ from fedlora_tui.benchmarks.report import Cell, Report
 from fedlora_tui.benchmarks.timed_node import TIMES
 from fedlora_tui.config import Config, to_toml
 from fedlora_tui.errors import UserError
+from fedlora_tui.node.supernode import free_port
 from fedlora_tui.organizations.roster import call_roster
 from fedlora_tui.protocol.events import Record, RoundFinished, RoundStarted, RunFailed
 
@@ -256,13 +257,6 @@ def read_works(file: Path) -> list[Work]:
     """Read when an organization's app worked."""
     lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     return [Work(str(own["kind"]), int(own["round"] or 0), own["began"], own["ended"], own["process"]) for own in lines]
-
-
-def free_port() -> int:
-    """Give a port of loopback that nobody listens at now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def _configured(config: Config, number: int, folder: Path) -> Config:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from fedlora_tui.console.tuning import SETTINGS, Unallowed, able_methods, command_for, read_method, read_number, refused
 from fedlora_tui.protocol.commands import AddOrganization, Command, DropOrganization, Export, Fault, Rank, Release
+from fedlora_tui.protocol.printable import printable
 from fedlora_tui.protocol.state import RunState
 
 MOST_ADDED = 100
@@ -111,7 +112,7 @@ def read(text: str, known: Known) -> Read:
     try:
         return _read(name.lower(), values, known)
     except (_Refused, Unallowed) as error:
-        return Wrong(_printable(" ".join(str(error).split())))
+        return Wrong(printable(" ".join(str(error).split())))
 
 
 def _read(name: str, values: Sequence[str], known: Known) -> Read:
@@ -192,12 +193,8 @@ def _quoted(value: str) -> str:
     return shlex.quote(value) if " " in value and not any(fault == value for fault in FAULTS) else value
 
 
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
 def _shown(text: str) -> str:
-    plain = _printable(text)
+    plain = printable(text)
     return plain if len(plain) <= MOST_SHOWN else plain[:MOST_SHOWN] + "..."
 
 

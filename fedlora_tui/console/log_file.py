@@ -6,6 +6,8 @@ import re
 from collections import deque
 from pathlib import Path
 
+from fedlora_tui.protocol.printable import printable
+
 MOST_BYTES = 256 * 1024
 """As much is read at once at most: where more was written, what came before it is passed over."""
 
@@ -70,5 +72,4 @@ class LogFile:
 def plain(line: str) -> str:
     """Give a line as it can be shown: no commands to a terminal, of a progress bar its last state, and not endless."""
     line = _SEQUENCE.sub("", line.rstrip("\r").rpartition("\r")[2]).expandtabs(4)
-    cut = line[:MOST_COLUMNS]
-    return cut if cut.isprintable() else "".join(sign if sign.isprintable() else "?" for sign in cut)
+    return printable(line[:MOST_COLUMNS])

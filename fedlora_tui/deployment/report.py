@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from fedlora_tui.deployment.checking import LOOK, OK, WRONG, Link
+from fedlora_tui.protocol.printable import printable
 
 MARKS = {OK: "✓", LOOK: "!", WRONG: "✗"}
 ASCII_MARKS = {OK: "v", LOOK: "!", WRONG: "x"}
@@ -25,8 +26,7 @@ def print_links(console: Console, links: Sequence[Link], only_bad: bool = False)
         advice = f": {link.advice}" if link.advice else ""
         said = f" {link.place:<{place_width}}  {link.name:<{name_width}}  {link.found}{advice}"
         # What another end answered, or stands in its certificate, is never done by a terminal.
-        said = "".join(letter if letter.isprintable() else "?" for letter in said)
-        console.print(Text(marks[link.state], STYLES[link.state]).append(said, "none"))
+        console.print(Text(marks[link.state], STYLES[link.state]).append(printable(said), "none"))
     wrong = sum(link.state == WRONG for link in links)
     if wrong and not only_bad:
         console.print(f"{wrong} of {len(links)} wrong")

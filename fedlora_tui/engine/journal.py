@@ -48,13 +48,13 @@ class Journal:
         """Cut the file back to its last whole line; give how many bytes that took."""
         size = self._file.seek(0, os.SEEK_END)
         with self._path.open("rb") as lines:
-            whole = _end_of_last_line(lines.fileno(), size)
+            whole = end_of_last_line(lines.fileno(), size)
         if whole < size:
             self._file.truncate(whole)
         return size - whole
 
 
-def _end_of_last_line(descriptor: int, size: int) -> int:
+def end_of_last_line(descriptor: int, size: int) -> int:
     """Give the place after the last line end of a file, looking from its end."""
     at = size
     while at > 0:
@@ -118,7 +118,7 @@ class Follower:
 def lines_from_end(folder: Path) -> Iterator[bytes]:
     """Give a journal's whole lines from the newest to the oldest, reading no more of it than is asked for."""
     with (folder / NAME).open("rb") as file:
-        at = _end_of_last_line(file.fileno(), file.seek(0, os.SEEK_END))
+        at = end_of_last_line(file.fileno(), file.seek(0, os.SEEK_END))
         rest = b""
         while at > 0:
             start = max(0, at - BLOCK)

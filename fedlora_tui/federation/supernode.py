@@ -22,6 +22,7 @@ from flwr.supernode.cli.flower_supernode import flower_supernode
 
 from fedlora_tui.federation.bundle import is_ours
 from fedlora_tui.federation.prompt_node import make_prompt
+from fedlora_tui.protocol.printable import printable
 
 HOLDS_FOR_FLOWER = "1.41"
 """The private touches below (`_only_our_app`, `_tell_heartbeats`, `_LINK`) were checked against this release."""
@@ -77,7 +78,7 @@ def _line(words: object) -> str:
     parts = words if isinstance(words, tuple) else (words,)
     line = " ".join(" ".join(str(part) for part in parts).split())[:400]
     # A server's answer may be quoted in it, and a terminal would do what stands there.
-    return "".join(letter if letter.isprintable() else "?" for letter in line)
+    return printable(line)
 
 
 def main() -> None:

@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from fedlora_tui.engine.journal import end_of_last_line
 from fedlora_tui.engine.synced import sync
 from fedlora_tui.errors import UserError
 from fedlora_tui.node.events import NodeEvent, NodeRecord, from_line, to_line
 
 NAME = "ledger.jsonl"
-BLOCK = 1 << 16
 
 
 class NodeJournal:
@@ -62,7 +62,7 @@ class NodeJournal:
     def _mended(self) -> int:
         """Cut off a last line that a crash tore; give the file's size."""
         size = os.fstat(self._descriptor).st_size
-        whole = _end_of_last_line(self._descriptor, size)
+        whole = end_of_last_line(self._descriptor, size)
         if whole < size:
             os.ftruncate(self._descriptor, whole)
         return whole
@@ -75,23 +75,11 @@ def _sync_name(folder: Path) -> None:
         sync(folder.absolute().parent)
 
 
-def _end_of_last_line(descriptor: int, size: int) -> int:
-    """Give the place after the last line end of a file, looking from its end."""
-    at = size
-    while at > 0:
-        start = max(0, at - BLOCK)
-        found = os.pread(descriptor, at - start, start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
-        at = start
-    return 0
-
-
 def _last_number(descriptor: int, size: int) -> int:
     """Give the number of the last line, -1 where there is none."""
     if not size:
         return -1
-    start = _end_of_last_line(descriptor, size - 1)
+    start = end_of_last_line(descriptor, size - 1)
     try:
         return int(json.loads(os.pread(descriptor, size - start, start))["seq"])
     except (ValueError, KeyError, TypeError):
