@@ -38,6 +38,7 @@ def check_writable(runs: Path) -> None:
 
 def create(runs: Path, name: str, now: float) -> Path:
     """Make a new run's folder, named by date, time and a suffix that no other run of that minute has."""
+    runs = _without_detours(runs)
     stamp = time.strftime("%m%d-%H%M", time.localtime(now))
     attempt = 1
     while True:
@@ -86,16 +87,22 @@ def parent_place(folder: Path, parent: str) -> Path:
 
 def find(runs: Path, run: str | None) -> Path:
     """Give the folder of a run by id or path; the newest by start time when None. Raises UserError."""
+    runs = _without_detours(runs)
     if run is not None:
         for folder in _places(runs, run):
             if _has_journal(folder):
                 # A run is told by its folder's name, which `.` would not be.
-                return folder.resolve() if folder.name in ("", "..") else folder
+                return folder.resolve() if folder.name == "" else _without_detours(folder)
         raise UserError(f"{run}: no such run in {runs}{_known(runs)}")
     started = sorted(all_runs(runs), key=started_at)
     if not started:
         raise UserError(f"{runs}: no run here yet; start one with fedlora-tui, or name the folder with --runs-dir")
     return started[-1]
+
+
+def _without_detours(runs: Path) -> Path:
+    """Give a folder that is reached by way of another (`../server/runs`) as what it is, as it is told and typed."""
+    return runs.resolve() if ".." in runs.parts else runs
 
 
 def _places(runs: Path, run: str) -> Iterator[Path]:
