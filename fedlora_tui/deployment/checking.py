@@ -14,7 +14,9 @@ from cryptography import x509
 from fedlora_tui import __version__
 from fedlora_tui.deployment import keys, layout
 from fedlora_tui.deployment.layout import NODE, SERVER, About
+from fedlora_tui.deployment.own_side import policy_found, text_found
 from fedlora_tui.deployment.reaching import Answer, Unreached, ask
+from fedlora_tui.errors import UserError
 from fedlora_tui.versions import same_release
 
 OK, LOOK, WRONG = "ok", "look", "wrong"
@@ -70,7 +72,7 @@ class _Looking:
             looks += [self._certificate, self._nodes] if self.about.secure else []
             looks += [self._port] if self.before_start else [self._superlink, self._refused]
         elif self.about.role == NODE:
-            looks += [self._data, *([self._key] if self.about.secure else []), self._superlink]
+            looks += [self._data, self._policy, *([self._key] if self.about.secure else []), self._superlink]
         else:
             looks.append(self._superlink)
         return [link for look in looks for link in look()]
@@ -167,9 +169,25 @@ class _Looking:
 
     def _data(self) -> Iterator[Link]:
         data = self.folder / layout.DATA
-        if not data.is_dir() or not any(data.iterdir()):
-            advice = "put this organization's text files there; fedlora-tui doctor --data says what is read of them"
-            yield self._link(layout.DATA, "there is no text in it", WRONG if self.before_start else LOOK, advice)
+        try:
+            yield self._link(layout.DATA, text_found(self.about.organization, data))
+        except UserError as error:
+            # With text of any kind the run has the last word: it may read other fields of it.
+            nothing = not data.is_dir() or not any(data.iterdir())
+            yield self._told(layout.DATA, error, WRONG if nothing and self.before_start else LOOK)
+        except OSError as error:
+            advice = "let the user who starts the node read it"
+            yield self._link(layout.DATA, f"it cannot be read ({error.strerror})", WRONG, advice)
+
+    def _policy(self) -> Iterator[Link]:
+        try:
+            yield self._link(layout.POLICY, policy_found(self.folder / layout.POLICY))
+        except UserError as error:
+            yield self._told(layout.POLICY, error, WRONG)
+
+    def _told(self, name: str, error: UserError, state: str) -> Link:
+        found, _, advice = str(error).partition("; ")
+        return self._link(name, found, state, advice)
 
     def _key(self) -> Iterator[Link]:
         file = self.folder / layout.NODE_KEY
@@ -246,7 +264,8 @@ class _Looking:
         if refusal == LET_IN:
             yield self._link("key", "registered: the SuperLink lets this node in")
         else:
-            advice = f"put this line into server/nodes/{self.about.organization}.pub on the server: {public}"
+            file_there = f"server/nodes/{self.about.organization}.pub"
+            advice = f"put this line into {file_there} on the server, or a new key where it was taken out: {public}"
             yield self._link("key", refusal, WRONG, advice)
 
     def _roll(self, host: str, authority: bytes | None) -> Iterator[Link]:
@@ -275,7 +294,7 @@ class _Looking:
             whose = f" with the key {one.key}" if one.key else ""
             place = f" from {one.address}" if one.address else ""
             last = f"{datetime.fromtimestamp(one.last, UTC):%Y-%m-%d %H:%M} UTC"
-            found = f"{one.times} times{place}{whose}, last {last}: {one.reason}"
+            found = f"{one.times} time{'' if one.times == 1 else 's'}{place}{whose}, last {last}: {one.reason}"
             yield self._link(layout.REFUSED, found, LOOK, "whoever it is was not let in; remove the file to forget it")
 
 

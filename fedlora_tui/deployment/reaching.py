@@ -13,6 +13,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from cryptography import x509
 
 from fedlora_tui.deployment.keys import hosts_of
+from fedlora_tui.deployment.layout import joined
 from fedlora_tui.versions import FLOWER_HEADER, OWN_HEADER
 
 PATIENCE_SECONDS = 5.0
@@ -51,7 +52,7 @@ def ask(host: str, port: int, authority: bytes | None) -> Answer:
 
 
 def _connect(host: str, port: int) -> socket.socket:
-    place = f"{host}:{port}"
+    place = joined(host, port)
     try:
         return socket.create_connection((host, port), PATIENCE_SECONDS)
     except socket.gaierror:
@@ -82,11 +83,11 @@ def _encrypt(plain: socket.socket, host: str, port: int, authority: bytes) -> ss
         raise _distrusted(error.verify_code, host, port) from None
     except ssl.SSLError as error:
         if "WRONG_VERSION_NUMBER" in str(error) or "UNEXPECTED_EOF" in str(error):
-            found = f"{host}:{port} does not speak TLS"
+            found = f"{joined(host, port)} does not speak TLS"
             raise Unreached(found, "the server was started with --insecure, or something else has its port") from None
         raise Unreached(f"TLS fails ({error.reason or error})", "look at the server's log") from None
     except OSError as error:
-        found = f"{host}:{port} ends the connection ({error.strerror or error})"
+        found = f"{joined(host, port)} ends the connection ({error.strerror or error})"
         raise Unreached(found, "something else may have its port") from None
 
 
@@ -131,11 +132,12 @@ def _answer(stream: socket.socket, host: str, port: int, secure: bool) -> Answer
         date = parsedate_to_datetime(response.headers.get("date", ""))
         clock = (date - datetime.now(UTC)).total_seconds()
     except (OSError, HTTPException, ValueError, TypeError):
-        found = f"what answers at {host}:{port} is no SuperLink"
+        found = f"what answers at {joined(host, port)} is no SuperLink"
         hint = "look what listens there" if secure else "it may ask for TLS: it was started without --insecure"
         raise Unreached(found, f"{hint}; then start the server's start.sh") from None
     if response.status != 200:
-        raise Unreached(f"the SuperLink at {host}:{port} is not well (it answers {response.status})", "look at its log")
+        found = f"the SuperLink at {joined(host, port)} is not well (it answers {response.status})"
+        raise Unreached(found, "look at its log")
     headers = response.headers
     return Answer(headers.get(FLOWER_HEADER, ""), headers.get(OWN_HEADER, ""), clock)
 

@@ -29,7 +29,7 @@ def made(tmp_path_factory) -> Path:
 def deployment(made, tmp_path) -> Path:
     """A deployment of the test's own; its node has a text."""
     folder = Path(shutil.copytree(made, tmp_path / "fed"))
-    (folder / "node-port" / "data" / "notes.txt").write_text("A crane lifts a box.\n")
+    (folder / "node-port" / "data" / "notes.txt").write_text("A crane lifts a box.\n\nA box waits.\n")
     return folder
 
 
@@ -205,7 +205,7 @@ def test_files_that_do_not_belong_together(deployment):
 
 
 def test_files_that_are_missing_or_hold_something_else(deployment):
-    node, server = deployment / "node-port", _pointed(deployment / "server", free_port())
+    node, server = (_pointed(deployment / role, free_port()) for role in ("node-port", "server"))
     (node / "node.key").write_text("no key")
     (node / "ca.pem").write_text("no certificate")
     (server / "nodes" / "port.pub").write_text("no key")
@@ -220,13 +220,33 @@ def test_files_that_are_missing_or_hold_something_else(deployment):
     assert "no node is let in" in _named(check(server, before_start=True), "nodes").found
 
 
+def test_a_nodes_text_is_counted_and_its_policy_read_before_a_run_asks(deployment):
+    node = _pointed(deployment / "node-port", free_port())
+    assert "it refuses nothing: it takes part in whatever is asked" in {link.found for link in check(node)}
+    for file in (node / "data").iterdir():
+        file.unlink()
+    (node / "data" / "few.txt").write_text("one document")
+    (node / "policy.toml").write_text('[training]\nmethods = ["flor"]\n')
+    found = check(node, before_start=True)
+    few, policy = _named(found, "data"), _named(found, "policy.toml")
+    assert (few.state, policy.state) == (LOOK, WRONG)
+    assert "1 distinct document(s)" in few.found
+    assert "2 are needed" in few.advice
+    assert policy.found.startswith(f"{node / 'policy.toml'}:2: training.methods")
+    (node / "data" / "few.txt").write_text("one document\n\nanother\n\nanother\n")
+    (node / "policy.toml").write_text("[training]\nmax_rank = 8\n")
+    well = {link.name: link.found for link in check(node) if link.state == OK}
+    assert well["data"] == "2 documents, 1 of them held out; left out were 1 duplicate"
+    assert well["policy.toml"] == "rank <= 8"
+
+
 def test_the_command_prints_a_line_a_link_and_ends_with_1_where_one_is_wrong(deployment, capsys):
     node = _pointed(deployment / "node-port", free_port())
     assert main(["deploy", "check", str(node)]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 5
-    assert "node-port  SuperLink  127.0.0.1" in lines[-2]
-    assert lines[-1] == "1 of 4 wrong"
+    assert len(lines) == 7
+    assert "node-port  SuperLink    127.0.0.1" in lines[-2]
+    assert lines[-1] == "1 of 6 wrong"
     assert main(["deploy", "check", "--before-start", str(node)]) == 0
     told = capsys.readouterr()
     assert told.out == ""
