@@ -299,7 +299,7 @@ class Face:
         records = self._reader.look()
         self._ledger = folded(records, self._ledger)
         if self._console.is_terminal:
-            for line in face.head(self._ledger, time.time()):
+            for line in face.wrapped(face.head(self._ledger, time.time()), self._console.width):
                 self._print(line)
         else:
             self._print_lines(records)
@@ -328,7 +328,10 @@ class Face:
     def _picture(self, now: float) -> Group:
         """Give the head and as many of the last messages as there is room for."""
         width, height = self._console.size
-        lines = [Text(line[:width]) for line in face.head(self._ledger, now)]
+        lines = [
+            Text(line, "bold red" if line.startswith(face.PROBLEM) else "")
+            for line in face.wrapped(face.head(self._ledger, now), width)
+        ]
         node = self._ledger.node
         if node is not None and node.insecure:
             lines.insert(0, Text(face.NOT_SECURE, style="bold white on red"))
@@ -351,7 +354,7 @@ def print_history(folder: Path, as_json: bool) -> None:
     running = _is_running(folder)
     if not running and not ledger.ended:
         ledger = replace(ledger, link="down", ended="killed: nothing of its end is in the ledger")
-    print("\n".join(face.head(ledger, time.time())) + "\n")
+    print("\n".join(face.wrapped(face.head(ledger, time.time()), width)) + "\n")
     shown = ""
     first, *rows = face.table(ledger.handled, width, time.time() if running else None)
     print(first)

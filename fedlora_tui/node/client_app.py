@@ -13,6 +13,7 @@ from pathlib import Path
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
+from fedlora_tui.errors import UserError
 from fedlora_tui.federation.client_app import ClientSide, answered, evaluate_messages, train_messages
 from fedlora_tui.federation.introduction import ACTION, LONGEST_POLICY, introduction_reply
 from fedlora_tui.federation.parcels import in_parcels
@@ -64,9 +65,19 @@ def _recorded(message: Message, context: Context, answer: Answer) -> Message:
     folder = str(context.node_config.get(JOURNAL, ""))
 
     def answer_with(recording: Recording | None) -> Message:
-        return answered(message, partial(answer, message, context, recording))
+        return answered(message, partial(_set_up, answer, message, context, recording))
 
     return recorded(Path(folder) if folder else None, message, context, answer_with)
+
+
+def _set_up(answer: Answer, message: Message, context: Context, recording: Recording | None) -> Message:
+    """Answer a message; where the node is not set up for it, write down why. Raises UserError then."""
+    try:
+        return answer(message, context, recording)
+    except UserError as unfit:
+        if recording is not None:
+            recording.not_set_up(str(unfit))
+        raise
 
 
 def _side(message: Message, context: Context, recording: Recording | None) -> ClientSide:

@@ -84,6 +84,17 @@ class MessageRefused(NodeEvent):
 
 
 @dataclass(frozen=True)
+class NotSetUp(NodeEvent):
+    """The node cannot take part as it is set up. Why stays here: the server is told that it is so, and nothing more."""
+
+    type: ClassVar[str] = "not_set_up"
+    run: str
+    kind: str
+    round: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class TrainingGoesOn(NodeEvent):
     """A local step was made: told every few seconds."""
 

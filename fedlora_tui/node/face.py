@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -15,6 +16,7 @@ from fedlora_tui.node.events import (
     NodeEnded,
     NodeRecord,
     NodeStarted,
+    NotSetUp,
     Trained,
 )
 from fedlora_tui.node.ledger import Handled, NodeLedger
@@ -23,12 +25,16 @@ KINDS = ("A", "B", "masked", "numbers", "shares", "introduction", "words", "othe
 """The kinds of bytes that leave, in the order in which they are shown."""
 
 CAME, DONE = ("time", "asked", "round", "came B", "tensors", "sha256"), ("steps", "tokens", "loss", "seconds")
+HEAD = 10
+"""The column at which what a line of the head says begins."""
 INTRODUCTION = "introduction"
 IN_WORDS = {"words", INTRODUCTION}
 LEFT = ("time", "asked", "sha256")
 LESS = ("sha256", "tensors", "seconds", "tokens", "steps", "time", "loss")
 """The columns that go first where the terminal is narrow."""
 
+LOG = "supernode.log"
+PROBLEM, CANNOT = "problem", "cannot take part"
 NOT_SECURE = "INSECURE: no TLS, no key"
 
 
@@ -58,14 +64,26 @@ def sentence(record: NodeRecord) -> str:
             )
         case MessageRefused():
             return f"{_of(event)}: refused: {event.reason}"
+        case NotSetUp():
+            return f"{_of(event)}: {CANNOT}: {event.reason}"
         case MessageAnswered():
             error = f"   ({event.error})" if event.error else ""
             return f"{_of(event)}: sent {numbers.count(sum(event.left.values()))} B: {by_kind(event.left)}{error}"
     return ""
 
 
-def _of(event: MessageReceived | MessageRefused | MessageAnswered) -> str:
+def _of(event: MessageReceived | MessageRefused | NotSetUp | MessageAnswered) -> str:
     return event.kind if event.kind == INTRODUCE else f"round {event.round} {event.kind}"
+
+
+def wrapped(lines: Iterable[str], width: int) -> list[str]:
+    """Break the lines of a head where they are wider than their terminal; what goes on stands under its beginning."""
+    under = " " * HEAD
+    return [
+        part
+        for line in lines
+        for part in textwrap.wrap(line, max(width, 2 * HEAD), subsequent_indent=under, break_on_hyphens=False) or [""]
+    ]
 
 
 def by_kind(left: Mapping[str, int]) -> str:
@@ -84,14 +102,16 @@ def head(ledger: NodeLedger, now: float) -> list[str]:
     if node is not None:
         protected = NOT_SECURE if node.insecure else "TLS and a key of its own"
         rows += [("node", f"{node.organization}   SuperLink {node.superlink}   {protected}")]
-        rows += [("policy", node.policy or "none: it takes part in whatever is asked")]
+        rows += [("policy", node.policy or "it refuses nothing: it takes part in whatever is asked")]
     rows += [("link", f"ended ({ledger.ended})" if ledger.ended else f"{ledger.link}{since}{lasting}{note}")]
     rows += [("received", f"{numbers.count(sums.received)} B in {_many(sums.messages, 'message')}")]
     trained = (_many(sums.trained, "round"), _many(sums.steps, "step"), _many(sums.tokens, "token"))
     rows += [("trained", ", ".join(trained))]
     rows += [("sent", f"{numbers.count(sums.sent)} B in {_many(sums.answered, 'message')}: {by_kind(sums.left)}")]
     rows += [("refused", _many(sums.refused, "message"))]
-    return [f"{name:<9} {text}" for name, text in rows]
+    if ledger.handled and (unfit := ledger.handled[-1].unfit):
+        rows += [(PROBLEM, f"{CANNOT}: {unfit}; then start this node again")]
+    return [f"{name:<{HEAD - 1}} {text}" for name, text in rows]
 
 
 def _many(count: int, thing: str) -> str:
@@ -149,8 +169,10 @@ def _in_words(one: Handled, now: float | None) -> str:
     """Say what became of a message of which no numbers do."""
     if one.refused:
         return f"refused: {one.refused}"
+    if one.unfit:
+        return f"{CANNOT}: {one.unfit}"
     if one.answered is not None and one.answered.error:
-        return f"error: {one.answered.error}"
+        return f"error: {one.answered.error}; {LOG} says more"
     if one.answered is not None:
         said = one.answered.left.get(INTRODUCTION, 0)
         return f"said who it is in {numbers.count(said)} B" if said else ""

@@ -14,6 +14,7 @@ from fedlora_tui.node.events import (
     NodeEvent,
     NodeRecord,
     NodeStarted,
+    NotSetUp,
     Trained,
     TrainingGoesOn,
 )
@@ -24,13 +25,17 @@ KEPT = 200
 
 @dataclass(frozen=True)
 class Handled:
-    """One message and what became of it: `came` since when, None for what has not happened (yet)."""
+    """One message and what became of it: `came` since when, None for what has not happened (yet).
+
+    `refused` is the policy's reason, `unfit` why the node is not set up for it.
+    """
 
     received: MessageReceived
     came: float
     progress: TrainingGoesOn | None = None
     trained: Trained | None = None
     refused: str = ""
+    unfit: str = ""
     answered: MessageAnswered | None = None
 
 
@@ -105,6 +110,8 @@ def _worked_on(ledger: NodeLedger, event: NodeEvent) -> NodeLedger:
         case MessageRefused():
             sums = replace(sums, refused=sums.refused + 1)
             return _last(replace(ledger, sums=sums), event.run, event.round, event.kind, refused=event.reason)
+        case NotSetUp():
+            return _last(ledger, event.run, event.round, event.kind, unfit=event.reason)
         case MessageAnswered():
             left = {kind: sums.left.get(kind, 0) + event.left.get(kind, 0) for kind in {**sums.left, **event.left}}
             sums = replace(sums, answered=sums.answered + 1, left=left)

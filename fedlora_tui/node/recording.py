@@ -60,6 +60,10 @@ class Recording:
 
         return judged
 
+    def not_set_up(self, reason: str) -> None:
+        """Write down why the node cannot take part as it is set up."""
+        self._write(ev.NotSetUp(self.run, self.kind, self.round, reason))
+
     def trained_before(self) -> int:
         """Give how many rounds of this run were trained here. Raises UserError where the ledger cannot be read."""
         return folded(read_ledger(self.folder)).rounds.get(self.run, 0)

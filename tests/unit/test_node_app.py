@@ -196,6 +196,8 @@ def test_what_breaks_is_told_by_its_bare_name_and_a_broken_policy_lets_nothing_b
     world = World(tmp_path)
     world.policy.write_text("[training]\nmax_rank = 0\n")
     assert world.train().refusal.endswith(": NotSetUp")
+    (told,) = world.events(ev.NotSetUp)
+    assert "policy.toml" in told.reason
     world.policy.write_text("")
 
     def breaks(*given: object) -> None:

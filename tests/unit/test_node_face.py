@@ -6,7 +6,7 @@ import pytest
 
 from fedlora_tui.node import events as ev
 from fedlora_tui.node import face
-from fedlora_tui.node.events import NodeRecord
+from fedlora_tui.node.events import NodeRecord, from_line, to_line
 from fedlora_tui.node.ledger import folded
 
 REASON = "its policy allows a rank of 4 at most, 8 was asked"
@@ -77,3 +77,23 @@ def test_the_head_tells_who_it_is_how_the_link_stands_and_the_sums() -> None:
         "sent      1,234,882 B in 3 messages: A 411,000 B, B 823,567 B, numbers 32 B, introduction 233 B, words 50 B",
         "refused   1 message",
     ]
+
+
+def test_why_a_node_cannot_take_part_stands_whole_in_the_head_until_a_message_is_answered() -> None:
+    why = "organization 'clinic' has 1 distinct document(s); 2 are needed, one to train on and one to hold out"
+    begun = [
+        NodeRecord(0, 1_790_000_000.0, ev.MessageReceived("7", ev.INTRODUCE, 0)),
+        NodeRecord(1, 1_790_000_001.0, ev.NotSetUp("7", ev.INTRODUCE, 0, why)),
+        NodeRecord(2, 1_790_000_001.0, ev.MessageAnswered("7", ev.INTRODUCE, 0, left={"words": 8}, error="NotSetUp")),
+    ]
+    assert all(from_line(to_line(one)) == one for one in begun)
+    assert face.sentence(begun[1]) == f"introduce: cannot take part: {why}"
+    lines = face.wrapped(face.head(folded(begun), 1_790_000_012.0), 80)
+    assert all(len(line) <= 80 for line in lines)
+    told = lines[next(place for place, line in enumerate(lines) if line.startswith("problem ")) :]
+    assert len(told) > 1
+    assert " ".join(line.strip() for line in told).endswith(f"cannot take part: {why}; then start this node again")
+    assert all(line.startswith(" " * face.HEAD) for line in told[1:])
+    assert "cannot take part: organization" in face.table(folded(begun).handled, 80)[1]
+    later = [*begun, NodeRecord(3, 1_790_000_009.0, ev.MessageReceived("7", ev.INTRODUCE, 0))]
+    assert not any(line.startswith("problem") for line in face.head(folded(later), 1_790_000_012.0))
