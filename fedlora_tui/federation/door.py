@@ -36,7 +36,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 NODES, ALIVE = "/v1/fleet/", "/health"
 NOT_FROM_HERE = "the SuperLink takes orders from its own machine alone"
-NOT_REGISTERED = "its key is not registered"
+NOT_REGISTERED = "its key is not registered, or a node with it is connected already"
 NO_KEY = "it has no key of its own"
 WRONG_KEY = "its signature does not belong to a node that is let in"
 WRONG_CLOCK = "its clock differs from the server's by more than five minutes"

@@ -7,6 +7,7 @@ for each change of the link goes to the descriptor; when stdin ends, so does eve
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import os
@@ -14,12 +15,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from flwr.supernode import fleet_http_connection, start_client_internal
 from flwr.supernode.cli.flower_supernode import flower_supernode
 
+from fedlora_tui.federation.asking import LET_IN, refusal_of_key
 from fedlora_tui.federation.bundle import is_ours
 from fedlora_tui.federation.prompt_node import make_prompt
 from fedlora_tui.protocol.printable import printable
@@ -27,8 +30,8 @@ from fedlora_tui.protocol.printable import printable
 HOLDS_FOR_FLOWER = "1.41"
 """The private touches below (`_only_our_app`, `_tell_heartbeats`, `_LINK`) were checked against this release."""
 
-CONNECTING, UP, DOWN, ENDED = "connecting", "up", "down", "ended"
-"""What is told of the link."""
+CONNECTING, UP, DOWN, ENDED, HELD = "connecting", "up", "down", "ended", "held"
+"""What is told of the link; held: it ended, for a node with this key is connected already."""
 
 GRACE_SECONDS = 8.0
 
@@ -39,6 +42,8 @@ _LINK: Mapping[str, str] = {
 }
 """Flower's own lines, before anything is put in, that say how the link stands."""
 
+NOT_ACTIVATED = "Failed to activate SuperNode"
+"""What Flower answers to a key that it does not know, and to one whose node is connected already, alike."""
 _WHY = "Connection attempt failed with exception: %s"
 
 
@@ -59,7 +64,8 @@ class Link(logging.Handler):
         elif (state := _LINK.get(str(record.msg))) is not None:
             self.tell(state, self._why if state == DOWN else "")
         elif str(record.msg).startswith("Exit Code:"):
-            self.tell(ENDED, _line((record.msg,)))
+            line = _line((record.msg,))
+            self.tell(HELD if NOT_ACTIVATED in line and _is_let_in(sys.argv[1:]) else ENDED, line)
 
     def tell(self, state: str, note: str = "") -> None:
         """Tell how the link stands, where that is new."""
@@ -72,6 +78,20 @@ class Link(logging.Handler):
                 except OSError:
                     # Whoever listened is gone, and stdin says so in a moment.
                     self._told = state
+
+
+def _is_let_in(options: Sequence[str]) -> bool:
+    """Ask the SuperLink whether it knows the key that flower-supernode was given; False where it does not say."""
+    own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name in ("--superlink", "--root-certificates", "--auth-supernode-private-key"):
+        own.add_argument(name)
+    given, _ = own.parse_known_args(list(options))
+    try:
+        authority = Path(given.root_certificates).read_bytes() if given.root_certificates else b""
+        private = Path(given.auth_supernode_private_key).read_bytes()
+        return refusal_of_key(given.superlink, authority, private) == LET_IN
+    except Exception:  # whatever goes wrong with asking, what Flower said stands
+        return False
 
 
 def _line(words: object) -> str:

@@ -33,7 +33,13 @@ SHORTEST_WAIT, LONGEST_WAIT = 1.0, 60.0
 MOST_PORTS = 3
 """Another process may take a port between its being found free and its being used."""
 
-CONNECTING, UP, DOWN = "connecting", "up", "down"
+CONNECTING, UP, DOWN, ENDED, HELD = "connecting", "up", "down", "ended", "held"
+ENDS = (ENDED, HELD)
+IN_USE = (
+    "a node with this key is connected already: end that one; after a crash of this one the SuperLink lets it in again "
+    "within a minute"
+)
+HELD_WAIT = 5.0
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ class SuperNode:
         self._process: subprocess.Popen[bytes] | None = None
         self._states = -1
         self._unread = b""
-        self._was_up = False
+        self._was_up = self._held = False
         self._started = 0.0
         self._starts = 0
         self._wait = SHORTEST_WAIT
@@ -97,7 +103,7 @@ class SuperNode:
         """Start its process."""
         self._starts += 1
         self._started = self._clock()
-        self._was_up, self._last, self._unread, self._again = False, "", b"", None
+        self._was_up, self._held, self._last, self._unread, self._again = False, False, "", b"", None
         self._states, told = os.pipe()
         os.set_blocking(self._states, False)
         command = [sys.executable, "-m", PROGRAM, str(told), *self._connection.options]
@@ -147,7 +153,8 @@ class SuperNode:
                 self._unread += chunk
         *lines, self._unread = self._unread.split(b"\n")
         heard = [Heard(str(one["state"]), str(one["note"])) for one in map(json.loads, lines)]
-        self._last = next((one.note for one in reversed(heard) if one.state == "ended"), self._last)
+        self._last = next((one.note for one in reversed(heard) if one.state in ENDS), self._last)
+        self._held = self._held or any(one.state == HELD for one in heard)
         self._was_up = self._was_up or any(one.state == UP for one in heard)
         return [Heard(one.state, in_words(one.note)) for one in heard if one.state in (CONNECTING, UP, DOWN)]
 
@@ -157,6 +164,9 @@ class SuperNode:
         process, self._process = self._process, None
         _signal(process.pid, signal.SIGKILL)
         self._let_go(process)
+        if self._held:
+            self._starts, self._again = 0, self._clock() + HELD_WAIT
+            return [Heard(DOWN, IN_USE)]
         why = in_words(self._last) or f"its SuperNode ended with status {process.returncode}; see {self._folder / LOG}"
         if not self._was_up and (self._starts >= MOST_PORTS or self._last):
             raise Refusing(why)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import time
 from pathlib import Path
 
@@ -77,6 +79,51 @@ def test_one_that_is_not_let_in_is_given_up_with_the_reason(own: Node) -> None:
     own.node.start()
     with pytest.raises(Refusing, match="its operator has to register this node's key there"):
         own.until(9)
+
+
+def test_one_whose_key_a_connected_node_has_waits_for_that_to_end_and_is_never_given_up(own: Node) -> None:
+    own.told(("held", "Exit Code: 305 [code: 2004] Failed to activate SuperNode."))
+    own.node.start()
+    for _ in range(2 * supernode.MOST_PORTS):
+        assert own.until(1) == [Heard("down", supernode.IN_USE)]
+        own.now += supernode.HELD_WAIT
+    own.told(("up", ""), seconds=60)
+    own.node.end()
+    own.node.start()
+    assert own.until(1) == [Heard("up")]
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"), [(process.LET_IN, "held"), ("not registered", "ended"), (OSError(), "ended")]
+)
+def test_flowers_refusal_is_told_apart_by_asking_whether_the_key_is_let_in(
+    answer: str | OSError, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "node.key").write_bytes(b"key")
+
+    def asked(address: str, authority: bytes, private: bytes) -> str:
+        assert (address, authority, private) == ("a:1", b"", b"key")
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(process, "refusal_of_key", asked)
+    given = [
+        "supernode",
+        "--superlink",
+        "a:1",
+        "--auth-supernode-private-key",
+        str(tmp_path / "node.key"),
+        "--port",
+        "1",
+    ]
+    monkeypatch.setattr("sys.argv", given)
+    heard, speaks = os.pipe()
+    said = "Exit Code: 305\nFailed to initialize.\n[code: 2004] Failed to activate SuperNode."
+    process.Link(speaks).emit(logging.LogRecord("flwr", logging.ERROR, "", 0, said, None, None))
+    assert json.loads(os.read(heard, 4096))["state"] == told
+    os.close(heard)
+    os.close(speaks)
 
 
 def test_one_that_never_comes_up_is_tried_on_other_ports_and_then_given_up(own: Node, tmp_path: Path) -> None:
