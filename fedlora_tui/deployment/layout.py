@@ -25,6 +25,7 @@ JOURNAL = "journal"
 CONFIG = "config.toml"
 REFUSED = "refused.json"
 DATABASE = "superlink.db"
+LOG = "superlink.log"
 
 
 @dataclass(frozen=True)

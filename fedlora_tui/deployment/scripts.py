@@ -10,9 +10,11 @@ from fedlora_tui.deployment.layout import (
     DATA,
     DATABASE,
     JOURNAL,
+    LOG,
     NODE,
     NODE_KEY,
     NODES,
+    OPERATOR,
     POLICY,
     REFUSED,
     SERVER,
@@ -21,7 +23,7 @@ from fedlora_tui.deployment.layout import (
 
 BEGINNING = """#!/bin/sh
 # {purpose}
-# It stays in the foreground: ctrl+c ends it, and starting it again goes on from there.
+# It stays in the foreground: {end}.
 set -eu
 umask 077
 cd "$(dirname "$0")"
@@ -39,6 +41,11 @@ for file in {needed}; do
 done
 """
 
+ENDS = {
+    SERVER: "ctrl+c ends it, and a run that goes on with it; start it again, then: fedlora-tui resume in operator/",
+    NODE: "ctrl+c ends it, and starting it again goes on from there",
+    OPERATOR: "ctrl+c stops the run; fedlora-tui resume goes on with it",
+}
 CHECKED = '"$TUI" deploy check --before-start .\n'
 UNPROTECTED = (
     "# No TLS, and nobody is asked who they are: this folder was made with --insecure.\n"
@@ -64,7 +71,7 @@ def _server(about: About) -> str:
         f"--host {about.listen} --port {about.port}",
         *(protection if about.secure else ["--insecure"]),
         f"--refused {REFUSED}",
-        f"--database {DATABASE}",
+        f"--database {DATABASE} --log-file {LOG}",
         "--disable-runtime-dependency-installation",
     ]
     return _script(about, purpose, needed, "deploy superlink", options)
@@ -91,4 +98,5 @@ def _operator(about: About) -> str:
 def _script(about: About, purpose: str, needed: list[str], command: str, options: list[str]) -> str:
     lines = " \\\n    ".join([f'exec "$TUI" {command}', *options])
     warned = "" if about.secure else "\n" + UNPROTECTED
-    return f"{BEGINNING.format(purpose=purpose, needed=' '.join(needed))}{CHECKED}{warned}\n{lines}\n"
+    end = ENDS[about.role]
+    return f"{BEGINNING.format(purpose=purpose, end=end, needed=' '.join(needed))}{CHECKED}{warned}\n{lines}\n"

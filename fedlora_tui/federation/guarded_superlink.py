@@ -24,6 +24,7 @@ from flwr.superlink import extensions
 from flwr.superlink.cli import flower_superlink
 from starlette.middleware import Middleware
 
+from fedlora_tui.federation import superlink_face
 from fedlora_tui.federation.door import Door
 from fedlora_tui.federation.refusals import FILE, Refusals
 from fedlora_tui.federation.roll import Roll
@@ -63,6 +64,8 @@ def serve(arguments: Sequence[str]) -> None:
     opened = threading.Event()
     extensions.get_middleware = lambda: (Middleware(Door, refusals=refusals, opened=opened),)
     threading.Thread(target=_attend, args=(asked, refusals, opened), name="roll of nodes", daemon=True).start()
+    superlink_face.speak_up(asked.nodes, f"{asked.host}:{asked.port}", opened)
+    superlink_face.end_soon()
     sys.argv = ["flower-superlink", *rest]
     flower_superlink()
 
