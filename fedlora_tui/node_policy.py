@@ -200,7 +200,7 @@ def words(policy: NodePolicy) -> str:
         if value != getattr(TrainingLimits, f"max_{name}"):
             said.append(f"{name.replace('_size', '').replace('megabytes', 'message')} <= {value}{unit}")
     if limits.methods != ANY:
-        said.append("/".join(limits.methods))
+        said.append(f"methods {'/'.join(limits.methods)}")
     if privacy.mechanism != "none":
         said.append(privacy.mechanism)
     if privacy.max_clip_norm:

@@ -108,7 +108,8 @@ def head(ledger: NodeLedger, now: float) -> list[str]:
     trained = (_many(sums.trained, "round"), _many(sums.steps, "step"), _many(sums.tokens, "token"))
     rows += [("trained", ", ".join(trained))]
     rows += [("sent", f"{numbers.count(sums.sent)} B in {_many(sums.answered, 'message')}: {by_kind(sums.left)}")]
-    rows += [("refused", _many(sums.refused, "message"))]
+    why = next((f", the last: {one.refused}" for one in reversed(ledger.handled) if one.refused), "")
+    rows += [("refused", f"{_many(sums.refused, 'message')}{why}")]
     if ledger.handled and (unfit := ledger.handled[-1].unfit):
         rows += [(PROBLEM, f"{CANNOT}: {unfit}; then start this node again")]
     return [f"{name:<{HEAD - 1}} {text}" for name, text in rows]

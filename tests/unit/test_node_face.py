@@ -75,7 +75,7 @@ def test_the_head_tells_who_it_is_how_the_link_stands_and_the_sums() -> None:
         "received  4,938,268 B in 4 messages",
         "trained   1 round, 8 steps, 1,204 tokens",
         "sent      1,234,882 B in 3 messages: A 411,000 B, B 823,567 B, numbers 32 B, introduction 233 B, words 50 B",
-        "refused   1 message",
+        f"refused   1 message, the last: {REASON}",
     ]
 
 

@@ -42,7 +42,7 @@ def test_a_written_policy_is_read_as_it_was_and_the_first_one_allows_everything(
         file.write_text(policy_toml(policy))
         assert load_policy(file) == policy
     assert words(EVERYTHING) == ""
-    assert words(limited(max_rank=4, methods=("ffa",), withhold_losses=True)) == "rank <= 4, ffa, no losses"
+    assert words(limited(max_rank=4, methods=("ffa",), withhold_losses=True)) == "rank <= 4, methods ffa, no losses"
     assert refusal(EVERYTHING, Asked(1024, 900_000.0, "flora", True, 10**6, 65_536, 999_999)) is None
 
 
