@@ -18,11 +18,12 @@ that travels is encrypted, and only nodes whose key is in `server/nodes/` are le
 | `operator/` | the server's machine; elsewhere with `ssh -L {local} {host}` | none |
 
 1. Install fedlora-tui {fedlora_tui} on each machine.
-2. Copy `server/` to the server, and there: `cd server && ./start.sh`
-3. Copy each `node-.../` to its organization's machine over a way that only they read (scp, a USB stick), put text into
-   its `data/`, and there: `./start.sh`
+2. Copy `server/` and `operator/` to the server's machine, beside each other, open port {port} there, and:
+   `cd server && ./start.sh`
+3. Copy each `node-.../` to its organization's machine over a way that only they read (scp, a USB stick) and remove it
+   here; there, put text into its `data/`, and: `./start.sh`
 4. On the server's machine: `cd operator && ./start.sh`, which begins a run; in `server/`, `fedlora-tui attach` watches
-   it.
+   it, and `fedlora-tui export` writes its adapter. After a restart of the server: `fedlora-tui resume` in `operator/`.
 
 `fedlora-tui deploy check` in any of these folders, or here, tests each link and says what is wrong and what to do.
 
