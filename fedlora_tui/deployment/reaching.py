@@ -86,6 +86,9 @@ def _encrypt(plain: socket.socket, host: str, port: int, authority: bytes) -> ss
             found = f"{joined(host, port)} does not speak TLS"
             raise Unreached(found, "the server was started with --insecure, or something else has its port") from None
         raise Unreached(f"TLS fails ({error.reason or error})", "look at the server's log") from None
+    except TimeoutError:
+        found = f"{joined(host, port)} takes a connection and says nothing"
+        raise Unreached(found, "something else may have its port, or a proxy is in between") from None
     except OSError as error:
         found = f"{joined(host, port)} ends the connection ({error.strerror or error})"
         raise Unreached(found, "something else may have its port") from None

@@ -136,6 +136,15 @@ def test_a_server_without_tls_and_a_node_without_it(deployment):
     assert _named(links, "protection").found.startswith("INSECURE")
 
 
+def test_something_that_takes_a_connection_and_says_nothing(deployment, monkeypatch):
+    monkeypatch.setattr("fedlora_tui.deployment.reaching.PATIENCE_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        link = _named(check(_pointed(deployment / "node-port", port)), "SuperLink")
+    assert link.state == WRONG
+    assert link.found == f"127.0.0.1:{port} takes a connection and says nothing"
+
+
 def test_something_else_that_speaks_tls(deployment):
     with _server(deployment, status=404) as node:
         link = _named(check(node), "SuperLink")
