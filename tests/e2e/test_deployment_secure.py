@@ -115,6 +115,10 @@ def test_every_link_is_well_once_all_are_started(started):
     said = eventually(lambda: _all_connected(started), "all nodes connected")
     assert "4 of 4: bank, clinic, mill, port" in said
     assert said.count("registered: the SuperLink lets this node in") == 4
+    terminal = started.said("server")
+    assert "let in: bank, clinic, mill, port; ctrl+c ends it" in terminal
+    assert "ApiError" not in terminal
+    assert "uvicorn" not in terminal
 
 
 def _all_connected(started) -> str:
