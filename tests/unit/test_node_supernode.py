@@ -90,6 +90,34 @@ def test_one_that_never_comes_up_is_tried_on_other_ports_and_then_given_up(own: 
     assert (tmp_path / "supernode.toml").stat().st_mode & 0o777 == 0o600
 
 
+def test_its_log_begins_anew_while_it_runs_and_the_end_of_the_one_before_is_kept(
+    own: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supernode, "MOST_LOG_BYTES", 100)
+    log, aside = tmp_path / supernode.LOG, tmp_path / "supernode.log.1"
+    said = [("says", f"line {number} {'x' * 33}") for number in range(5)]
+    own.told(*said, ("up", ""), seconds=60)
+    own.node.start()
+    with log.open("ab") as writing:
+        own.until(1)
+        assert (len(aside.read_bytes()), log.read_bytes()) == (100, b"")
+        assert aside.read_text().endswith(f"line 4 {'x' * 33}\n")
+        assert aside.stat().st_mode & 0o777 == 0o600
+        # Who had it open before goes on in the same file, from its new beginning.
+        writing.write(b"y" * 101)
+    own.node.look()
+    assert (aside.read_bytes(), log.read_bytes()) == (b"y" * 100, b"")
+    log.write_bytes(b"z" * 101)
+    monkeypatch.setattr(supernode, "_copy", _no_room)
+    own.node.look()
+    assert (aside.exists(), log.read_bytes()) == (False, b"")
+    assert own.node.running
+
+
+def _no_room(*given: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
 @pytest.fixture
 def pull(monkeypatch: pytest.MonkeyPatch):
     """Flower's way to take a message in, as it is in a SuperNode of ours, given a bundle: the state afterwards."""
