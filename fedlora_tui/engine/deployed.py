@@ -73,9 +73,10 @@ class DeployedCourse(Course):
         connected, before, told = self._connected, -1, list[Warned | NodeRefused]()
         while True:
             seen = connected.look(())
-            for event in (*seen.warnings, *seen.refused):
-                told.append(event)
+            new: list[Warned | NodeRefused] = [*seen.warnings, *seen.refused]
+            for event in new:
                 print(f"{SAID}{_said(event)}", flush=True)
+            told += new
             here = len(connected.here)
             if here >= need:
                 connected.tell_again(told)
