@@ -73,9 +73,10 @@ class Deployment:
         self.processes[name] = process
         return process
 
-    def superlink(self, *more: str) -> None:
-        """Start the SuperLink and wait until it listens."""
-        command = [BIN / "flower-superlink", "--insecure", "--port", str(self.port)]
+    def superlink(self, *more: str, ours: bool = False) -> None:
+        """Start the SuperLink, Flower's or `ours` with its door, and wait until it listens."""
+        program = [sys.executable, "-m", "fedlora_tui", "deploy", "superlink"] if ours else [BIN / "flower-superlink"]
+        command = [*program, "--insecure", "--port", str(self.port)]
         self.start("superlink", [*map(str, command), "--disable-runtime-dependency-installation", *more])
         eventually(self._listens, "a SuperLink that listens")
 

@@ -10,6 +10,9 @@ import time
 if __name__ == "__main__":
     told, seconds, status = json.loads(os.environ["FAKE_SUPERNODE"])
     for state, note in told:
-        os.write(int(sys.argv[1]), (json.dumps({"state": state, "note": note}) + "\n").encode())
+        if state == "says":
+            os.write(1, (note + "\n").encode())
+        else:
+            os.write(int(sys.argv[1]), (json.dumps({"state": state, "note": note}) + "\n").encode())
     time.sleep(seconds)
     sys.exit(status)

@@ -23,7 +23,8 @@ class AtTheDoor:
         seen, now = self._attendance.look(present), refused()
         new = since(self._told, now)
         self._told = now
-        return replace(seen, refused=tuple(NodeRefused(one.reason, one.address, one.key, one.times) for one in new))
+        there = tuple(NodeRefused(one.reason, one.address, one.key, one.times) for one in new)
+        return replace(seen, refused=(*seen.refused, *there))
 
     def dropped(self, organization: str) -> None:
         """The operator lets an organization go."""

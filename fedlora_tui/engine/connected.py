@@ -11,19 +11,16 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fedlora_tui import __version__
 from fedlora_tui.engine.attendance import Seen
 from fedlora_tui.engine.prepare import Counts, told_of
 from fedlora_tui.errors import UserError
-from fedlora_tui.federation.client_app import UNFIT
+from fedlora_tui.federation.admission import Admission
 from fedlora_tui.federation.deployed_grid import DeployedGrid
-from fedlora_tui.federation.introduction import Introduction, read_introduction
-from fedlora_tui.federation.messages import Refused
+from fedlora_tui.federation.introduction import Introduction
 from fedlora_tui.organizations.text import Documents
-from fedlora_tui.protocol.events import TextCounts, Warned
+from fedlora_tui.protocol.events import NodeRefused, TextCounts, Warned
 
 GONE, BACK = "its SuperNode is gone", "its SuperNode connected anew"
-NOT_SET_UP = "it is not set up for this run, and its own log says what is missing"
 AWAITING_SECONDS = 0.5
 """How long a run that lacks organizations rests before it looks again."""
 
@@ -47,16 +44,15 @@ class _Memory:
     named: dict[str, tuple[int, str]] = field(default_factory=dict)
     present: dict[str, tuple[int, str]] = field(default_factory=dict)
     dropped: set[str] = field(default_factory=set)
-    warnings: list[Warned] = field(default_factory=list)
+    told: list[Warned | NodeRefused] = field(default_factory=list)
     lack: str = ""
 
 
 class Connected:
     """Knows the nodes of a deployed federation; what a run asks who is here."""
 
-    def __init__(self, grid: DeployedGrid, base: str, sleep: Callable[[float], None] = time.sleep) -> None:
-        """`base` is the fingerprint of the run's base: a node with another one takes no part."""
-        self._grid, self._base, self._sleep = grid, base, sleep
+    def __init__(self, grid: DeployedGrid, admission: Admission, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._grid, self._admission, self._sleep = grid, admission, sleep
         self._memory = _Memory()
 
     @property
@@ -84,12 +80,13 @@ class Connected:
         staying = set(present) - set(gone)
         come = tuple(sorted(name for name in memory.named if name not in staying and name not in memory.dropped))
         memory.present = {name: memory.named[name] for name in (*staying, *come)}
-        warnings, memory.warnings = tuple(memory.warnings), []
-        return Seen(come, gone, warnings)
+        told, memory.told = memory.told, []
+        warnings = tuple(event for event in told if isinstance(event, Warned))
+        return Seen(come, gone, warnings, tuple(event for event in told if isinstance(event, NodeRefused)))
 
-    def tell_again(self, warnings: Collection[Warned]) -> None:
-        """Have warnings told by the next look, too: the last time nobody kept a journal yet."""
-        self._memory.warnings += warnings
+    def tell_again(self, told: Collection[Warned | NodeRefused]) -> None:
+        """Have what was told told by the next look, too: the last time nobody kept a journal yet."""
+        self._memory.told += told
 
     def dropped(self, organization: str) -> None:
         """The operator lets an organization go: it does not come back by itself."""
@@ -99,7 +96,7 @@ class Connected:
         """Wait a moment for nodes; what is lacking is told once."""
         if lack != self._memory.lack:
             self._memory.lack = lack
-            self._memory.warnings.append(Warned(f"waits for SuperNodes: a round {lack} (federation.min_organizations)"))
+            self._memory.told.append(Warned(f"waits for SuperNodes: a round {lack} (federation.min_organizations)"))
         self._sleep(AWAITING_SECONDS)
         return True
 
@@ -111,24 +108,20 @@ class Connected:
         for node, since in here.items():
             if node not in memory.nodes:
                 memory.nodes[node] = _Node(since, self._grid.ask_who(node))
-        asked = {known.question: known for known in memory.nodes.values() if known.question}
+        asked = {known.question: node for node, known in memory.nodes.items() if known.question}
         for number, reply in self._grid.answers(asked).items():
-            known, asked[number].question = asked[number], ""
-            try:
-                known.introduction = self._acceptable(read_introduction(reply))
-            except Refused as refused:
-                reason = NOT_SET_UP if str(refused).endswith(UNFIT) else refused
-                memory.warnings.append(Warned(f"a SuperNode cannot take part: {reason}"))
+            self._take_in(asked[number], reply)
         self._name()
 
-    def _acceptable(self, introduction: Introduction) -> Introduction:
-        """Give an introduction with which a node may take part. Raises Refused."""
-        name = introduction.organization
-        if introduction.version != __version__:
-            raise Refused(f"{name} has fedlora-tui {introduction.version}, this run {__version__}: install the same")
-        if introduction.base != self._base:
-            raise Refused(f"{name} has another base model than this run (model.base): give it the same files")
-        return introduction
+    def _take_in(self, node: int, reply: Any) -> None:
+        """Take in what a node answered: who it is, or why it takes no part, which is told once a connection."""
+        known = self._memory.nodes[node]
+        known.question = ""
+        judged = self._admission.judged(reply, self._grid.key_of(node))
+        if isinstance(judged, Introduction):
+            known.introduction = judged
+        else:
+            self._memory.told.append(judged)
 
     def _name(self) -> None:
         """Let every name stand for one node: who has it keeps it."""
@@ -145,7 +138,7 @@ class Connected:
             if memory.named.setdefault(name, own) != own and not known.told:
                 known.told = True
                 said = f"a second SuperNode calls itself {name}: it waits until the first one is gone"
-                memory.warnings.append(Warned(said, name))
+                memory.told.append(Warned(said, name))
         self._grid.named({name: node for name, (node, _) in memory.named.items()})
 
 

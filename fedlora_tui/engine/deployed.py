@@ -27,13 +27,14 @@ from fedlora_tui.engine.race import Entry, Race
 from fedlora_tui.engine.run import Manner
 from fedlora_tui.engine.watching import Watching
 from fedlora_tui.errors import UserError
+from fedlora_tui.federation.admission import Admission
 from fedlora_tui.federation.deployed_grid import DeployedGrid
 from fedlora_tui.federation.run_config import CONFIG, CONTINUES, FORK, FORK_ROUND, IN_FOLDER, SAID
 from fedlora_tui.federation.server_app import server_app
-from fedlora_tui.federation.standing import lacking
+from fedlora_tui.federation.standing import lacking, owners
 from fedlora_tui.lora.fingerprint import fingerprint
 from fedlora_tui.organizations.roster import Roster
-from fedlora_tui.protocol.events import Deployed, Preparing, Warned
+from fedlora_tui.protocol.events import Deployed, NodeRefused, Preparing, Warned
 
 LOOK_SECONDS = 0.1
 WAITING_SECONDS = 0.2
@@ -53,13 +54,13 @@ class DeployedCourse(Course):
 
     def roster(self, config: Config) -> Roster:
         """Name nobody: who takes part is seen when the base is here to be compared."""
-        self._connected = Connected(self._grid, "")
+        self._connected = Connected(self._grid, Admission(""))
         return Roster(IntroducedTexts(self._connected).source, ())
 
     def prepare(self, config: Config, roster: Roster, say: Say, stood: Stood | None = None) -> Prepared:
         """Load the base and wait for as many nodes as a round needs. Raises UserError."""
         base = load_base(config, say)
-        self._connected = Connected(self._grid, fingerprint(base))
+        self._connected = Connected(self._grid, Admission(fingerprint(base), owners))
         # Who is refused while nodes are waited for is told, too.
         self._at_the_door = AtTheDoor(self._connected)
         self._wait_for_nodes(config.federation.min_organizations, say)
@@ -69,12 +70,13 @@ class DeployedCourse(Course):
 
     def _wait_for_nodes(self, need: int, say: Say) -> None:
         """Wait until so many are here; whoever follows Flower's log hears of it, and of nodes that do not fit."""
-        connected, before, told = self._connected, -1, list[Warned]()
+        connected, before, told = self._connected, -1, list[Warned | NodeRefused]()
         while True:
             seen = connected.look(())
-            for warning in seen.warnings:
-                told.append(warning)
-                print(f"{SAID}{warning.message}", flush=True)
+            new: list[Warned | NodeRefused] = [*seen.warnings, *seen.refused]
+            for event in new:
+                print(f"{SAID}{_said(event)}", flush=True)
+            told += new
             here = len(connected.here)
             if here >= need:
                 connected.tell_again(told)
@@ -93,6 +95,10 @@ class DeployedCourse(Course):
         self.trying.open(entrant.prepared.base)
         told = (Deployed(self._lacking),)
         return {place: Laid(self._grid, 1, self._at_the_door, told)}
+
+
+def _said(event: Warned | NodeRefused) -> str:
+    return event.message if isinstance(event, Warned) else f"a node was refused: {event.reason}"
 
 
 def main(grid: Any, context: Any) -> None:

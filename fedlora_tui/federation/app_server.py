@@ -15,6 +15,7 @@ import argparse
 import importlib
 import logging
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -84,11 +85,10 @@ class AppServer:
         except Exception:
             # Its SuperNode answers in its place when the task is given back as failed.
             logger.exception("a task could not be done")
-        finally:
-            # A heartbeat for a task that is over would end this process.
-            heartbeat.stop()
-            push_task_output(client, context, status, details)
-            client.close()
+        # A task that was given up, by which this process ends, is past all this.
+        heartbeat.stop()  # for a task that is over it would end this process
+        push_task_output(client, context, status, details)
+        client.close()
 
     def _answered(self, message: Message, context: Context) -> tuple[Message, str]:
         """Give the app's reply, and the bare name of an error: its text may quote what may not travel."""
@@ -125,6 +125,9 @@ def main(words: Sequence[str]) -> None:
     parser.add_argument("--root-certificates")
     parser.add_argument("--allow-runtime-dependency-installation", action="store_true", help="nothing is installed")
     given = parser.parse_args(words)
+    # A shell that starts something in the background may have it ignore this, and by this Flower ends a process whose
+    # task was given up.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     pull_soon()

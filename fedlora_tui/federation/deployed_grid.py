@@ -59,6 +59,7 @@ class DeployedGrid(Grid):
         pull_soon()
         self._waiting: Waiting
         self._nodes: dict[str, int] = {}
+        self._keys: dict[int, bytes] = {}
 
     def watched_by(self, waiting: Waiting) -> None:
         """Know who watches the waits for replies."""
@@ -67,9 +68,15 @@ class DeployedGrid(Grid):
     def here(self) -> dict[int, str]:
         """Give the nodes that are connected now, each with what changes when it connects anew."""
         try:
-            return {node.node_id: node.last_activated_at for node in self._grid.get_nodes()}
+            nodes = list(self._grid.get_nodes())
         except NotImplementedError:
             return dict.fromkeys(self._grid.get_node_ids(), "")
+        self._keys = {node.node_id: node.public_key for node in nodes}
+        return {node.node_id: node.last_activated_at for node in nodes}
+
+    def key_of(self, node: int) -> bytes:
+        """Give the public key (PEM) of a node that was here when that was last asked; empty where none is known."""
+        return self._keys.get(node, b"")
 
     def ask_who(self, node: int) -> str:
         """Ask a node who it is, without waiting; give the number of the message."""

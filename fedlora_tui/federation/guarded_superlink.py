@@ -18,6 +18,7 @@ from pathlib import Path
 
 import httpx
 from cryptography import x509
+from flwr.common.constant import ISOLATION_MODE_SUBPROCESS
 from flwr.supercore.address import resolve_bind_address
 from flwr.supercore.logger import console_handler
 from flwr.superlink import extensions
@@ -26,9 +27,10 @@ from starlette.middleware import Middleware
 
 from fedlora_tui.federation import superlink_face
 from fedlora_tui.federation.door import Door
+from fedlora_tui.federation.left_over import end_left_over
 from fedlora_tui.federation.refusals import FILE, Refusals
-from fedlora_tui.federation.roll import Roll
-from fedlora_tui.federation.standing import AUTHENTICATED, INSECURE, STANDING
+from fedlora_tui.federation.roll import Roll, control_client
+from fedlora_tui.federation.standing import AUTHENTICATED, INSECURE, NODES, STANDING
 
 HOLDS_FOR_FLOWER = "1.41"
 """The one private touch below (`extensions.get_middleware`) was checked against this release."""
@@ -39,7 +41,7 @@ _log = logging.getLogger("flwr")
 
 @dataclass(frozen=True)
 class Asked:
-    """What of the command line concerns us, too."""
+    """What of the command line concerns us, too; `own_apps`: ServerApps are started here, and end with this process."""
 
     nodes: Path | None
     refused: Path | None
@@ -48,13 +50,15 @@ class Asked:
     authority: Path | None
     certificate: Path | None
     insecure: bool
+    own_apps: bool
 
 
 def serve(arguments: Sequence[str]) -> None:
     """Serve until a signal; `arguments` are those of `flower-superlink`, and ours."""
     asked, rest = _read(arguments)
-    if asked.refused is not None:
-        os.environ[FILE] = str(asked.refused.resolve())
+    for name, place in ((FILE, asked.refused), (NODES, asked.nodes)):
+        if place is not None:
+            os.environ[name] = str(place.resolve())
     os.environ[STANDING] = INSECURE if asked.insecure or "--enable-supernode-auth" not in rest else AUTHENTICATED
     _surround()
     # Whoever could write the header of a proxy would be taken for somebody on this machine.
@@ -89,6 +93,7 @@ def _read(arguments: Sequence[str]) -> tuple[Asked, list[str]]:
     flower.add_argument("--ssl-ca-certfile", type=Path)
     flower.add_argument("--ssl-certfile", type=Path)
     flower.add_argument("--insecure", action="store_true")
+    flower.add_argument("--isolation", default=ISOLATION_MODE_SUBPROCESS)
     theirs, _ = flower.parse_known_args(rest)
     secure = not theirs.insecure
     asked = Asked(
@@ -99,6 +104,7 @@ def _read(arguments: Sequence[str]) -> tuple[Asked, list[str]]:
         theirs.ssl_ca_certfile if secure else None,
         theirs.ssl_certfile if secure else None,
         theirs.insecure,
+        theirs.isolation == ISOLATION_MODE_SUBPROCESS,
     )
     return asked, rest
 
@@ -107,6 +113,7 @@ def _attend(asked: Asked, refusals: Refusals, opened: threading.Event) -> None:
     """Keep the list of nodes equal to the folder, and say when the certificate is over; ends with the process."""
     host = f"[{asked.host}]" if ":" in asked.host else asked.host
     address = resolve_bind_address(f"{host}:{asked.port}")
+    began = datetime.now(UTC)
     agreed: object = None
     told = over = ""
     while True:
@@ -115,9 +122,8 @@ def _attend(asked: Asked, refusals: Refusals, opened: threading.Event) -> None:
         try:
             over = over or _said_over(asked, refusals)
             files = _files(asked.nodes)
-            if asked.nodes is not None and files != agreed:
-                with Roll(address, asked.authority.read_bytes() if asked.authority else None) as roll:
-                    roll.agree(asked.nodes)
+            if files != agreed:
+                _settle(asked, address, began if agreed is None else None)
             agreed = files
             opened.set()
         except httpx.TransportError:
@@ -126,6 +132,17 @@ def _attend(asked: Asked, refusals: Refusals, opened: threading.Event) -> None:
             if told != str(error):
                 _log.error("The roll of nodes could not be kept: %s", error)
             told = str(error)
+
+
+def _settle(asked: Asked, address: str, began: datetime | None) -> None:
+    """Keep the list of nodes equal to the folder; end what was left over when this SuperLink `began`, None: later."""
+    authority = asked.authority.read_bytes() if asked.authority else None
+    if began is not None and asked.own_apps and (asked.insecure or authority is not None):
+        with control_client(address, authority) as client:
+            end_left_over(client, began)
+    if asked.nodes is not None:
+        with Roll(address, authority) as roll:
+            roll.agree(asked.nodes)
 
 
 def _files(nodes: Path | None) -> tuple[object, ...]:

@@ -65,6 +65,17 @@ def read_introduction(message: Message) -> Introduction:
     return Introduction(**record)  # type: ignore[arg-type]
 
 
+def version_said(message: Message) -> str:
+    """Give the version that an introduction says, be it of another form than ours; empty where none can be read."""
+    record = message.content.get(RECORD) if message.has_content() else None
+    version = record.get("version") if isinstance(record, ConfigRecord) else None
+    try:
+        _check("version", version, False)
+    except Refused:
+        return ""
+    return str(version)
+
+
 def _check(name: str, value: object, number: bool) -> None:
     if number:
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_NUMBER:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+from flwr.supercore.run import RunNotRunningException
 from flwr.supernode import start_client_internal
 from flwr.supernode.cli.flower_supernode import flower_supernode
 
@@ -76,12 +77,34 @@ class Pace:
         return min(LONGEST, max(SHORTEST, SHARE_OF_SILENCE * silence, self._took))
 
 
+def cleared_away(pull: Callable[..., int | None]) -> Callable[..., int | None]:
+    """Give a way to take a message in that clears away one whose run ends while it is on its way.
+
+    Flower clears away what does not come whole, but for this: what it raises then is no Exception. The app would wait
+    for the rest, which nobody sends, for more than an hour, and answer nothing else.
+    """
+
+    def ended(call: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*given: Any) -> Any:
+            try:
+                return call(*given)
+            except RunNotRunningException:
+                raise RuntimeError("its run is over") from None
+
+        return called
+
+    def pulled(**named: Any) -> int | None:
+        return pull(**named | {name: ended(named[name]) for name in ("pull_object", "confirm_message_received")})
+
+    return pulled
+
+
 def make_prompt(app: str = APP, pace: Pace | None = None, start: Callable[[Sequence[str]], Any] | None = None) -> None:
     """Let the SuperNode of this process be prompt; `app` is where its app is found, as MODULE:NAME."""
     pull_soon()
     own, begin = pace or Pace(), start or _kept_alive
     inner: Any = start_client_internal
-    inner._pull_and_store_message = own.asked(inner._pull_and_store_message)
+    inner._pull_and_store_message = own.asked(cleared_away(inner._pull_and_store_message))
     inner.time = SimpleNamespace(sleep=own.sleep)
 
     def popen(command: Sequence[str], **given: Any) -> Any:

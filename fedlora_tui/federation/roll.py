@@ -43,12 +43,7 @@ class Roll:
 
     def __init__(self, address: str, authority: bytes | None) -> None:
         """Ask at `address` (host:port); `authority` is the CA's certificate in PEM, None without TLS."""
-        self._client = ControlHttpClient.from_server_address(
-            server_address=address,
-            insecure=authority is None,
-            root_certificates=authority,
-            interceptors=[RuntimeVersionHttpInterceptor(component_name="fedlora-tui")],
-        )
+        self._client = control_client(address, authority)
 
     def __enter__(self) -> Self:
         return self
@@ -90,6 +85,16 @@ class Roll:
             said = FlowerError.from_json(error.response.text)
             reason = said.message if said else error
             _log.error("The key of %s is not taken (one that was taken out is never let in again): %s", name, reason)
+
+
+def control_client(address: str, authority: bytes | None) -> ControlHttpClient:
+    """Give the way to a SuperLink's control API at `address` (host:port); `authority` (PEM) is None without TLS."""
+    return ControlHttpClient.from_server_address(
+        server_address=address,
+        insecure=authority is None,
+        root_certificates=authority,
+        interceptors=[RuntimeVersionHttpInterceptor(component_name="fedlora-tui")],
+    )
 
 
 def read_keys(folder: Path) -> dict[bytes, str]:

@@ -1,4 +1,5 @@
-"""How a SuperLink was started, as a run that it starts can know it: what protection is lacking, who was refused."""
+"""How a SuperLink was started, as a run that it starts can know it: what protection it lacks, whom it refused, whose
+each key is."""
 
 from __future__ import annotations
 
@@ -8,10 +9,13 @@ from typing import Any
 
 from fedlora_tui.federation import refusals
 from fedlora_tui.federation.refusals import Refusal
+from fedlora_tui.federation.roll import read_keys
 
 STANDING = "FEDLORA_TUI_SUPERLINK"
 """The environment variable in which a SuperLink that we start says how; one of the two below."""
 AUTHENTICATED, INSECURE = "authenticated", "insecure"
+NODES = "FEDLORA_TUI_NODES"
+"""The environment variable in which it says where the folder of public keys is."""
 
 HOLDS_FOR_FLOWER = "1.41"
 """The one private touch below (`_insecure`) was checked against this release."""
@@ -37,3 +41,9 @@ def refused() -> list[Refusal]:
     """Give who was refused at the door so far; nobody where the SuperLink has none."""
     file = os.environ.get(refusals.FILE)
     return refusals.read(Path(file)) if file else []
+
+
+def owners() -> dict[bytes, str]:
+    """Give the organization of each public key (PEM) that is let in; none where the SuperLink keeps no roll of ours."""
+    folder = os.environ.get(NODES)
+    return read_keys(Path(folder)) if folder else {}

@@ -108,7 +108,10 @@ class TrainingGoesOn(NodeEvent):
 
 @dataclass(frozen=True)
 class Trained(NodeEvent):
-    """A round was trained; `loss` is the mean over its target tokens, and stays here where it is withheld."""
+    """A round was trained; `loss` is the mean over its target tokens, and stays here where it is withheld.
+
+    It is told of a round whose reply does not leave, too, and of one that broke after its first step.
+    """
 
     type: ClassVar[str] = "trained"
     run: str

@@ -70,7 +70,8 @@ class Recording:
 
     def reply(self, message: Message, reply: Message) -> Message:
         """Write down what is about to leave, and give it; where that cannot be written nothing leaves but that."""
-        if self._steps and not reply.has_error():
+        if self._steps:
+            # What was trained on its text counts against the policy's limit, be it that the reply stays here.
             self._write(self._trained())
         self._write(self._answered(reply))
         self._journal.close()

@@ -24,6 +24,8 @@ from fedlora_tui.config_places import to_literal
 
 LOG = "supernode.log"
 MOST_LOG_BYTES = 16 * 2**20
+"""As long as the log grows before it begins anew; the one before it is kept beside it."""
+COPIED_BYTES = 2**20
 FLOWER_HOME = "flower"
 CONFIG = "supernode.toml"
 PROGRAM = "fedlora_tui.federation.supernode"
@@ -123,6 +125,7 @@ class SuperNode:
     def look(self) -> list[Heard]:
         """Give what became of the link since the last look. Raises Refusing where the SuperNode cannot go on."""
         heard = self._hear()
+        _keep_short(self._folder / LOG)
         if self._process is not None and not self.running:
             heard += [*self._hear(), *self._ended()]
         elif self._again is not None and self._clock() >= self._again:
@@ -247,11 +250,34 @@ def _lives(group: int) -> bool:
 
 
 def _log(path: Path) -> IO[bytes]:
-    """Open the log to append to, readable by its owner alone; what grew too long is put aside."""
-    with contextlib.suppress(FileNotFoundError):
-        if path.stat().st_size > MOST_LOG_BYTES:
-            path.replace(path.with_suffix(".log.1"))
+    """Open the log to append to, readable by its owner alone."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab")
+
+
+def _keep_short(path: Path) -> None:
+    """Put aside the end of a log that grew too long, and empty it; nothing is put aside where there is no room.
+
+    The processes that write it have it open, so it stays the same file: they append, from its new beginning on.
+    """
+    with contextlib.suppress(OSError):
+        size = path.stat().st_size
+        if size <= MOST_LOG_BYTES:
+            return
+        aside = path.with_suffix(".log.1")
+        with path.open("r+b") as log:
+            try:
+                log.seek(size - MOST_LOG_BYTES)
+                _copy(log, aside)
+            except OSError:
+                aside.unlink(missing_ok=True)
+            log.truncate(0)
+
+
+def _copy(log: IO[bytes], aside: Path) -> None:
+    """Copy the rest of a log, with what is written meanwhile, to where only its owner can read it."""
+    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as kept:
+        while (some := log.read(COPIED_BYTES)) and kept.tell() < 2 * MOST_LOG_BYTES:
+            kept.write(some)
 
 
 def _write_privately(path: Path, text: str) -> None:

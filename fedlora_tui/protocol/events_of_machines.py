@@ -21,10 +21,10 @@ class Deployed(Event):
 
 @dataclass(frozen=True)
 class NodeRefused(Event):
-    """A node was refused at the SuperLink, `times` times since that was last told.
+    """A node was refused at the SuperLink, or by the run as it said who it is, `times` times since that was last told.
 
-    `address` is where it asked from, `key` the fingerprint of its key as `ssh-keygen -l` shows it, empty where it gave
-    none that can be read.
+    `address` is where it asked from, empty where the run refused it, which does not know; `key` the fingerprint of its
+    key as `ssh-keygen -l` shows it, empty where it gave none that can be read.
     """
 
     type: ClassVar[str] = "node_refused"

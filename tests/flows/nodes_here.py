@@ -22,16 +22,18 @@ class NodesHere(LocalGrid):
         super().__init__(app)
         self.texts, self._told = texts, to_toml(config)
         self._since: dict[int, str] = {}
+        self._keys: dict[int, bytes] = {}
         self.silent: set[int] = set()
 
-    def connect(self, organization: str, data: str = "") -> int:
-        """Connect the SuperNode of an organization; its text is the file of its name."""
+    def connect(self, organization: str, data: str = "", key: bytes = b"") -> int:
+        """Connect the SuperNode of an organization; its text is the file of its name, `key` its public key."""
         node = self._next_node
         self._next_node += 1
         place = str(self.texts / f"{data or organization}.txt")
         own: dict[str, str | int | float | bool] = {"organization": organization, "data": place}
         self._contexts[node] = Context(self.run_id, node, own, RecordDict(), {"config": self._told})
         self._since[node] = f"start {node}"
+        self._keys[node] = key
         return node
 
     def restart(self, node: int, seen: bool) -> None:
@@ -41,7 +43,10 @@ class NodesHere(LocalGrid):
             self._since[node] += " again"
 
     def get_nodes(self):
-        return [NodeInfo(node_id=node, last_activated_at=self._since[node]) for node in self._contexts]
+        return [
+            NodeInfo(node_id=node, last_activated_at=self._since[node], public_key=self._keys[node])
+            for node in self._contexts
+        ]
 
     def push_messages(self, messages):
         sent = list(messages)

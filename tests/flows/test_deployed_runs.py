@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from fedlora_tui.engine import checkpoint
+from fedlora_tui.deployment import keys
+from fedlora_tui.engine import checkpoint, deployed
 from fedlora_tui.engine.deployable import undeployable
 from fedlora_tui.engine.folder import read_config
 from fedlora_tui.engine.past import Fork
 from fedlora_tui.engine.run import Start
+from fedlora_tui.federation import standing
+from fedlora_tui.federation.door import fingerprint
 from fedlora_tui.federation.introduction import Introduction
+from fedlora_tui.federation.roll import read_keys
+from fedlora_tui.federation.run_config import SAID
 from fedlora_tui.node.home import Home
 from fedlora_tui.protocol import commands as ask
 from fedlora_tui.protocol import events as ev
@@ -162,8 +168,6 @@ def test_whom_the_operator_drops_stays_out_until_it_is_added(settings):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"version": "0.0.1"}, "delta has fedlora-tui 0.0.1, this run"),
-        ({"base": "0" * 64}, "delta has another base model than this run (model.base)"),
         ({"organization": "alpha"}, "a second SuperNode calls itself alpha"),
         ({"tokens": -1}, "a SuperNode cannot take part: error 2"),
     ],
@@ -183,6 +187,72 @@ def test_a_node_that_does_not_fit_takes_no_part_and_it_is_said_why(settings, mon
     assert watched.run.state.phase == "done"
     assert [event.orgs for event in watched.told(ev.RoundFinished)] == [("alpha", "beta")] * 2
     assert len(warned(watched, words)) == 1
+    assert watched.run.state.refused == 0
+
+
+VERSION = "delta has fedlora-tui 0.0.1, this run "
+BASE = "delta has another base model than this run (model.base)"
+
+
+@pytest.mark.parametrize(("change", "words"), [({"version": "0.0.1"}, VERSION), ({"base": "0" * 64}, BASE)])
+def test_another_version_or_base_is_refused_and_counted_once_a_connection(settings, monkeypatch, capsys, change, words):
+    config = configured(settings, federation__min_organizations=2, federation__rounds=4)
+    grid, _ = nodes(settings, config)
+    delta = grid.connect("delta", "gamma")
+    introduce = Home.introduction
+
+    def changed(home: Home) -> Introduction:
+        own = introduce(home)
+        return replace(own, **change) if own.organization == "delta" else own
+
+    monkeypatch.setattr(Home, "introduction", changed)
+    watched = over_nodes(config, grid)
+    # It is refused while others are waited for, before there is a journal, and stands in that all the same.
+    late = ["alpha", "beta"]
+    monkeypatch.setattr(deployed, "time", SimpleNamespace(sleep=lambda seconds: grid.connect(late.pop())))
+    watched.when(finished(2), lambda: grid.restart(delta, seen=True))
+    watched.go()
+    assert watched.run.state.phase == "done", watched.run.state.reason
+    told = [(event.reason.startswith(words), event.times) for event in watched.told(ev.NodeRefused)]
+    assert told == [(True, 1)] * 2
+    assert watched.run.state.refused == 2
+    assert f"{SAID}a node was refused: {words}" in capsys.readouterr().out
+    assert [event.orgs for event in watched.told(ev.RoundFinished)] == [("alpha", "beta")] * 4
+    assert not watched.told(ev.Warned)
+
+
+def test_who_takes_the_name_of_anothers_key_is_refused_and_counted(settings, tmp_path, monkeypatch):
+    config = configured(settings, federation__min_organizations=2)
+    folder = tmp_path / "nodes"
+    folder.mkdir()
+    for name in ("alpha", "beta", "gamma"):
+        (folder / f"{name}.pub").write_bytes(keys.new_node(name).public)
+    owned = {name: key for key, name in read_keys(folder).items()}
+    monkeypatch.setenv(standing.NODES, str(folder))
+    grid, _ = nodes(settings, config)
+    # Being the first of a name is of no use.
+    grid.connect("alpha", key=owned["gamma"])
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "stranger.pub").write_bytes(keys.new_node("stranger").public)
+    (foreign,) = read_keys(elsewhere)
+    grid.connect("beta", key=foreign)
+    grid.connect("delta", "gamma", key=foreign)
+    for name in ("alpha", "beta"):
+        grid.connect(name, key=owned[name])
+    watched = over_nodes(config, grid).go()
+    assert watched.run.state.phase == "done", watched.run.state.reason
+    taken, other = (
+        "its key is gamma's, and it calls itself alpha: start it with --name gamma",
+        "it calls itself beta, and its key is not beta's",
+    )
+    assert {(event.reason, event.key, event.address, event.times) for event in watched.told(ev.NodeRefused)} == {
+        (taken, fingerprint(owned["gamma"]), "", 1),
+        (other, fingerprint(foreign), "", 1),
+    }
+    assert watched.run.state.refused == 2
+    assert watched.told(ev.RoundFinished)[0].orgs == ("alpha", "beta", "delta")
+    assert not watched.told(ev.Warned)
 
 
 @pytest.mark.parametrize(

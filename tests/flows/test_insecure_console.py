@@ -4,6 +4,7 @@ import pytest
 
 from fedlora_tui.console.drawing.glyphs import UNICODE
 from fedlora_tui.console.wording import entry_of
+from fedlora_tui.headless import _sentence
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.events import Record, from_json, to_json
 from fedlora_tui.protocol.state import RunState, apply, fold
@@ -58,6 +59,12 @@ def test_the_log_says_who_was_refused_and_what_is_lacking():
     said = "a node, 3 times, from 192.0.2.9: its key is not registered (SHA256:abc)"
     assert words(REFUSED) == ("refused", said)
     assert words(ev.NodeRefused("its clock", "", "", 1)) == ("refused", "a node: its clock")
+    assert (
+        _sentence(Record(1, 1.0, REFUSED), RunState())
+        == "a node was refused 3x from 192.0.2.9: its key is not registered SHA256:abc"
+    )
+    unknown = Record(1, 1.0, ev.NodeRefused("its clock", "", "", 1))
+    assert _sentence(unknown, RunState()) == "a node was refused 1x: its clock"
     assert words(ev.Deployed(LACKING)) == ("INSECURE", LACKING)
     assert words(ev.Deployed()) is None
 

@@ -4,12 +4,15 @@ from datetime import UTC, datetime, timedelta
 from threading import Event
 
 import flwr
+import httpx
 import pytest
+from flwr.proto.control_pb2 import ListRunsResponse
+from flwr.proto.run_pb2 import Run, RunStatus
 from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 
 from fedlora_tui.deployment import keys
-from fedlora_tui.federation import guarded_superlink, refusals
+from fedlora_tui.federation import guarded_superlink, left_over, refusals
 from fedlora_tui.federation.door import Door
 from fedlora_tui.federation.refusals import Refusals
 
@@ -38,8 +41,44 @@ def test_options_that_are_ours_are_taken_out_and_flowers_are_passed_on():
     asked, rest = guarded_superlink._read(["--nodes", "nodes", *theirs, "--refused", "refused.json"])
     assert rest == theirs
     assert (str(asked.nodes), str(asked.refused), asked.host, asked.port) == ("nodes", "refused.json", "0.0.0.0", 8443)
+    assert asked.own_apps
+    assert not guarded_superlink._read(["--isolation", "process"])[0].own_apps
     asked, rest = guarded_superlink._read(["--insecure", "--nodes", "nodes"])
     assert (asked.nodes, asked.authority, asked.insecure, rest) == (None, None, True, ["--insecure"])
+
+
+class Control:
+    """The control API of a SuperLink with runs, by number; what it is asked to stop."""
+
+    def __init__(self, **runs: Run) -> None:
+        self.runs = {int(name[1:]): run for name, run in runs.items()}
+        self.stopped: list[int] = []
+
+    def ListRuns(self, request):  # noqa: N802
+        assert request.limit >= len(self.runs)
+        return ListRunsResponse(run_dict=self.runs)
+
+    def StopRun(self, request):  # noqa: N802
+        self.stopped.append(request.run_id)
+        request = httpx.Request("POST", "http://here")
+        raise httpx.HTTPStatusError("it is over", request=request, response=httpx.Response(409, request=request))
+
+
+def _run(status: str, began: str = "") -> Run:
+    return Run(status=RunStatus(status=status), running_at=began)
+
+
+def test_only_runs_that_went_on_before_a_superlink_began_are_ended_by_it():
+    earlier, began, later = (datetime(2026, 11, 26, hour, tzinfo=UTC) for hour in (11, 12, 13))
+    control = Control(
+        n1=_run("running", earlier.isoformat()),
+        n2=_run("running", later.isoformat()),
+        n3=_run("finished", earlier.isoformat()),
+        n4=_run("pending"),
+        n5=_run("running", earlier.replace(tzinfo=None).isoformat(" ")),
+        n6=_run("starting"),
+    )
+    assert sorted(left_over.end_left_over(control, began)) == sorted(control.stopped) == [1, 5]
 
 
 @pytest.mark.parametrize(("begins", "over"), [(0, False), (-400, True)])

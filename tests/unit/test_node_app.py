@@ -11,10 +11,11 @@ from flwr.app import Context, RecordDict
 
 from fedlora_tui.config import Config, to_toml
 from fedlora_tui.engine.plan import plan_of
+from fedlora_tui.federation import client_app
 from fedlora_tui.federation.global_model import GlobalModel
 from fedlora_tui.federation.introduction import INTRODUCE, question, read_introduction
 from fedlora_tui.federation.local_grid import LocalGrid
-from fedlora_tui.federation.messages import spec_of
+from fedlora_tui.federation.messages import STAYED, Refused, spec_of
 from fedlora_tui.federation.parcels import unpacked
 from fedlora_tui.federation.secure_rounds import SecureRound, SecureTerms
 from fedlora_tui.federation.server_app import Server
@@ -142,6 +143,26 @@ def test_rounds_are_counted_by_the_ledger_whatever_number_the_server_gives_them(
     assert refusals == ["", "", "its policy allows 2 rounds of a run at most, and so many are trained"]
     world.config = configured(small_settings(tmp_path), federation__local_epochs=1)
     assert world.train(4).refusal.startswith("its policy allows 2 local steps at most, ")
+
+
+def test_a_round_counts_that_was_trained_and_of_which_nothing_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, "[training]\nmax_rounds = 3\n")
+    assert world.train(1).refusal == ""
+    with monkeypatch.context() as patch:
+        patch.setattr(client_app, "read_train_reply", _refusing)
+        assert world.train(2).refusal == STAYED
+        patch.setattr(client_app, "leaving", lambda *given: 1 // 0)
+        assert world.train(3).refusal.endswith(": ZeroDivisionError")
+    assert world.train(4).refusal == "its policy allows 3 rounds of a run at most, and so many are trained"
+    assert [(one.round, one.steps) for one in world.events(ev.Trained)] == [(1, 2), (2, 2), (3, 2)]
+    stayed = [one for one in world.ledger().handled if one.trained and one.answered and one.answered.error]
+    assert [(one.received.round, set(one.answered.left)) for one in stayed] == [(2, {"words"}), (3, {"words"})]
+
+
+def _refusing(*given: object) -> None:
+    raise Refused("it holds what may not travel")
 
 
 def test_a_method_is_the_one_that_the_message_names_and_must_train_the_factors_that_it_trains(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,14 @@ from flwr.common.constant import ErrorCode
 from flwr.supercore.fab import Fab
 from flwr.supercore.inflatable.inflatable_object import get_object_tree
 from flwr.supercore.object_store import ObjectStoreFactory
-from flwr.supercore.run import Run
+from flwr.supercore.run import Run, RunNotRunningException
 from flwr.supernode import start_client_internal
 from flwr.supernode.nodestate import NodeStateFactory
 
 from fedlora_tui.federation import supernode as process
 from fedlora_tui.federation.bundle import bundle, is_ours
 from fedlora_tui.federation.local_grid import LocalGrid
+from fedlora_tui.federation.prompt_node import cleared_away
 from fedlora_tui.node import supernode
 from fedlora_tui.node.supernode import Connection, Heard, Refusing, SuperNode
 
@@ -137,6 +139,34 @@ def test_one_that_never_comes_up_is_tried_on_other_ports_and_then_given_up(own: 
     assert (tmp_path / "supernode.toml").stat().st_mode & 0o777 == 0o600
 
 
+def test_its_log_begins_anew_while_it_runs_and_the_end_of_the_one_before_is_kept(
+    own: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supernode, "MOST_LOG_BYTES", 100)
+    log, aside = tmp_path / supernode.LOG, tmp_path / "supernode.log.1"
+    said = [("says", f"line {number} {'x' * 33}") for number in range(5)]
+    own.told(*said, ("up", ""), seconds=60)
+    own.node.start()
+    with log.open("ab") as writing:
+        own.until(1)
+        assert (len(aside.read_bytes()), log.read_bytes()) == (100, b"")
+        assert aside.read_text().endswith(f"line 4 {'x' * 33}\n")
+        assert aside.stat().st_mode & 0o777 == 0o600
+        # Who had it open before goes on in the same file, from its new beginning.
+        writing.write(b"y" * 101)
+    own.node.look()
+    assert (aside.read_bytes(), log.read_bytes()) == (b"y" * 100, b"")
+    log.write_bytes(b"z" * 101)
+    monkeypatch.setattr(supernode, "_copy", _no_room)
+    own.node.look()
+    assert (aside.exists(), log.read_bytes()) == (False, b"")
+    assert own.node.running
+
+
+def _no_room(*given: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
 @pytest.fixture
 def pull(monkeypatch: pytest.MonkeyPatch):
     """Flower's way to take a message in, as it is in a SuperNode of ours, given a bundle: the state afterwards."""
@@ -144,20 +174,20 @@ def pull(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(start_client_internal, name, getattr(start_client_internal, name))
     process._only_our_app(is_ours)
 
-    def pulled(content: bytes):
+    def pulled(content: bytes, take: Callable[[], None] = lambda: pytest.fail("it was taken in"), within=None):
         store = ObjectStoreFactory()
         state = NodeStateFactory(objectstore_factory=store).state()
         state.set_node_id(5)
         message = LocalGrid(ClientApp()).create_message(RecordDict(), "train", 5, "1")
         message.metadata.__dict__["_message_id"] = message.object_id
-        start_client_internal._pull_and_store_message(
+        (within or start_client_internal._pull_and_store_message)(
             state=state,
             object_store=store.store(),
             node_config={},
             receive=lambda: (message, get_object_tree(message)),
             get_run=lambda run: Run.create_empty(run),
             get_fab=lambda digest, run: Fab(digest, content, {}),
-            pull_object=lambda run, name: pytest.fail("it was taken in"),
+            pull_object=lambda run, name: take(),
             confirm_message_received=lambda run, name: None,
             trusted_entities=None,
         )
@@ -172,6 +202,17 @@ def test_a_bundle_that_is_not_ours_is_refused_by_flower_itself_and_never_kept(pu
     assert isinstance(reply.error, Error)
     assert reply.error.code == ErrorCode.INVALID_FAB
     assert state.get_run(run) is None
+
+
+def test_a_message_whose_run_ends_on_its_way_is_cleared_away_so_that_the_app_waits_for_none_of_it(pull) -> None:
+    def over() -> None:
+        raise RunNotRunningException
+
+    flowers = start_client_internal._pull_and_store_message
+    for within, left, status in ((flowers, 1, "pending"), (cleared_away(flowers), 0, "finished")):
+        state, run = pull(bundle().content, over, within)
+        assert len(state.get_messages_legacy(run_ids=[run], is_reply=False)) == left
+        assert [task.status.status for task in state.get_tasks()] == [status]
 
 
 def test_our_own_bundle_is_taken(pull) -> None:

@@ -179,5 +179,17 @@ def test_a_task_that_cannot_be_read_is_given_back_as_failed(served):
     assert runtime.outputs == ["heart stopped", (SubStatus.FAILED, "the task could not be read")]
 
 
+def test_a_task_that_was_given_up_ends_the_process_and_nothing_more_is_said_of_it(served, monkeypatch):
+    said = []
+
+    def app(message, context):
+        monkeypatch.setattr(app_server, "push_task_output", lambda *given: said.append(given))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        served(1, app)
+    assert said == []
+
+
 def test_an_app_is_found_by_its_reference():
     assert named("fedlora_tui.federation.app_server:named") is named
