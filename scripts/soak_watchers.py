@@ -112,10 +112,10 @@ class Watcher:
             return
         began, process = time.monotonic(), self._terminal.process
         while process.poll() is None and time.monotonic() - began < patience():
-            # A dialog that q closes asks for another q.
+            # A dialog that q closes asks for another q; one that q has opened and nobody sees yet is closed by it.
             self.press("d" if any("leave?" in row for row in self.rows()) else "q")
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(1.0)
+                process.wait(patience(1.0))
         if process.poll() is None:
             self.broken.append("a console did not leave:\n" + "\n".join(self.rows()))
         elif process.returncode != 0:

@@ -136,7 +136,7 @@ async def test_a_run_under_way_is_shown_by_the_first_frame_or_what_of_its_histor
     app, whole = console_on(run, clock=clock, wheel=ScriptedWheel()), len(run.history)
     async with app.run_test(size=(120, 40)) as pilot:
         assert painted[0]["run-line"].startswith(f" ◌ attaching history 0/{whole} events")
-        words = f"history            it runs already: what it told so far ░░░░░░░░░░░░░░░░ 0/{whole} events"
+        words = f"history            told so far ░░░░░░░░░░░░░░░░ 0/{whole} events"
         assert words in painted[0]["starting"]
         # Half of it ends long ago: that is no silence.
         clock.now += 60

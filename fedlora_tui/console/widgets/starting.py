@@ -83,7 +83,7 @@ def _history(view: View, here: int, all_of_it: int) -> Text:
     row.at(NAME_COLUMN, "history", until=DETAIL_COLUMN - 1)
     done, rest = share_bar(here / all_of_it, BAR_WIDTH, view.look.glyphs)
     amount = f" {numbers.of(here, all_of_it, view.look.glyphs)} events"
-    row.at(DETAIL_COLUMN, "it runs already: what it told so far ", (done, "train"), (rest, "quiet"), amount)
+    row.at(DETAIL_COLUMN, "told so far ", (done, "train"), (rest, "quiet"), amount)
     return row.text()
 
 
