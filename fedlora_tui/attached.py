@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from fedlora_tui.engine import lock
 from fedlora_tui.errors import UserError
 from fedlora_tui.protocol import wire
 from fedlora_tui.protocol.commands import Command
@@ -23,6 +24,8 @@ from fedlora_tui.protocol.trying import Answer, Question
 
 CONNECT_SECONDS = 5.0
 RECEIVED = 256 * 1024
+ENDS_SECONDS, LOOK_SECONDS = 2.0, 0.1
+"""How long a process that has closed its end may still be there before it counts as one that goes on."""
 
 
 def attach(folder: Path, steers: bool) -> Link:
@@ -35,7 +38,7 @@ def attach(folder: Path, steers: bool) -> Link:
     connection.settimeout(CONNECT_SECONDS)
     try:
         connection.connect(str(path))
-        link = Link(connection, steers, home=folder.parent)
+        link = Link(connection, steers, home=folder.parent, folder=folder)
         link.wait_for_welcome(CONNECT_SECONDS)
     except PermissionError:
         raise UserError(f"{folder.name}: its control socket belongs to another user") from None
@@ -60,12 +63,14 @@ class Link:
         labels: Sequence[str] = (),
         ending: Callable[[], str] = str,
         home: Path | None = None,
+        folder: Path | None = None,
     ) -> None:
         """`labels` are those of runs that are known already. `ending` says how the process at the other end ended.
 
-        `home` is where the runs' folders are from here, where their own process may have another name for it.
+        `home` is where the runs' folders are from here, where their own process may have another name for it; `folder`
+        is that of the run that was attached to.
         """
-        self.home = home
+        self.home, self.folder = home, folder
         self.steers = wire.Wheel(yours=steers)
         self.process = 0
         self.place = 0
@@ -151,7 +156,7 @@ class Link:
             self._connection.sendall(wire.line_of(message))
 
     def _listen(self) -> None:
-        kept = bytearray()
+        kept, trouble = bytearray(), ""
         try:
             while some := self._connection.recv(RECEIVED):
                 kept += some
@@ -159,10 +164,13 @@ class Link:
                 kept = bytearray(rest)
                 for line in lines:
                     self._take(wire.from_engine(bytes(line)))
-        except (OSError, wire.WireError):
+        except OSError:
             pass
+        except Exception as error:  # whatever it is, a console that is told nothing more says so
+            trouble = f"this console does not understand what its process told ({error or type(error).__name__})"
+            self.close()
         finally:
-            self._lost()
+            self._lost(trouble)
 
     def _take(self, message: wire.FromEngine | None) -> None:
         if isinstance(message, wire.Told):
@@ -178,15 +186,33 @@ class Link:
             self.process, self.place = message.process, message.place
             if not self.runs:
                 self.runs = tuple(RemoteRun(self, place, label) for place, label in enumerate(message.labels))
+            for run, last in zip(self.runs, message.history, strict=False):
+                run.awaited = last
             self._welcomed.set()
 
-    def _lost(self) -> None:
-        """The other end is gone: runs that were not over by then have lost their process."""
+    def _lost(self, trouble: str) -> None:
+        """Nothing more comes: runs that were not over by then have lost their process, or go on without this console.
+
+        `trouble` says why it was left from here, empty where the other end is closed.
+        """
         self._welcomed.set()
-        if any(not run.over for run in self.runs):
-            why = self._ending() or "its process ended"
-            for run in self.runs:
-                run.lose(why)
+        if all(run.over for run in self.runs):
+            return
+        how = "" if trouble else self._ending()
+        goes_on = not how and (bool(trouble) or self._still_held())
+        for run in self.runs:
+            if goes_on:
+                run.leave(trouble or "its process let this console go")
+            else:
+                run.lose(how or "its process ended")
+
+    def _still_held(self) -> bool:
+        """Tell whether somebody still writes the runs; a process that ends closes its end a moment before."""
+        folder = self.folder or next((run.folder for run in self.runs if run.folder is not None), None)
+        until = time.monotonic() + ENDS_SECONDS
+        while (held := folder is not None and lock.held(folder)) and time.monotonic() < until:
+            time.sleep(LOOK_SECONDS)
+        return held
 
 
 class RemoteRun:
@@ -201,6 +227,8 @@ class RemoteRun:
         self._over = False
         self._refusal: str | None = None
         self.folder: Path | None = None
+        self.awaited = 0
+        """The number of the last record of its history, as it stood when this face came."""
         self._reached = (0, 0)
 
     def start(self) -> None:
@@ -250,6 +278,13 @@ class RemoteRun:
         """Nothing more comes."""
         self._refusal = refusal or None
         self._over = True
+
+    def leave(self, why: str) -> None:
+        """The run goes on and is told here no more: say so, and what shows it again."""
+        folder = self.folder or self._link.folder
+        shown = f": fedlora-tui attach {called(folder)} shows it" if folder is not None else ""
+        if not self._over:
+            self.end(f"{why}; the run goes on{shown}")
 
     def lose(self, why: str) -> None:
         """The run's process is gone without an ending: say so, and what goes on with it."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import random
 import statistics
@@ -32,10 +33,11 @@ import psutil
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
-from soak_watchers import Look, Watcher, look, talk_nonsense  # noqa: E402
+from soak_watchers import Look, Watcher, look, patience, talk_nonsense  # noqa: E402
 
 from fedlora_tui.attached import Link, attach  # noqa: E402
 from fedlora_tui.engine import journal  # noqa: E402
+from fedlora_tui.engine.wheel import REFUSAL_SECONDS  # noqa: E402
 from fedlora_tui.protocol import commands as ask  # noqa: E402
 from fedlora_tui.protocol import events as ev  # noqa: E402
 from fedlora_tui.protocol.state import RunState, apply, fold  # noqa: E402
@@ -129,7 +131,7 @@ class Soak:
                 self._answered(record.event)
             if self.state.round != before:
                 self._moved = time.monotonic()
-        if time.monotonic() - self._moved > PATIENCE:
+        if time.monotonic() - self._moved > patience(PATIENCE):
             raise SystemExit(f"soak: no round for {PATIENCE:.0f} s: {self.state.phase} {self.state.reason}")
         if not self.looks or time.monotonic() - self.looks[-1].t > 1:
             self._look()
@@ -161,9 +163,9 @@ class Soak:
         self._put_right()
 
     def _wait(self, comes: Callable[[], bool], seconds: float = PATIENCE) -> bool:
-        """Take in what comes until something is so; say whether it was in time."""
-        until = time.monotonic() + seconds
-        while not (come := comes()) and time.monotonic() < until:
+        """Take in what comes until something is so; say whether it was in time, by `patience`."""
+        began = time.monotonic()
+        while not (come := comes()) and time.monotonic() - began < patience(seconds):
             self._take_in()
             time.sleep(0.05)
         return come
@@ -264,14 +266,7 @@ class Soak:
             watcher.come()
             self.done["left with the wheel"] += 1
         elif how > 0.7 and self.judged:
-            self.link.wheel("ask")
-            self._wait(lambda: bool(self.link.steers.asked_by), 5)
-            # A console that has not heard yet of the question takes the key for one of its own.
-            time.sleep(1.0)
-            watcher.press("w")
-            if self._wait(lambda: self.link.steers.yours, 7):
-                self.broken.append("the wheel passed though it was refused:\n" + "\n".join(watcher.rows()))
-            self.done["wheel refused"] += 1
+            self._be_refused(watcher)
         if not self.link.steers.yours:
             self.link.wheel("ask")
         if not self._wait(lambda: self.link.steers.yours, 20):
@@ -280,6 +275,23 @@ class Soak:
         self._wait(lambda: False, 0.5)
         self._ours = True
         self.done["wheel"] += 1
+
+    def _be_refused(self, watcher: Watcher) -> None:
+        """Ask for the wheel, and let the console that has it keep it; one that answers too late loses it, rightly."""
+        self.link.wheel("ask")
+        self._wait(lambda: bool(self.link.steers.asked_by), 5)
+        asked_at, kept_at = time.monotonic(), math.inf
+        # A console that has not heard yet of the question takes the key for one of its own.
+        time.sleep(1.0)
+        watcher.press("w")
+        while self.link.steers.asked_by:
+            self._take_in()
+            if any("you keep the wheel" in row for row in watcher.rows()):
+                kept_at = min(kept_at, time.monotonic())
+            time.sleep(0.05)
+        if self.link.steers.yours and kept_at + patience(1.0) < asked_at + REFUSAL_SECONDS:
+            self.broken.append("the wheel passed though it was refused:\n" + "\n".join(watcher.rows()))
+        self.done["wheel not refused in time" if self.link.steers.yours else "wheel refused"] += 1
 
     # What has to hold.
 

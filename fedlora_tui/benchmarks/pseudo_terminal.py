@@ -139,7 +139,9 @@ class PseudoTerminal:
         """End the program, with all that it started."""
         if self._process.poll() is None:
             end_process(self._process)
-        os.close(self._controller)
+        # Whoever reads on is told so: the number may be another file's by then.
+        controller, self._controller = self._controller, -1
+        os.close(controller)
 
     def _piece(self) -> bytes:
         """Read what is there; nothing once the program let go of the terminal."""

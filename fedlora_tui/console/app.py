@@ -160,6 +160,9 @@ class ConsoleApp(App[str], inherit_bindings=False):
         else:
             self.register_theme(theme_of(self.look))
             self.theme = THEME
+        if self.session.arriving is not None:
+            # It runs already: the first frame shows it as it stands, as far as that is here by now.
+            self.runs.poll()
         self.call_after_refresh(lambda: self.set_timer(FIRST_FRAME_SECONDS, self._begin))
 
     def _begin(self) -> None:
@@ -279,6 +282,7 @@ class ConsoleApp(App[str], inherit_bindings=False):
             wheel=self._steering,
             replay=None if self._replay is None else self._replay.playing,
             keymap=self._remapped,
+            arriving=session.arriving,
         )
 
     def action_act(self, name: str, argument: str = "") -> None:

@@ -80,9 +80,16 @@ class Session:
         """True once nothing is left to wait for."""
         return self.state.over or self.handle.over or self.handle.refusal is not None
 
+    @property
+    def arriving(self) -> tuple[int, int] | None:
+        """How far the history has come that was there before this console, in records, of how many; None behind it."""
+        awaited: int = getattr(self.handle, "awaited", 0)
+        return (self.state.seq, awaited) if self.state.seq < awaited and not self.ended else None
+
     def poll(self) -> bool:
-        """Fold what came since the last call; True when the answer row changed."""
+        """Fold what came since the last call; True when the answer row changed, or the history is all there."""
         over = self.handle.over
+        arriving = self.arriving is not None
         records = self.handle.drain()
         changed = over and not records and self._note_silence()
         if not records:
@@ -90,7 +97,7 @@ class Session:
         for record in records:
             changed |= self._take(record)
         self._arrange()
-        return changed
+        return changed or (arriving and self.arriving is None)
 
     def _take(self, record: Record) -> bool:
         """Fold one record; True when it changed the answer row."""

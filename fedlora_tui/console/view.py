@@ -116,7 +116,8 @@ class View:
     state is `state`; `runs_folder` is where their folders stand. `page` is the screen that is shown. `wheel` is who
     steers, where several consoles can. `replay` is how a replay stands; `now` is then the time in the recording.
     `order` are the organizations whose rows are shown, as `arrangement` wants them, and `run_order` is that of the
-    runs. `open_field` stands on the answer row, and `x_axis` is what the page's chart goes by.
+    runs. `open_field` stands on the answer row, and `x_axis` is what the page's chart goes by. `arriving` tells, while
+    the history of a run that was attached to is still coming, how many of its records are here, of how many.
     """
 
     state: RunState
@@ -144,6 +145,7 @@ class View:
     open_field: Field | None = None
     x_axis: str = ""
     toasts: tuple[Toast, ...] = ()
+    arriving: tuple[int, int] | None = None
 
     def key(self, name: str, direction: str = "") -> str:
         """Give the key of an action that is in force, for a sentence that names it."""
@@ -183,7 +185,8 @@ class View:
         """
         silent = self.now - self.state.t
         at_work = self.state.phase in ("running", "pausing", "finishing")
-        return silent if self.wheel is not None and at_work and silent >= STALE_SECONDS else None
+        told = self.wheel is not None and self.arriving is None
+        return silent if told and at_work and silent >= STALE_SECONDS else None
 
     @property
     def racing(self) -> bool:

@@ -28,6 +28,7 @@ from fedlora_tui.protocol import wire
 from fedlora_tui.protocol.commands import Command
 from fedlora_tui.protocol.control_place import socket_place, write_place
 from fedlora_tui.protocol.events import UNRECORDED, CommandRefused, Record
+from fedlora_tui.protocol.state import RunState
 from fedlora_tui.protocol.trying import Answer, Question
 
 GREETING_SECONDS = 5.0
@@ -61,6 +62,10 @@ class Watched(Protocol):
     @property
     def refusal(self) -> str | None:
         """Why it could not begin."""
+
+    @property
+    def state(self) -> RunState:
+        """How it stands, without waiting for what is being written."""
 
     def send(self, command: Command, by: str) -> None:
         """Hand over what somebody asks."""
@@ -253,6 +258,11 @@ class Control:
             self.runs[face.place].warn(f"something that is no console spoke to control.sock, {times}: ignored")
         self._tell_steerers()
 
+    def let_go(self, face: _Face, error: Exception) -> None:
+        """What nobody foresaw ended a face's thread: it is let go, never left waiting, and the run's log says so."""
+        logger.error("a console was let go", exc_info=error)
+        self.runs[face.place].warn(f"a console was let go ({type(error).__name__}: {error}): engine.log says where")
+
     def _keep_time(self) -> None:
         while not self._closed:
             time.sleep(4 * LOOK_SECONDS)
@@ -364,6 +374,8 @@ class _Face:
             nonsense = True
         except OSError:
             pass
+        except Exception as error:
+            self._control.let_go(self, error)
         finally:
             self.close()
             self._control.gone(self, nonsense=nonsense)
@@ -374,8 +386,9 @@ class _Face:
         if not isinstance(greeting, wire.Greeting):
             raise wire.WireError("no greeting")
         self.who, self.steers, self.greeted = greeting.who[:60], greeting.steers, True
-        labels = tuple(run.label for run in self._control.runs)
-        self.say(wire.Welcome(labels, self.place, os.getpid()))
+        runs = self._control.runs
+        history = tuple(run.state.seq for run in runs) if self._whole else ()
+        self.say(wire.Welcome(tuple(run.label for run in runs), self.place, os.getpid(), history))
         threading.Thread(target=self._write, name="control writes", daemon=True).start()
         self._control.greeted(self)
 
@@ -386,6 +399,8 @@ class _Face:
                 self._write_some(told)
         except OSError:
             pass
+        except Exception as error:
+            self._control.let_go(self, error)
         finally:
             self.close()
 

@@ -80,8 +80,10 @@ def whole_lines(folder: Path) -> Iterator[bytes]:
     """Give a journal's lines as they stand now, without their ends; a last one that has no end is left out."""
     with (folder / NAME).open("rb") as lines:
         for line in lines:
-            if line.endswith(b"\n"):
-                yield line[:-1]
+            if not line.endswith(b"\n"):
+                # It is being written: who read on would take its rest for a line of its own.
+                return
+            yield line[:-1]
 
 
 def parsed(line: bytes, folder: Path, number: int | None = None) -> Record:

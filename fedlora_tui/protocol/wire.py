@@ -74,12 +74,16 @@ class StopTrying:
 
 @dataclass(frozen=True)
 class Welcome:
-    """The engine's first line: the labels of its runs by their places, which was called, and the engine's process."""
+    """The engine's first line: the labels of its runs by their places, which was called, and the engine's process.
+
+    `history` has the number of each run's last record so far, empty for a face that is told nothing of before.
+    """
 
     name: ClassVar[str] = "welcome"
     labels: tuple[str, ...]
     place: int
     process: int
+    history: tuple[int, ...] = ()
     v: int = VERSION
 
 
@@ -254,6 +258,7 @@ def _read(kind: type[_Plain], body: Mapping[str, Any]) -> _Plain:
             "int": type(value) is int,
             "float": isinstance(value, int | float) and not isinstance(value, bool),
             "tuple[str, ...]": isinstance(value, list) and all(isinstance(item, str) for item in value),
+            "tuple[int, ...]": isinstance(value, list) and all(type(item) is int for item in value),
         }[expected]
         if not right:
             raise WireError(f"{name} cannot be that")

@@ -55,6 +55,7 @@ def test_a_face_that_comes_late_is_told_every_event_once_and_folds_the_same_stat
 
     until(paused, "the pause")
     assert [record.seq for record in records] == list(range(1, len(records) + 1))
+    assert 0 < link.runs[0].awaited <= records[-1].seq
     assert records == list(read(served.folder))[: len(records)]
     assert fold(RunState(), records).history == served.race.runs[0].state.history
     link.ask(0, Resume())
@@ -214,7 +215,7 @@ def test_a_stale_socket_is_cleaned_up(tmp_path: Path) -> None:
 
 
 class _Silent:
-    label, over, refusal = "silent", False, None
+    label, over, refusal, state = "silent", False, None, RunState()
 
     def __init__(self, folder: Path) -> None:
         self.folder = None if not (folder / "events.jsonl").exists() else folder
@@ -295,6 +296,33 @@ def test_a_face_that_comes_while_the_journal_cannot_be_written_is_told_all_the_s
     recorded = [record.seq for record in records if record.seq]
     assert recorded == list(range(1, len(recorded) + 1))
     link.close()
+
+
+def test_a_console_that_is_told_no_more_says_so_and_what_shows_the_run_again(
+    served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    goes_on = f"the run goes on: fedlora-tui attach {served.folder} shows it"
+
+    def broken(folder: Path) -> Iterator[bytes]:
+        raise KeyError("nobody foresaw this")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(control_module.journal, "whole_lines", broken)
+        link = attach(served.folder, steers=False)
+        until(lambda: link.runs[0].over, "the console let go")
+    assert link.runs[0].refusal == f"its process let this console go; {goes_on}"
+    until(lambda: not served.control.watched, "the face gone")
+    (warned,) = [r.event.message for r in read(served.folder) if r.event.type == "warning"]  # type: ignore[attr-defined]
+    assert warned == "a console was let go (KeyError: 'nobody foresaw this'): engine.log says where"
+    assert "in broken" in caplog.text
+    with (served.folder / "events.jsonl").open("ab") as written:
+        written.write(b"no event\n")
+    link = attach(served.folder, steers=False)
+    until(lambda: link.runs[0].over, "the console that does not understand")
+    why = "this console does not understand what its process told (no line of JSON)"
+    assert link.runs[0].refusal == f"{why}; {goes_on}"
+    reached = served.race.runs[0].state.round
+    until(lambda: served.race.runs[0].state.round > reached, "another round")
 
 
 def test_a_process_that_does_not_answer_is_not_said_to_be_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable, Sequence
 
+import pytest
+from textual.pilot import Pilot
+
+from fedlora_tui.console.screens.overview import Overview
+from fedlora_tui.console.view import View
+from fedlora_tui.console.widgets.lines import Lines
 from fedlora_tui.protocol import commands as cmd
-from tests.flows.opened import ScriptedWheel, opened
+from fedlora_tui.protocol.events import Record, RunPaused, Unknown
+from tests.flows.opened import ScriptedWheel, console_on, opened
+from tests.flows.scripted_run import HandClock, ScriptedRun
 
 THEIRS = {"may_steer": False, "holder": "ada@pts/3", "alone": False}
 
@@ -89,6 +98,82 @@ async def test_who_steers_and_does_not_refuse_is_told_who_has_the_wheel() -> Non
         wheel.asked_by, wheel.may_steer, wheel.holder = "", False, "ada@pts/3"
         await console.until(lambda: "watching" in console.text("run-line"))
         assert console.said == "ada@pts/3 steers now: w takes the wheel"
+
+
+class Attached(ScriptedRun):
+    """A run under way, whose history comes in pieces, each as soon as it is in `told`."""
+
+    def __init__(self, clock: HandClock) -> None:
+        super().__init__(clock)
+        before = ScriptedRun(clock)
+        before.start()
+        self.history = list(before.drain())
+        self.awaited = self.history[-1].seq
+        self.told: list[Sequence[Record]] = []
+
+    def drain(self) -> Sequence[Record]:
+        return self.told.pop(0) if self.told else []
+
+
+@pytest.fixture
+def painted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str | None, str]]:
+    """What each paint of the overview shows, by the part's id, from the first one on."""
+    frames: list[dict[str | None, str]] = []
+    shown = Overview.paint
+
+    def paint(page: Overview, view: View) -> None:
+        shown(page, view)
+        if parts := page.query(Lines):
+            frames.append({part.id: part.text for part in parts if part.display})
+
+    monkeypatch.setattr(Overview, "paint", paint)
+    return frames
+
+
+async def test_a_run_under_way_is_shown_by_the_first_frame_or_what_of_its_history_is_here(painted) -> None:
+    clock = HandClock()
+    run = Attached(clock)
+    app, whole = console_on(run, clock=clock, wheel=ScriptedWheel()), len(run.history)
+    async with app.run_test(size=(120, 40)) as pilot:
+        assert painted[0]["run-line"].startswith(f" ◌ attaching history 0/{whole} events")
+        words = f"history            told so far ░░░░░░░░░░░░░░░░ 0/{whole} events"
+        assert words in painted[0]["starting"]
+        # Half of it ends long ago: that is no silence.
+        clock.now += 60
+        run.told.append(run.history[: whole // 2])
+        await until(lambda: f"attaching history {whole // 2}/{whole}" in painted[-1]["run-line"], pilot)
+        clock.now -= 60
+        run.told.append(run.history[whole // 2 :])
+        await until(lambda: painted[-1]["run-line"].startswith(" ● running   round 7/20"), pilot)
+    assert not any("starting" in frame["run-line"] or "stale" in frame["run-line"] for frame in painted)
+    painted.clear()
+    run = Attached(clock)
+    run.told.append(run.history)
+    app = console_on(run, clock=clock, wheel=ScriptedWheel())
+    async with app.run_test(size=(120, 40)):
+        assert painted[0]["run-line"].startswith(" ● running   round 7/20")
+
+
+async def test_a_history_that_ends_in_a_long_pause_is_said_to_be_all_there(painted) -> None:
+    clock = HandClock()
+    run = Attached(clock)
+    last = run.history[-1]
+    run.awaited += 2
+    run.told.append([*run.history, Record(last.seq + 1, last.t, RunPaused(7, 40))])
+    app = console_on(run, clock=clock, wheel=ScriptedWheel())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(lambda: "attaching" in painted[-1]["run-line"], pilot)
+        app._pace._rest_since = -1e9
+        run.told.append([Record(last.seq + 2, last.t, Unknown("measured", {}))])
+        await until(lambda: painted[-1]["run-line"].startswith(" ‖ paused"), pilot)
+
+
+async def until(condition: Callable[[], bool], pilot: Pilot[str]) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        await pilot.pause(0.02)
+    raise AssertionError("never")
 
 
 async def test_a_readonly_console_never_asks() -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedlora_tui.engine import journal, lock
-from fedlora_tui.engine.journal import Follower, Journal, lines_from_end, read
+from fedlora_tui.engine.journal import Follower, Journal, lines_from_end, read, whole_lines
 from fedlora_tui.engine.lock import Lock
 from fedlora_tui.engine.stream import Stream
 from fedlora_tui.errors import UserError
@@ -137,6 +139,24 @@ def test_numbers_go_on_after_those_of_a_journal(tmp_path):
     stream.emit(ev.Warned("on"))
     assert [one.seq for one in read(tmp_path)] == [1, 2, 3, 4, 5]
     assert [one.seq for one in heard] == [1, 2, 3, 4, 5]
+
+
+def test_a_line_that_grows_while_it_is_read_is_left_out_whole(tmp_path, monkeypatch):
+    """A file's reader that comes to the end goes on when asked again: the rest of a line is no line."""
+
+    class Growing(io.RawIOBase):
+        pieces = iter((b"one\ntwo\nthr", b"", b"ee\nfour\n", b""))
+
+        def readable(self):
+            return True
+
+        def readinto(self, room):
+            piece = next(self.pieces, b"")
+            room[: len(piece)] = piece
+            return len(piece)
+
+    monkeypatch.setattr(Path, "open", lambda path, mode: io.BufferedReader(Growing()))
+    assert list(whole_lines(tmp_path)) == [b"one", b"two"]
 
 
 # --- the lock

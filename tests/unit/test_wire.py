@@ -49,6 +49,7 @@ def test_what_a_face_says_is_read_as_it_was_meant(message: wire.FromFace) -> Non
     "message",
     [
         wire.Welcome(("rank 2", "rank 4"), 1, 4711),
+        wire.Welcome(("",), 0, 4711, (18_820,)),
         wire.Over(0),
         wire.Over(1, "no such model"),
         wire.Wheel(True, "root@pts/1", "ada@pts/2", 4.5, False),

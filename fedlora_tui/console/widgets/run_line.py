@@ -14,7 +14,7 @@ from fedlora_tui.console.row import Part as Words
 from fedlora_tui.console.row import Row, width_of
 from fedlora_tui.console.view import View
 from fedlora_tui.console.widgets.part import Part
-from fedlora_tui.console.widgets.starting import now_doing
+from fedlora_tui.console.widgets.starting import history_words, now_doing
 from fedlora_tui.console.wording import short_model
 from fedlora_tui.protocol.events import RunStarted
 
@@ -28,6 +28,7 @@ STATE_STYLES = {
     "failed": "broken_bold",
     "stopped": "quiet",
     "stale": "care_bold",
+    "attaching": "quiet",
 }
 STATE_COLUMN, ROUND_COLUMN, TAIL_COLUMN = 1, 13, 39
 REPLAY_ROUND_COLUMN = 19
@@ -52,6 +53,8 @@ def draw_run_line(view: View) -> Text:
     row = Row(view.layout.width, view.look.glyphs)
     phase = view.state.phase if view.silent_for is None else "stale"
     sign = view.look.glyphs.run_state(phase)
+    if view.arriving is not None:
+        phase, sign = "attaching", view.look.glyphs.run_state("starting")
     since = "" if view.silent_for is None else f" {numbers.duration(view.silent_for, view.look.glyphs)}"
     column = ROUND_COLUMN
     if view.replay is None:
@@ -73,6 +76,8 @@ def draw_run_line(view: View) -> Text:
 def _left(view: View) -> list[tuple[Words, int]]:
     """Give what stands left, each with the width that is kept for it."""
     state, glyphs = view.state, view.look.glyphs
+    if view.arriving is not None:
+        return [(history_words(view.arriving, glyphs), 0)]
     if state.phase == "starting":
         since = "" if state.began is None else numbers.duration(view.now - state.began, glyphs)
         return [(now_doing(state, glyphs), 23), (since, 11)]

@@ -29,13 +29,20 @@ class Starting(Part):
     """The checklist of the start, in the place of everything below row 2."""
 
     def draw(self, view: View) -> list[Text]:
-        """Give one line a stage."""
+        """Give one line a stage; of a run that was attached to, what of its history is here."""
+        if view.arriving is not None:
+            return [_history(view, *view.arriving)]
         return [_stage(view, stage) for stage in stages(view.state)]
 
 
 def stages(state: RunState) -> list[str]:
     """Give the stages in their order, and behind them those that the run named by itself."""
     return [*STAGES, *(stage for stage in state.preparation if stage not in STAGES)]
+
+
+def history_words(arriving: tuple[int, int], glyphs: Glyphs) -> str:
+    """Say how many events of a run's history are here, of how many."""
+    return f"history {numbers.of(*arriving, glyphs)} events"
 
 
 def now_doing(state: RunState, glyphs: Glyphs) -> str:
@@ -67,6 +74,16 @@ def _stage(view: View, stage: str) -> Text:
     row.at(DETAIL_COLUMN, (detail, "" if done or working else "quiet"))
     if event is not None and working:
         _put_progress(row, view, stage, event)
+    return row.text()
+
+
+def _history(view: View, here: int, all_of_it: int) -> Text:
+    row = Row(view.layout.width, view.look.glyphs)
+    row.at(4, (view.look.glyphs.organization_state("training"), "train"))
+    row.at(NAME_COLUMN, "history", until=DETAIL_COLUMN - 1)
+    done, rest = share_bar(here / all_of_it, BAR_WIDTH, view.look.glyphs)
+    amount = f" {numbers.of(here, all_of_it, view.look.glyphs)} events"
+    row.at(DETAIL_COLUMN, "told so far ", (done, "train"), (rest, "quiet"), amount)
     return row.text()
 
 
