@@ -9,8 +9,12 @@ from typing import Any
 import hypothesis
 import pytest
 
-# On a busy machine an example may take long; tests fail for what they say and not for how long they took.
-hypothesis.settings.register_profile("house", deadline=None)
+# On a busy machine an example may take long, and to find one may: tests fail for what they say and not for how long
+# they took. Their examples are the same each time, so that a change is judged by what it changes and never by the luck
+# of a draw; `pytest --hypothesis-profile exploring` draws others.
+PATIENT = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile("exploring", PATIENT)
+hypothesis.settings.register_profile("house", PATIENT, derandomize=True, database=None)
 hypothesis.settings.load_profile("house")
 
 os.environ["TZ"] = "UTC"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -12,17 +13,37 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import psutil
+
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 PATIENCE = 180.0
 """Seconds after which what is waited for is thought never to come."""
 
+CLAIMS: list[socket.socket] = []
+"""Say which ports were given here."""
+
 
 def free_port() -> int:
-    """A port of loopback that nobody listens at now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """A port of loopback that nobody listens at now, and that is given to nobody else while these tests run.
+
+    It is below those that the system gives away by itself, to whoever connects or asks for any.
+    """
+    low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for _ in range(1000):
+        port = random.randrange(low // 2, low)
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            with socket.socket() as found:
+                found.bind(("127.0.0.1", port))
+            # A name of the system's own, gone with this process: tests in other processes see that it is taken.
+            claim.bind(f"\0fedlora-tests-port-{port}")
+        except OSError:
+            claim.close()
+            continue
+        CLAIMS.append(claim)
+        return port
+    raise AssertionError("no port is free")
 
 
 def eventually(test: Callable[[], object], what: str, seconds: float = PATIENCE) -> object:
@@ -32,6 +53,14 @@ def eventually(test: Callable[[], object], what: str, seconds: float = PATIENCE)
         assert time.monotonic() < until, f"never came: {what}"
         time.sleep(0.1)
     return found
+
+
+def lives(process: psutil.Process) -> bool:
+    """Tell whether a process is at work; who is dead and waits to be taken away is not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 class Deployment:
@@ -102,7 +131,7 @@ class Deployment:
         process = self.processes.pop(name)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, kind)
-        process.wait(30)
+        process.wait(PATIENCE)
 
     def close(self) -> None:
         """End everything."""

@@ -75,9 +75,9 @@ def test_a_signal_to_a_benchmark_alone_ends_what_it_started(tmp_path, words, sen
     with started(tmp_path, *words, "--organizations", "3") as process:
         below = at_work(process, tmp_path)
         process.send_signal(sent)
-        process.wait(60)
+        process.wait(GUARD)
         assert below
-        left = psutil.wait_procs(below, 30)[1]
+        left = psutil.wait_procs(below, GUARD)[1]
         for each in left:
             each.kill()
     assert process.returncode == 128 + sent
@@ -91,7 +91,7 @@ def test_a_benchmark_that_trains_in_its_own_process_ends_by_a_signal(tmp_path):
     with started(tmp_path, "quality", "--seeds", "1", "--partitions", "natural", "--orgs", "3") as process:
         reached(process, lambda: "learning rate" in (tmp_path / "said").read_text())
         process.send_signal(signal.SIGTERM)
-        process.wait(60)
+        process.wait(GUARD)
     assert process.returncode == 128 + signal.SIGTERM
     assert "Traceback" not in (tmp_path / "said").read_text()
 

@@ -134,7 +134,7 @@ def test_a_signal_ends_a_run_cleanly_and_at_once(tmp_path, sent, status, reason)
             while '"train_step"' not in output.read_text() and time.monotonic() < until and process.poll() is None:
                 time.sleep(0.05)
             process.send_signal(sent)
-            process.wait(60)
+            process.wait(GUARD)
         finally:
             process.kill()
     told = events(output.read_text())

@@ -16,6 +16,7 @@ from fedlora_tui.engine import checkpoint, ending, journal
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.commands import Export
 from fedlora_tui.protocol.events import Event
+from tests.deployment import eventually
 from tests.e2e.test_cli import ENVIRONMENT, GUARD
 from tests.tiny_models import write_texts
 from tests.tiny_runs import tiny_base
@@ -85,7 +86,7 @@ def start(tmp_path: Path):
     yield start
     for process in started:
         process.kill()
-        process.wait(60)
+        process.wait(GUARD)
 
 
 def told_by(folder: Path, *kinds: type[Event]) -> list[Event]:
@@ -108,7 +109,7 @@ def test_an_export_that_was_taken_is_finished_before_a_terminated_process_ends(s
     process = start(60.0, export=3.0)
     folder, link = export_begun(process, tmp_path)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 143
+    assert process.wait(GUARD) == 143
     link.close()
     *_, exported = told_by(folder, ev.AdapterExported, ev.CommandRefused, ev.RunStopped)
     assert isinstance(exported, ev.AdapterExported)
@@ -121,7 +122,7 @@ def test_a_termination_that_its_console_asks_for_once_more_does_not_cut_an_expor
     process.send_signal(signal.SIGTERM)
     time.sleep(0.5)
     process.send_signal(ending.ASKED)
-    assert process.wait(60) == 143
+    assert process.wait(GUARD) == 143
     link.close()
     (exported,) = told_by(folder, ev.AdapterExported, ev.CommandRefused)
     assert isinstance(exported, ev.AdapterExported)
@@ -131,20 +132,20 @@ def test_an_export_that_takes_too_long_is_said_not_to_have_been_written(start, t
     process = start(3.0, export=600.0)
     folder, link = export_begun(process, tmp_path)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 143
+    assert process.wait(GUARD) == 143
     *_, refused = told_by(folder, ev.AdapterExported, ev.CommandRefused, ev.RunStopped)
     assert (refused.command, refused.reason) == ("export", "not written: terminated")
     assert "export: not written: terminated" in (tmp_path / "said.txt").read_text()
-    heard = [record.event for record in link.runs[0].drain()]
+    heard: list[Event] = []
+    eventually(lambda: heard.extend(one.event for one in link.runs[0].drain()) or refused in heard, "its refusal")
     link.close()
-    assert refused in heard
 
 
 def test_a_checkpoint_that_is_being_written_becomes_whole_and_its_round_is_kept(start, tmp_path: Path) -> None:
     process = start(60.0, saving=4.0)
     until((tmp_path / "saving").exists, process)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 143
+    assert process.wait(GUARD) == 143
     (folder,) = (tmp_path / "runs").iterdir()
     assert checkpoint.rounds(folder) == [0, 1, 2]
     assert checkpoint.fault(folder, 2) is None

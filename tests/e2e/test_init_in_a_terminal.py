@@ -43,8 +43,7 @@ def test_what_is_chosen_is_written_and_a_run_takes_it(screen: Terminal, tmp_path
     screen.resize(120, 40)
     screen.wait_for("what config.toml would hold")
     screen.press("Enter")
-    screen.wait_for("left-with-0")
-    assert "config.toml is written; fedlora-tui starts a run with it" in screen.screen()
+    assert "config.toml is written; fedlora-tui starts a run with it" in screen.wait_for("left-with-0")
     config = load(tmp_path / "config.toml")
     assert (config.organizations, config.lora.rank) == (3, 2)
     done = subprocess.run(
@@ -87,8 +86,9 @@ def test_leaving_writes_nothing_and_a_file_that_is_there_stays(screen: Terminal,
     screen.press("Enter")
     screen.wait_for("config.toml stays as it was")
     screen.press("Escape")
-    assert "◌ setup" not in screen.wait_for("left-with-1")
-    assert "nothing was written" in screen.screen()
+    shown = screen.wait_for("left-with-1")
+    assert "◌ setup" not in shown
+    assert "nothing was written" in shown
     assert (tmp_path / "config.toml").read_text() == "# mine\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.toml"]
 

@@ -24,7 +24,8 @@ KILLS = int(os.environ.get("FEDLORA_TUI_KILLS", "5"))
 """How many kills a test makes; `make soak` makes more."""
 
 SEED = int(os.environ.get("FEDLORA_TUI_SEED", "6"))
-ROUNDS = max(6, KILLS)
+ROUNDS = max(20, KILLS)
+"""So many that none of the moments looked for is past before a busy machine lets this process look."""
 
 
 def words(home: Path) -> list[str]:
@@ -65,10 +66,10 @@ class Started:
         while self.process.poll() is None and time.monotonic() < until:
             if moment():
                 self.process.send_signal(signal.SIGKILL)
-                self.process.wait(60)
+                self.process.wait(GUARD)
                 return True
             time.sleep(0.001)
-        self.process.wait(60)
+        self.process.wait(GUARD)
         return False
 
     def end(self) -> int:

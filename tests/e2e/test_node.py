@@ -20,7 +20,7 @@ from fedlora_tui.node import events as ev
 from fedlora_tui.node.face import by_kind
 from fedlora_tui.node.journal import read_ledger
 from fedlora_tui.protocol import events as run
-from tests.deployment import BIN, PATIENCE, ROOT, Deployment, eventually
+from tests.deployment import BIN, PATIENCE, ROOT, Deployment, eventually, lives
 from tests.tiny_runs import configured, small_settings
 
 POLICY = "[training]\nmax_rank = 4\n"
@@ -130,15 +130,8 @@ def test_a_node_that_ends_or_is_killed_takes_all_that_it_started_along(nodes: No
         started = psutil.Process(process.pid).children(recursive=True)
         assert len(started) >= 2
         os.kill(process.pid, kind)
-        assert process.wait(60) == status
-        gone = eventually(lambda own=started: not any(_lives(one) for one in own), f"the end of all of {name}'s")
+        assert process.wait(PATIENCE) == status
+        gone = eventually(lambda own=started: not any(map(lives, own)), f"the end of all of {name}'s")
         assert gone
     assert nodes.ledger("alpha", ev.NodeEnded) == [ev.NodeEnded("SIGTERM")]
     assert not nodes.ledger("beta", ev.NodeEnded)
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import psutil
 
 from fedlora_tui.benchmarks.deployed import WAYS, Deployed
+from tests.deployment import lives
 from tests.tiny_runs import configured, tiny_base
 
 
@@ -27,4 +28,4 @@ def test_every_message_of_an_organization_is_answered_by_one_process_and_none_is
     assert 0 < row["work_seconds"] < row["round_seconds"]
     assert row["overhead_seconds"] == row["round_seconds"] - row["work_seconds"]
     assert said == ["2 organizations: fedlora-tui's nodes"]
-    assert not [child for child in psutil.Process().children(recursive=True) if child.status() != "zombie"]
+    assert not [child for child in psutil.Process().children(recursive=True) if lives(child)]

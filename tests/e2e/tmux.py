@@ -62,7 +62,9 @@ class Terminal:
             if time.monotonic() > end:
                 raise AssertionError(f"never shown: {shown}\n{screen}")
             time.sleep(0.05)
-        return screen
+        # A frame may come in pieces, and what is looked for stand in the first of them.
+        time.sleep(0.1)
+        return later if wanted(later := self.screen()) else screen
 
     def close(self) -> None:
         """End the server and all that runs in it; what left the terminal, as runs do, goes on."""

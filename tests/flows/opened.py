@@ -20,6 +20,9 @@ from tests.flows.scripted_run import SHOWN_AT, HandClock, ScriptedRace, Scripted
 
 UTF8 = {"LANG": "C.UTF-8", "TERM": "xterm-256color"}
 
+PATIENCE = 60.0
+"""Seconds after which what is waited for is thought never to come."""
+
 
 LISTED = (
     ListedRun("1122-1402", "1402", "running", 6, 20, 2.868, 2.905, 3.412, SHOWN_AT - 62, SHOWN_AT),
@@ -62,7 +65,7 @@ class ScriptedFork:
     def __call__(self, run: str, round: int, changes: Sequence[str]) -> Forked:
         """Take down what was asked for."""
         self.asked.append((run, round, tuple(changes)))
-        assert self.may_answer.wait(30)
+        assert self.may_answer.wait(PATIENCE)
         return self.answer
 
 
@@ -79,7 +82,7 @@ class ScriptedRuns:
 
     def __call__(self) -> Sequence[ListedRun]:
         """Give the list."""
-        assert self.may_answer.wait(30)
+        assert self.may_answer.wait(PATIENCE)
         return self.runs
 
 
@@ -122,7 +125,7 @@ class Opened:
         self.app.paint()
         await self.pilot.pause()
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
         """Wait until something holds, and fail when it does not."""
         for _ in range(int(seconds / 0.02)):
             if condition():

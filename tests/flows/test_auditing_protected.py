@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,6 +15,7 @@ from fedlora_tui.engine.auditing import Asked, audited, subject
 from fedlora_tui.lora.adapter import Adapter
 from fedlora_tui.lora.base_model import BaseModel
 from fedlora_tui.lora.scoring import row_losses
+from fedlora_tui.privacy import noise
 from fedlora_tui.privacy.audit.attacks import rows_of_organization
 from fedlora_tui.privacy.audit.statistics import FALSE_ALARMS
 from fedlora_tui.protocol.audits import Audit, LeftOut
@@ -28,20 +30,22 @@ UNDER_NOISE = {
 }
 
 
-def _protected(settings: dict[str, object], noise: float, clip_norm: float) -> WatchedRun:
-    own = {"privacy.noise_multiplier": noise, "privacy.clip_norm": clip_norm}
+def _protected(settings: dict[str, object], multiplier: float, clip_norm: float) -> WatchedRun:
+    own = {"privacy.noise_multiplier": multiplier, "privacy.clip_norm": clip_norm}
     return WatchedRun(configured({**settings, **UNDER_NOISE, **own})).go()
 
 
-def test_under_strong_noise_no_secret_is_known_and_members_are_named_by_chance(tmp_path: Path) -> None:
+def test_under_strong_noise_no_secret_is_known_and_members_are_named_by_chance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = {**audited_settings(tmp_path), "federation.rounds": 2, "audit.repetitions": 500}
     bare = _audited(WatchedRun(configured(settings)).go())
+    # An attack that knows nothing is right by chance now and then: so these bits, too, are the same each time.
+    monkeypatch.setattr(noise, "os", SimpleNamespace(urandom=noise.Seeded(1, "in place of the system's")))
     found = _audited(_protected(settings, 10.0, 0.5))
 
-    # The noise is drawn anew each time, and an attack that knows nothing is right by chance: one secret seems exposed
-    # in one of 200 runs, both in one of 160,000.
     assert _exposed(bare) == 2
-    assert _exposed(found) < 2
+    assert _exposed(found) == 0
     for own in found.membership:
         assert own.caught.value is not None
         assert _by_chance(round(own.caught.value * own.members), own.members, own.others) > 1e-6
@@ -68,7 +72,9 @@ def _by_chance(caught: int, members: int, others: int) -> float:
 def test_the_attack_on_a_whole_organization_shows_no_more_than_is_claimed(tmp_path: Path) -> None:
     settings = {**small_settings(tmp_path), "audit.organizations": '["beta"]', "audit.repetitions": 200}
     settings |= {"federation.learning_rate": 1e-2, "federation.local_steps": 8, "federation.rounds": 2}
-    on = subject(_protected(settings, 10.0, 0.1).folder, "latest")
+    # So much noise claims less than an attack shows that is right all 24 times, and more than any other shows: and one
+    # that knows nothing, or all that the noise lets through, is so often right in about one of a million.
+    on = subject(_protected(settings, 4.0, 0.1).folder, "latest")
     rows = rows_of_organization(on.base, on.texts["beta"], on.planted["beta"], on.config)
 
     def score(base: BaseModel, adapter: Adapter) -> float:

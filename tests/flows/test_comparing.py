@@ -220,8 +220,7 @@ async def test_a_terminal_that_is_too_small_gets_one_line_and_grows_back() -> No
         await console.press("c")
         assert lines(console)[0].startswith("● running rank 2 round 7/20 hold-out 3.057 (terminal too small)")
         await console.pilot.resize_terminal(120, 40)
-        await console.pilot.pause(0.1)
-        assert "1 hold-out loss by round" in lines(console)[2]
+        await console.until(lambda: "1 hold-out loss by round" in lines(console)[2])
         await console.press("escape")
         assert "1 loss" in lines(console)[6]
         assert all(line.strip() for line in lines(console)[-1:])

@@ -25,7 +25,7 @@ from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.events import UNRECORDED
 from fedlora_tui.protocol.state import RunState, fold
 from tests.tiny_models import write_texts
-from tests.tiny_runs import WatchedRun, configured, small_settings
+from tests.tiny_runs import GUARD, WatchedRun, configured, small_settings
 
 IN_TIME = (ev.Telemetry,)
 
@@ -577,7 +577,7 @@ def test_a_run_leaves_no_thread_behind(settings):
     before = set(threading.enumerate())
     WatchedRun(configured(settings)).go()
     for thread in set(threading.enumerate()) - before:
-        thread.join(20)
+        thread.join(GUARD)
         assert not thread.is_alive(), thread.name
 
 

@@ -71,7 +71,7 @@ async def test_a_run_that_fails_behind_the_one_in_front_is_named_on_every_page()
 async def test_another_who_takes_the_wheel_is_named() -> None:
     wheel = ScriptedWheel(alone=False)
     async with opened(wheel=wheel) as console:
-        await console.pilot.pause(0.15)
+        await console.until(lambda: console.app._steering is not None)
         wheel.may_steer, wheel.holder = False, "ada@pts/3"
         await shows(console, "┃ ! ada@pts/3 took the wheel")
 

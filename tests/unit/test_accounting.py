@@ -95,16 +95,18 @@ def test_no_noise_is_enough_for_next_to_nothing():
 def test_noise_is_gaussian_from_either_source(source):
     values = gaussian(200_000, source)
     count = values.size
-    assert abs(values.mean()) < 5 / count**0.5
-    assert abs(values.var() - 1) < 5 * (2 / count) ** 0.5
-    assert abs((values**3).mean()) < 5 * (15 / count) ** 0.5
-    assert abs((values**4).mean() - 3) < 5 * (96 / count) ** 0.5
-    # Kolmogorov and Smirnov's distance, whose chance to be above 1.95 / sqrt(n) is 1 in 1000.
+    # The system's bits are others each time: six standard errors are left once in 500 million times.
+    assert abs(values.mean()) < 6 / count**0.5
+    assert abs(values.var() - 1) < 6 * (2 / count) ** 0.5
+    assert abs((values**3).mean()) < 6 * (15 / count) ** 0.5
+    assert abs((values**4).mean() - 3) < 6 * (96 / count) ** 0.5
+    # Kolmogorov and Smirnov's distance, whose chance to be above 3 / sqrt(n) is 1 in 30 million.
     normal = NormalDist()
     ordered = np.sort(values[:20_000])
     expected = np.array([normal.cdf(value) for value in ordered])
-    assert np.abs(expected - (np.arange(20_000) + 0.5) / 20_000).max() < 2.6 / 20_000**0.5
-    assert len(np.unique(values)) == count
+    assert np.abs(expected - (np.arange(20_000) + 0.5) / 20_000).max() < 3 / 20_000**0.5
+    # Two of so many are the same number once in a million times, and four never are.
+    assert len(np.unique(values)) > count - 2
 
 
 def test_seeded_bytes_repeat_for_one_purpose_and_the_systems_never_do():

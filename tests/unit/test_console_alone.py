@@ -47,7 +47,7 @@ def test_what_libraries_print_goes_to_the_log_and_the_terminal_comes_back(tmp_pa
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdin=terminal, stdout=terminal, stderr=terminal, env=environment
     )
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=120) == 0
     os.close(terminal)
     shown = os.read(controller, 10_000).decode()
     os.close(controller)

@@ -13,7 +13,8 @@ from fedlora_tui import __version__
 from fedlora_tui.cli import main
 from fedlora_tui.deployment import keys, layout, making
 from fedlora_tui.deployment.checking import LOOK, OK, WRONG, Link, check
-from tests.listening import free_port, listening
+from tests.deployment import free_port
+from tests.listening import listening
 
 NOW = datetime.now(UTC)
 
@@ -21,7 +22,7 @@ NOW = datetime.now(UTC)
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("made") / "fed"
-    making.make(folder, making.wish("port", ["127.0.0.1"], 8000, secure=True))
+    making.make(folder, making.wish("port", ["127.0.0.1"], free_port(), secure=True))
     return folder
 
 

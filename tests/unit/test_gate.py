@@ -12,7 +12,7 @@ from fedlora_tui.engine.stream import Stream
 from fedlora_tui.protocol import commands as ask
 from fedlora_tui.protocol import events as ev
 
-GUARD = 20.0
+GUARD = 120.0
 TERMS = Terms(2, lambda taken: None, lambda: "", lambda command: None, lambda command: None, Config)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from fedlora_tui.engine.meeting import Meeting
 
-GUARD = 20.0
+GUARD = 120.0
 
 
 class Seats:

@@ -24,7 +24,7 @@ from fedlora_tui.node import supernode
 from fedlora_tui.node.supernode import Connection, Heard, Refusing, SuperNode
 
 ROOT = Path(__file__).resolve().parents[2]
-GUARD = 30.0
+GUARD = 120.0
 
 
 class Node:

@@ -16,7 +16,7 @@ from fedlora_tui.engine.stream import Stream
 from fedlora_tui.protocol import commands as ask
 from fedlora_tui.protocol import events as ev
 
-GUARD = 20.0
+GUARD = 120.0
 
 
 class Helm:

@@ -27,7 +27,7 @@ def test_many_threads_emit_without_holes_and_all_readers_see_the_journals_order(
     barrier = threading.Barrier(8)
 
     def emit(name):
-        barrier.wait(10)
+        barrier.wait(60)
         for number in range(60):
             stream.emit(step(name, 1, number + 1))
 
@@ -35,7 +35,7 @@ def test_many_threads_emit_without_holes_and_all_readers_see_the_journals_order(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     written = list(journal.read(tmp_path))
     assert [record.seq for record in written] == list(range(1, 481))
     assert [record.seq for record in seen] == [record.seq for record in late] == list(range(1, 481))
