@@ -30,11 +30,11 @@ from fedlora_tui.node.ledger import NodeLedger, folded
 from fedlora_tui.node.supernode import Connection, Refusing, SuperNode
 from fedlora_tui.node_policy import EVERYTHING, NodePolicy, load_policy, policy_toml, words
 from fedlora_tui.place import look
+from fedlora_tui.protocol.naming import ALLOWED, is_name
 
 LOOK_SECONDS, DRAW_SECONDS = 0.1, 1.0
 POLICY, LOCK = "policy.toml", "lock"
 ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
-LONGEST_NAME = 64
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,8 @@ def _name(arguments: argparse.Namespace) -> str:
         if arguments.folder is None:
             raise UserError("node --history: whose? name the organization with --name, or its node's --folder")
         name = Path(arguments.folder).name
-    if not name.strip() or len(name) > LONGEST_NAME or not name.isprintable() or "/" in name or name.startswith("."):
-        raise UserError(f"--name {name}: allowed is one line of at most {LONGEST_NAME} characters, without a slash")
+    if not is_name(name):
+        raise UserError(f"--name {name}: allowed is {ALLOWED}")
     return str(name)
 
 

@@ -11,13 +11,14 @@ from dataclasses import asdict, dataclass, fields
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 
 from fedlora_tui.federation.messages import CONFIG, LARGEST_NUMBER, Refused, checked_content
+from fedlora_tui.protocol.naming import ALLOWED, LONGEST, is_name
 
 ACTION = "introduce"
 INTRODUCE = f"{MessageType.QUERY}.{ACTION}"
 """The kind of message that asks a node who it is."""
 
 RECORD = "introduction"
-LONGEST_WORD, LONGEST_POLICY = 64, 200
+LONGEST_WORD, LONGEST_POLICY = LONGEST, 200
 FINGERPRINT = re.compile("[0-9a-f]{64}")
 
 
@@ -73,7 +74,7 @@ def _check(name: str, value: object, number: bool) -> None:
     longest = LONGEST_POLICY if name == "policy" else LONGEST_WORD
     if not isinstance(value, str) or len(value) > longest or not (value.isprintable() or not value):
         raise Refused(f"{name} is not one line of at most {longest} characters")
-    if name == "organization" and not value.strip():
-        raise Refused("a node without an organization's name")
+    if name == "organization" and not is_name(value):
+        raise Refused(f"a node's name is not {ALLOWED}")
     if name == "base" and not FINGERPRINT.fullmatch(value):
         raise Refused("base is not a fingerprint")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -119,14 +120,16 @@ class Home:
 class Homes:
     """The homes of this process: one on an organization's own machine, several in Flower's simulation.
 
-    What is opened for a run is kept from message to message, its base once for all; another run takes its place.
+    What is opened for a run is kept from message to message; another run takes its place. Its base stays for the next
+    run that asks for the same, and is let go of before another is loaded: memory may hold no second one.
     """
 
     def __init__(self) -> None:
         self._opening = threading.Lock()
         self._run: tuple[str, str] | None = None
         self._config: Config
-        self._base: BaseModel
+        self._base: BaseModel | None = None
+        self._loaded: tuple[object, object] | None = None
         self._homes: dict[tuple[str, str], Home] = {}
 
     def of(self, node_config: Mapping[str, Any], run_config: Mapping[str, Any]) -> Home:
@@ -134,18 +137,30 @@ class Homes:
         run = str(run_config.get(CONFIG, "")), str(node_config.get(BASE, ""))
         with self._opening:
             if run != self._run:
-                # Both or neither: a run whose base is not here must leave nothing of itself to the run before.
                 config = _configured(*run)
-                base = base_model.load(config.model, config.lora)
+                # A run whose base is not here must leave nothing of itself to the run before, which begins anew then.
+                self._run = None
                 self._homes.clear()
-                self._config, self._base, self._run = config, base, run
+                self._lay(config)
+                self._config, self._run = config, run
             whose = ORGANIZATION if DATA in node_config else PARTITION
             known = str(node_config.get(whose, "")), str(node_config.get(DATA, ""))
             if known not in self._homes:
                 self._homes[known] = self._opened(node_config)
             return self._homes[known]
 
+    def _lay(self, config: Config) -> None:
+        """Have the base of a run here. Raises UserError."""
+        wanted = (config.model, config.lora)
+        if self._base is None or wanted != self._loaded:
+            self._base = self._loaded = None
+            # What refers to itself holds its weights until somebody looks.
+            gc.collect()
+            self._base = base_model.load(*wanted)
+            self._loaded = wanted
+
     def _opened(self, node_config: Mapping[str, Any]) -> Home:
+        assert self._base is not None
         if PARTITION in node_config and DATA not in node_config:
             return self._rehearsed(int(node_config[PARTITION]), int(node_config.get(PARTITIONS, 0)))
         organization, place = (_given(node_config, name) for name in (ORGANIZATION, DATA))
@@ -156,6 +171,7 @@ class Homes:
 
     def _rehearsed(self, place: int, many: int) -> Home:
         """Give the home of one of so many organizations of the run's own source: Flower's simulation numbers them."""
+        assert self._base is not None
         config = resolved(self._config, many)
         roster = call_roster(config)
         if place >= len(roster.names):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from flwr.app import Context, RecordDict
 
-from fedlora_tui.config import Config, to_toml
+from fedlora_tui.config import Config, LoraConfig, ModelConfig, to_toml
 from fedlora_tui.engine.plan import plan_of
+from fedlora_tui.errors import UserError
 from fedlora_tui.federation.global_model import GlobalModel
 from fedlora_tui.federation.introduction import INTRODUCE, question, read_introduction
 from fedlora_tui.federation.local_grid import LocalGrid
@@ -18,9 +20,12 @@ from fedlora_tui.federation.messages import spec_of
 from fedlora_tui.federation.parcels import unpacked
 from fedlora_tui.federation.secure_rounds import SecureRound, SecureTerms
 from fedlora_tui.federation.server_app import Server
+from fedlora_tui.lora import base_model
+from fedlora_tui.lora.base_model import BaseModel
 from fedlora_tui.lora.cohort import LocalTraining
 from fedlora_tui.node import client_app as node
 from fedlora_tui.node import events as ev
+from fedlora_tui.node.home import Homes
 from fedlora_tui.node.journal import NAME, read_ledger
 from fedlora_tui.node.ledger import NodeLedger, folded
 from fedlora_tui.node_policy import UNWRITTEN
@@ -232,3 +237,30 @@ def test_an_introduction_says_in_short_what_the_policy_limits_and_stands_in_the_
     (own,) = world.events(ev.MessageAnswered)
     assert (own.kind, set(own.left)) == ("introduce", {"introduction"})
     assert world.ledger().sums.messages == 1
+
+
+def test_a_base_stays_for_the_next_run_that_asks_for_it_and_goes_before_another_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load, loaded, still_there = base_model.load, [], []
+
+    def watched(model: ModelConfig, lora: LoraConfig) -> BaseModel:
+        still_there.append([own() is not None for own in loaded])
+        base = load(model, lora)
+        loaded.append(weakref.ref(base.model))
+        return base
+
+    monkeypatch.setattr(base_model, "load", watched)
+    homes, settings = Homes(), small_settings(tmp_path)
+    own = {"organization": "alpha", "data": str(tmp_path / "texts" / "alpha.txt")}
+
+    def begun(**changes: object) -> None:
+        homes.of(own, {"config": to_toml(configured(settings, **changes))})
+
+    begun(runs__name="first")
+    begun(runs__name="second")
+    begun(model__max_length=16)
+    with pytest.raises(UserError):
+        begun(model__base=str(tmp_path / "none"))
+    begun(model__max_length=16)
+    assert still_there == [[], [False], [False, False], [False, False]]
