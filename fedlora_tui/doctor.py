@@ -26,6 +26,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedlora_tui import __version__
+from fedlora_tui.errors import UserError, one_line
 
 OK, ASIDE, LOOK = "ok", "aside", "look"
 MARKS = {OK: "✓", ASIDE: "·", LOOK: "!"}
@@ -122,12 +123,8 @@ def _guarded(section: str, check: Check) -> Iterator[Line]:
         yield from check()
     except Exception as error:
         name = getattr(check, "func", check).__name__.strip("_")
-        yield Line(section, name, f"could not be found out: {_one_line(error)}", LOOK)
-
-
-def _one_line(error: Exception) -> str:
-    text = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    return text if len(text) <= 160 else text[:157] + "..."
+        said = one_line(f"{type(error).__name__}: {error}", 160)
+        yield Line(section, name, f"could not be found out: {said}", LOOK)
 
 
 # software
@@ -390,7 +387,6 @@ def _is_utf8(encoding: str | None) -> bool:
 
 def _embedded() -> Iterator[Line]:
     from fedlora_tui.config import LoraConfig, ModelConfig
-    from fedlora_tui.errors import UserError
     from fedlora_tui.lora.base_model import load
 
     began = time.monotonic()
@@ -406,7 +402,6 @@ def _embedded() -> Iterator[Line]:
 
 def _base(base: str) -> Iterator[Line]:
     """Say whether the model that a run would take can be had, without reading its weights."""
-    from fedlora_tui.errors import UserError
     from fedlora_tui.lora.base_model import where_is
     from fedlora_tui.lora.bases_here import weights
 

@@ -8,4 +8,10 @@ class UserError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__(one_line(message, None))
+
+
+def one_line(said: object, most: int | None = 200) -> str:
+    """Give what an error says, or a text, in one line of so many characters at most; None: however many."""
+    line = " ".join(str(said).split())
+    return line if most is None or len(line) <= most else line[: most - 3] + "..."

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
+import stat
 import sys
 import tempfile
 from functools import partial
@@ -21,6 +21,7 @@ from fedlora_tui.console_run import CONSOLE_LOG, end_on_termination
 from fedlora_tui.errors import UserError
 from fedlora_tui.place import look
 from fedlora_tui.setup_choice import comments, complaints, lines_of, text_of, usual_rounds
+from fedlora_tui.whole_file import replace_file, written_aside
 
 OUT = "config.toml"
 LEFT_STATUS, INTERRUPTED_STATUS = 1, 130
@@ -81,22 +82,25 @@ def write(out: str, chosen: Chosen | None, over: bool) -> None:
         raise FileExistsError(out)
     # A link stays one: what it leads to is written.
     path = place.path.resolve()
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    text = text_of(chosen).encode()
     try:
-        aside.write_text(text_of(chosen), encoding="utf-8")
         if over:
-            with contextlib.suppress(FileNotFoundError):
-                shutil.copymode(path, aside)
-            os.replace(aside, path)
+            replace_file(path, text, _mode_of(path))
         else:
-            _put_in_place(aside, path)
+            with written_aside(path, text) as aside:
+                _put_in_place(aside, path)
     except FileExistsError:
         raise
     except OSError as error:
         raise UserError(f"{out}: cannot be written: {error.strerror or error}; name another file with --out") from None
-    finally:
-        with contextlib.suppress(OSError):
-            aside.unlink()
+
+
+def _mode_of(path: Path) -> int | None:
+    """Give who may do what with a file, None where there is none."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        return None
 
 
 def _put_in_place(aside: Path, path: Path) -> None:

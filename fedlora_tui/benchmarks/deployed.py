@@ -24,6 +24,8 @@ from fedlora_tui.benchmarks.report import Cell, Report
 from fedlora_tui.benchmarks.timed_node import TIMES
 from fedlora_tui.config import Config, to_toml
 from fedlora_tui.errors import UserError
+from fedlora_tui.federation.bundle import CLIENT, MODULES, PROJECT
+from fedlora_tui.federation.run_config import CONFIG
 from fedlora_tui.node.supernode import free_port
 from fedlora_tui.organizations.roster import call_roster
 from fedlora_tui.protocol.events import Record, RoundFinished, RoundStarted, RunFailed
@@ -33,7 +35,7 @@ ROUNDS, STEPS = 6, 4
 
 START_SECONDS = 120.0
 POLL_INTERVAL = "FLWR_SUPEREXEC_TASK_POLL_INTERVAL"
-TIMED = "fedlora_tui.benchmarks.timed_node:app"
+TIMED = "fedlora_tui.benchmarks.timed_node"
 
 HEADINGS = {
     "name": "",
@@ -48,27 +50,6 @@ HEADINGS = {
     "evaluate_seconds": "evaluate: both s",
 }
 
-BUNDLE = {
-    "pyproject.toml": """[project]
-name = "bench"
-version = "1.0.0"
-
-[tool.flwr.app]
-publisher = "fedlora"
-fab-include = ["bench_app/*.py"]
-
-[tool.flwr.app.components]
-serverapp = "bench_app.server:app"
-clientapp = "bench_app.client:app"
-
-[tool.flwr.app.config]
-continues = ""
-config = """,
-    "bench_app/__init__.py": "",
-    "bench_app/server.py": 'from fedlora_tui.engine.deployed import app\n\n__all__ = ["app"]\n',
-    "bench_app/client.py": 'from fedlora_tui.benchmarks.timed_node import app\n\n__all__ = ["app"]\n',
-}
-
 Say = Callable[[str], None]
 
 
@@ -81,7 +62,7 @@ class Way:
     node: Sequence[str]
 
 
-PROMPT = f"from fedlora_tui.federation.prompt_node import main; main({TIMED!r})"
+PROMPT = f"from fedlora_tui.federation.prompt_node import main; main('{TIMED}:app')"
 
 WAYS = (
     Way("Flower's nodes", {}, ("flower-supernode",)),
@@ -292,10 +273,11 @@ def _run(processes: Processes, way: Way, config: Config, names: Sequence[str], f
         own = f'organization="{name}" data="{folder / "texts" / name}" {TIMES}="{folder / name}.times"'
         api = ["--host", "127.0.0.1", "--port", str(free_port()), "--node-config", own]
         processes.start(name, [*way.node, "--insecure", "--superlink", link, *api])
-    for place, text in BUNDLE.items():
+    project = PROJECT.replace(f'{CONFIG} = ""', f"{CONFIG} = {json.dumps(to_toml(config))}")
+    for place, text in {"pyproject.toml": project, **MODULES}.items():
         file = folder / "bundle" / place
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text + (json.dumps(to_toml(config)) + "\n" if place == "pyproject.toml" else ""))
+        file.write_text(text.replace(CLIENT, TIMED))
     processes.start("flwr run", ["flwr", "run", str(folder / "bundle"), "here"])
     followed = Followed(folder / "runs")
 

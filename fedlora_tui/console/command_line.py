@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fedlora_tui.console.tuning import SETTINGS, Unallowed, able_methods, command_for, read_method, read_number, refused
+from fedlora_tui.errors import one_line
 from fedlora_tui.protocol.commands import AddOrganization, Command, DropOrganization, Export, Fault, Rank, Release
 from fedlora_tui.protocol.printable import printable
 from fedlora_tui.protocol.state import RunState
@@ -112,7 +113,7 @@ def read(text: str, known: Known) -> Read:
     try:
         return _read(name.lower(), values, known)
     except (_Refused, Unallowed) as error:
-        return Wrong(printable(" ".join(str(error).split())))
+        return Wrong(printable(one_line(error, None)))
 
 
 def _read(name: str, values: Sequence[str], known: Known) -> Read:

@@ -20,6 +20,7 @@ from fedlora_tui.deployment.layout import NODE, OPERATOR, SERVER, About
 from fedlora_tui.deployment.scripts import start_script
 from fedlora_tui.errors import UserError
 from fedlora_tui.node_policy import policy_toml
+from fedlora_tui.whole_file import replace_file
 
 MOST_ORGANIZATIONS = 1000
 HERE = ("localhost", "127.0.0.1", "::1")
@@ -146,22 +147,22 @@ def _refuse_to_overwrite(folder: Path) -> None:
 def _fill(folder: Path, name: str, wanted: Wish, now: datetime) -> None:
     about = _about_server(wanted)
     operator = _versions(About(OPERATOR, layout.joined(about.own_address, wanted.port), wanted.secure, "", ""))
-    _write(folder / ".gitignore", b"# Private keys stand here.\n*\n", OPEN)
-    _write(folder / "README.md", guide(about, wanted.organizations).encode(), OPEN)
+    replace_file(folder / ".gitignore", b"# Private keys stand here.\n*\n", OPEN)
+    replace_file(folder / "README.md", guide(about, wanted.organizations).encode(), OPEN)
     _role(folder / SERVER, about)
     _role(folder / OPERATOR, operator)
     (folder / SERVER / layout.NODES).mkdir(mode=0o700)
     protection = "insecure = true" if not wanted.secure else f'certificate = "{layout.CA}"'
     least = min(2, len(wanted.organizations))
     config = CONFIG_TEXT.format(superlink=operator.superlink, protection=protection, least=least)
-    _write(folder / OPERATOR / layout.CONFIG, config.encode(), OPEN)
+    replace_file(folder / OPERATOR / layout.CONFIG, config.encode(), OPEN)
     if wanted.secure:
         authority = keys.new_authority(f"fedlora-tui deployment {name[:40]}", now)
         (folder / layout.AUTHORITY).mkdir(mode=0o700)
-        _write(folder / layout.AUTHORITY / layout.CA, authority.public, OPEN)
-        _write(folder / layout.AUTHORITY / layout.CA_KEY, authority.private, SECRET)
-        _write(folder / SERVER / layout.CA, authority.public, OPEN)
-        _write(folder / OPERATOR / layout.CA, authority.public, OPEN)
+        replace_file(folder / layout.AUTHORITY / layout.CA, authority.public, OPEN)
+        replace_file(folder / layout.AUTHORITY / layout.CA_KEY, authority.private, SECRET)
+        replace_file(folder / SERVER / layout.CA, authority.public, OPEN)
+        replace_file(folder / OPERATOR / layout.CA, authority.public, OPEN)
         _certify(folder / SERVER, authority, about.hosts, now)
     for organization in wanted.organizations:
         _node(folder, about, organization)
@@ -184,14 +185,14 @@ def _versions(about: About) -> About:
 
 def _role(folder: Path, about: About) -> None:
     folder.mkdir(mode=0o700)
-    _write(folder / layout.ABOUT, layout.to_toml(about).encode(), OPEN)
-    _write(folder / layout.START, start_script(about).encode(), SCRIPT)
+    replace_file(folder / layout.ABOUT, layout.to_toml(about).encode(), OPEN)
+    replace_file(folder / layout.START, start_script(about).encode(), SCRIPT)
 
 
 def _certify(server: Path, authority: keys.Pair, hosts: tuple[str, ...], now: datetime) -> None:
     pair = keys.new_server(authority, hosts, now)
-    _write(server / layout.CERTIFICATE_KEY, pair.private, SECRET)
-    _write(server / layout.CERTIFICATE, pair.public, OPEN)
+    replace_file(server / layout.CERTIFICATE_KEY, pair.private, SECRET)
+    replace_file(server / layout.CERTIFICATE, pair.public, OPEN)
 
 
 def _node(folder: Path, server: About, name: str) -> None:
@@ -199,12 +200,12 @@ def _node(folder: Path, server: About, name: str) -> None:
     place = folder / layout.node_folder(name)
     _role(place, about)
     (place / layout.DATA).mkdir(mode=0o700)
-    _write(place / layout.POLICY, policy_toml().encode(), OPEN)
+    replace_file(place / layout.POLICY, policy_toml().encode(), OPEN)
     if server.secure:
         pair = keys.new_node(name)
-        _write(place / layout.NODE_KEY, pair.private, SECRET)
-        _write(place / layout.CA, (folder / SERVER / layout.CA).read_bytes(), OPEN)
-        _write(folder / SERVER / layout.NODES / f"{name}.pub", pair.public, OPEN)
+        replace_file(place / layout.NODE_KEY, pair.private, SECRET)
+        replace_file(place / layout.CA, (folder / SERVER / layout.CA).read_bytes(), OPEN)
+        replace_file(folder / SERVER / layout.NODES / f"{name}.pub", pair.public, OPEN)
 
 
 def add(folder: Path, names: Sequence[str]) -> None:
@@ -245,8 +246,8 @@ def renew(folder: Path, hosts: Sequence[str], now: datetime | None = None) -> Ab
         _certify(folder / SERVER, authority, about.hosts, now or datetime.now(UTC))
     except ValueError:
         raise UserError(f"{place}: no whole authority is there; bring back what was kept of it") from None
-    _write(folder / SERVER / layout.ABOUT, layout.to_toml(about).encode(), OPEN)
-    _write(folder / SERVER / layout.START, start_script(about).encode(), SCRIPT)
+    replace_file(folder / SERVER / layout.ABOUT, layout.to_toml(about).encode(), OPEN)
+    replace_file(folder / SERVER / layout.START, start_script(about).encode(), SCRIPT)
     return about
 
 
@@ -254,14 +255,3 @@ def _server_of(folder: Path) -> About:
     if not (folder / SERVER / layout.ABOUT).is_file():
         raise UserError(f"{folder}: no deployment is here; name the folder that fedlora-tui deploy init wrote")
     return layout.read_about(folder / SERVER)
-
-
-def _write(file: Path, content: bytes, mode: int) -> None:
-    """Write a file aside, with its mode from the first byte on, and rename it into place."""
-    aside = file.with_name(f".{file.name}.new")
-    aside.unlink(missing_ok=True)
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as stream:
-        os.fchmod(descriptor, mode)
-        stream.write(content)
-    os.replace(aside, file)

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from fedlora_tui.aggregation.server_step import ServerMemory
-from fedlora_tui.engine.synced import sync, write_synced
+from fedlora_tui.engine.synced import sync, sync_names, write_synced
 from fedlora_tui.errors import UserError
 from fedlora_tui.lora.adapter import A_SUFFIX, B_SUFFIX, Adapter, Factors, from_tensors
 from fedlora_tui.lora.delta import NO_DELTA, BaseDelta
@@ -53,9 +53,7 @@ def write(run: Path, checkpoint: Checkpoint) -> int:
     home = run / FOLDER
     if not home.exists():
         home.mkdir()
-        # A folder's name is on the disk when the folder that holds it is synced.
-        sync(run)
-        sync(run.parent)
+        sync_names(run)
     aside = home / f".{name(checkpoint.round)}.part"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()

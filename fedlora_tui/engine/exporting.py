@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 from fedlora_tui.engine.stream import Stream
-from fedlora_tui.errors import UserError
+from fedlora_tui.errors import UserError, one_line
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.commands import Export
 
@@ -61,6 +61,5 @@ class Exporting:
 
 def in_words(error: Exception) -> str:
     """Name an error in one short line."""
-    text = " ".join(str(error).split())
-    words = f"{type(error).__name__}: {text}" if not type(error).__module__.startswith("fedlora_tui") else text
-    return words if len(words) <= 300 else words[:299] + "…"
+    ours = type(error).__module__.startswith("fedlora_tui")
+    return one_line(error if ours else f"{type(error).__name__}: {error}", 300)

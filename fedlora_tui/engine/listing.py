@@ -10,6 +10,7 @@ from typing import Any
 
 from fedlora_tui.engine import journal, lock
 from fedlora_tui.engine.folder import all_runs
+from fedlora_tui.errors import one_line
 from fedlora_tui.protocol.handle import ListedRun
 
 ENDS = {"run_finished": "done", "run_stopped": "stopped", "run_failed": "failed"}
@@ -29,7 +30,7 @@ def summary(folder: Path) -> ListedRun:
     try:
         return _summary(folder)
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        return ListedRun(folder.name, folder.name, "unreadable", note=" ".join(str(error).split()))
+        return ListedRun(folder.name, folder.name, "unreadable", note=one_line(error, None))
 
 
 def _summary(folder: Path) -> ListedRun:

@@ -29,8 +29,13 @@ def sync_new(folder: Path) -> None:
     """Bring a folder that was made to the disk: its files' bytes, their names, its own, and that of the one above."""
     for file in sorted(folder.iterdir()):
         sync(file)
+    sync_names(folder, 2)
+
+
+def sync_names(folder: Path, above: int = 1) -> None:
+    """Bring to the disk the names that a folder holds, its own, and those of so many folders that hold it."""
     sync(folder)
-    for above in folder.absolute().parents[:2]:
+    for holds in folder.absolute().parents[:above]:
         # A folder may be written to and not be listed: then the system brings the name to the disk when it likes.
         with suppress(PermissionError):
-            sync(above)
+            sync(holds)

@@ -20,6 +20,9 @@ from fedlora_tui.federation.run_config import CONFIG, CONTINUES, FORK, FORK_ROUN
 CLIENT_APP = "flower_app.client:app"
 """What a node runs of it."""
 
+CLIENT = "fedlora_tui.node.client_app"
+"""Where what is installed has that app."""
+
 PROJECT = f"""\
 [project]
 name = "fedlora-tui"
@@ -51,8 +54,7 @@ MODULES: Mapping[str, str] = {
         'from fedlora_tui.engine.deployed import app\n\n__all__ = ["app"]\n'
     ),
     "flower_app/client.py": (
-        '"""Flower\'s ClientApp of fedlora-tui."""\n\n'
-        'from fedlora_tui.node.client_app import app\n\n__all__ = ["app"]\n'
+        f'"""Flower\'s ClientApp of fedlora-tui."""\n\nfrom {CLIENT} import app\n\n__all__ = ["app"]\n'
     ),
 }
 

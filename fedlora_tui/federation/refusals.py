@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+
+from fedlora_tui.whole_file import replace_file
 
 FILE = "FEDLORA_TUI_REFUSED"
 """The environment variable by which a run that the SuperLink starts finds the file."""
@@ -69,10 +70,9 @@ class Refusals:
         now = self._clock()
         if self._file is None or not self._dirty or (not at_once and now - self._written < WRITE_SECONDS):
             return
-        aside = self._file.with_name(self._file.name + ".new")
+        text = json.dumps([asdict(entry) for entry in self._kept.values()], indent=1) + "\n"
         try:
-            aside.write_text(json.dumps([asdict(entry) for entry in self._kept.values()], indent=1) + "\n")
-            os.replace(aside, self._file)
+            replace_file(self._file, text.encode())
         except OSError:
             # A full disk must not close the door to nodes that are let in; the next refusal tries again.
             return

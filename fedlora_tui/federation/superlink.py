@@ -116,7 +116,6 @@ def _one_line(where: str) -> Iterator[None]:
         with flwr_cli_exc_handler():
             yield
     except click.ClickException as error:
-        said = " ".join(error.message.split())
-        raise UserError(f"the SuperLink at {where}: {said}") from None
+        raise UserError(f"the SuperLink at {where}: {error.message}") from None
     except (ValueError, KeyError) as error:
-        raise UserError(f"the SuperLink at {where}: {' '.join(str(error).split())}") from None
+        raise UserError(f"the SuperLink at {where}: {error}") from None

@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAn
 from transformers.utils import logging as transformers_logging
 
 from fedlora_tui.config import LoraConfig, ModelConfig
-from fedlora_tui.errors import UserError
+from fedlora_tui.errors import UserError, one_line
 from fedlora_tui.lora.accelerated import fuse_activations, used
 from fedlora_tui.lora.adapter import TargetModule
 from fedlora_tui.lora.captured import Captures
@@ -139,7 +139,7 @@ def load_tokenizer(model: ModelConfig, progress: Progress = lambda done, total: 
     except Exception as error:
         logging.getLogger(__name__).exception("loading the tokenizer of %s", model.base)
         _refuse_code(model.base, error)
-        raise UserError(f'model.base = "{model.base}": its tokenizer cannot be loaded: {_one_line(error)}') from None
+        raise UserError(f'model.base = "{model.base}": its tokenizer cannot be loaded: {one_line(error)}') from None
     _check_end(model, tokenizer)
     _check_length(model, config)
     return tokenizer
@@ -332,7 +332,7 @@ def where_is(base: str) -> Whereabouts:
     """Look for a base on this machine. Raises UserError where what the user wrote can be none."""
     if base == "embedded":
         return Whereabouts(EMBEDDED)
-    place = look(base, f'model.base = "{_shortened(base)}": cannot look there', "name a folder or a .gguf file")
+    place = look(base, f'model.base = "{one_line(base)}": cannot look there', "name a folder or a .gguf file")
     path = place.path
     if path.suffix == ".gguf":
         if not place.is_file:
@@ -393,7 +393,7 @@ def _downloaded(base: str, progress: Progress) -> str:
         ) from None
     except (ValueError, RuntimeError) as error:
         logging.getLogger(__name__).exception("download of %s", base)
-        raise UserError(f"{where}: cannot be downloaded: {_one_line(error)}") from None
+        raise UserError(f"{where}: cannot be downloaded: {one_line(error)}") from None
 
 
 def _reporting(progress: Progress) -> type:
@@ -439,12 +439,12 @@ def _read(name: str, origin: str, gguf: str | None, dtype: torch.dtype, packed: 
             raise UserError(
                 f'model.base = "{name}": reading .gguf needs one more package: pip install "fedlora-tui[gguf]"'
             ) from None
-        raise UserError(f'model.base = "{name}": {_one_line(error)}') from None
+        raise UserError(f'model.base = "{name}": {one_line(error)}') from None
     except Exception as error:
         logging.getLogger(__name__).exception("loading %s", name)
         _refuse_code(name, error)
         raise UserError(
-            f'model.base = "{name}": cannot be loaded as a causal language model: {_one_line(error)}'
+            f'model.base = "{name}": cannot be loaded as a causal language model: {one_line(error)}'
         ) from None
     model, found = read
     _check_whole(name, found)
@@ -459,7 +459,7 @@ def _check_whole(name: str, found: Mapping[str, Any]) -> None:
     if lacking:
         raise UserError(
             f'model.base = "{name}": {len(lacking)} of its weights are not in its files, or of another shape '
-            f"({_one_line(lacking[0])}); get the files anew"
+            f"({one_line(lacking[0])}); get the files anew"
         )
 
 
@@ -469,11 +469,3 @@ def _mark_as_plain(model: Any) -> None:
     model.is_quantized = False
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
-
-
-def _one_line(error: Exception | str) -> str:
-    return _shortened(" ".join(str(error).split()))
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 200 else text[:199] + "…"

@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
 from fedlora_tui.config import LoraConfig, ModelConfig
-from fedlora_tui.errors import UserError
+from fedlora_tui.errors import UserError, one_line
 from fedlora_tui.lora.base_model import LOCAL, Whereabouts, where_is
 from fedlora_tui.lora.target_modules import find_targets
 
@@ -82,8 +82,7 @@ def base_size(model: ModelConfig, lora: LoraConfig, where: Whereabouts | None = 
             laid_out: Any = AutoModelForCausalLM.from_config(config, trust_remote_code=False)  # type: ignore[no-untyped-call]
     except Exception as error:
         logging.getLogger(__name__).exception("laying out %s", model.base)
-        words = " ".join(str(error).split())
-        raise UserError(f'model.base = "{model.base}": cannot be laid out: {words[:200]}') from None
+        raise UserError(f'model.base = "{model.base}": cannot be laid out: {one_line(error)}') from None
     head = laid_out.get_output_embeddings()
     own = config.get_text_config()
     heads = int(own.num_attention_heads)

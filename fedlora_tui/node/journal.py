@@ -12,11 +12,10 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from fedlora_tui.engine.journal import end_of_last_line
-from fedlora_tui.engine.synced import sync
+from fedlora_tui.engine.synced import sync_names
 from fedlora_tui.errors import UserError
 from fedlora_tui.node.events import NodeEvent, NodeRecord, from_line, to_line
 
@@ -34,7 +33,8 @@ class NodeJournal:
         # Where the file stood after this process's last line, and that line's number.
         self._last: tuple[int, int] = (-1, -1)
         if not os.fstat(self._descriptor).st_size:
-            _sync_name(folder)
+            # A line is there no sooner than the ledger's name is, and that of its folder.
+            sync_names(folder)
 
     def append(self, event: NodeEvent) -> NodeRecord:
         """Write one event, and wait until it is on the disk. Raises OSError where it is not."""
@@ -66,13 +66,6 @@ class NodeJournal:
         if whole < size:
             os.ftruncate(self._descriptor, whole)
         return whole
-
-
-def _sync_name(folder: Path) -> None:
-    """Bring a new ledger's name to the disk, and that of its folder: a line is there no sooner than they are."""
-    sync(folder)
-    with suppress(PermissionError):
-        sync(folder.absolute().parent)
 
 
 def _last_number(descriptor: int, size: int) -> int:
