@@ -18,9 +18,10 @@ from flwr.common.serde import fab_to_proto, run_from_proto, user_config_to_proto
 from flwr.proto.control_pb2 import ListRunsRequest, StartRunRequest, StreamLogsRequest
 
 from fedlora_tui.config_sections import SuperlinkConfig
-from fedlora_tui.errors import UserError
+from fedlora_tui.errors import UserError, one_line
 from fedlora_tui.federation.bundle import bundle
 from fedlora_tui.place import look
+from fedlora_tui.protocol.printable import printable
 
 CONNECT_SECONDS = 5.0
 
@@ -56,7 +57,8 @@ class Superlink:
         with _one_line(self.address):
             answer = self._client.StartRun(request)
         if not answer.HasField("run_id"):
-            raise UserError(f"the SuperLink at {self.address} took no run: {answer.note or 'it says not why'}")
+            why = printable(one_line(answer.note, None)) or "it says not why"
+            raise UserError(f"the SuperLink at {self.address} took no run: {why}")
         return int(answer.run_id)
 
     def standing(self, run: int) -> Standing:
@@ -67,7 +69,9 @@ class Superlink:
             raise UserError(f"the SuperLink at {self.address} knows no run {run}")
         status = run_from_proto(answer.run_dict[run]).status
         over = status.status == Status.FINISHED
-        return Standing(over, over and status.sub_status == SubStatus.COMPLETED, status.details)
+        return Standing(
+            over, over and status.sub_status == SubStatus.COMPLETED, printable(one_line(status.details, None))
+        )
 
     def lines(self, run: int) -> Iterator[str]:
         """Give what a run's ServerApp says, line by line as it comes, to its end. Raises UserError."""
@@ -75,7 +79,8 @@ class Superlink:
         with _one_line(self.address):
             for some in self._client.StreamLogs(StreamLogsRequest(run_id=run, after_timestamp=0.0)):
                 *whole, rest = (rest + some.log_output).split("\n")
-                yield from whole
+                # What another machine says is printed here, and not done by the terminal.
+                yield from map(printable, whole)
 
     def close(self) -> None:
         """Leave."""
@@ -116,6 +121,6 @@ def _one_line(where: str) -> Iterator[None]:
         with flwr_cli_exc_handler():
             yield
     except click.ClickException as error:
-        raise UserError(f"the SuperLink at {where}: {error.message}") from None
+        raise UserError(f"the SuperLink at {where}: {printable(one_line(error.message, None))}") from None
     except (ValueError, KeyError) as error:
-        raise UserError(f"the SuperLink at {where}: {error}") from None
+        raise UserError(f"the SuperLink at {where}: {printable(one_line(error, None))}") from None
