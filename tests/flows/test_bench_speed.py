@@ -226,7 +226,7 @@ def test_a_process_that_fails_says_its_last_line():
 
 
 def test_the_memory_of_a_process_is_its_highest():
-    held = "import time; held = bytearray(200 << 20); time.sleep(0.5); del held; time.sleep(0.5)"
+    held = "import time; held = bytearray(200 << 20); time.sleep(0.5); del held; time.sleep(2)"
     assert run_process("it", ["-c", held]).peak_bytes > 200 << 20
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from fedlora_tui.engine import checkpoint, folder, rounds, run
+from fedlora_tui.engine.plan import plan_of
 from fedlora_tui.engine.prepare import Texts
 from fedlora_tui.federation import client_app
 from fedlora_tui.federation.local_grid import LocalGrid
@@ -113,9 +114,16 @@ def test_a_journal_begins_with_the_runs_start_however_long_that_takes(settings, 
         time.sleep(0.3)
         return begin(*given)
 
+    def planned(*given):
+        # The round waits for a look at the machine: a busy one may look too late for so short a run.
+        watched.wait_for(is_kind(ev.Telemetry))
+        return plan_of(*given)
+
     monkeypatch.setattr(run, "TELEMETRY_SECONDS", 0.01)
     monkeypatch.setattr(run, "_run_started", slowly)
-    watched = WatchedRun(configured(settings, federation__rounds=1)).go()
+    monkeypatch.setattr(rounds, "plan_of", planned)
+    watched = WatchedRun(configured(settings, federation__rounds=1))
+    watched.go()
     assert watched.journal()[0].event.type == "run_started"
     assert watched.told(ev.Telemetry)
 
