@@ -203,6 +203,10 @@ class Narration:
         while self._terminals:
             _to_nowhere(self._terminals.pop())
 
+    def say(self, words: str) -> None:
+        """Say something that is in no record."""
+        self._console.print(f"{numbers.clock(time.time())}  {words}", markup=False, soft_wrap=True)
+
     def tell(self) -> None:
         """Say what is new, and draw the live lines anew."""
         try:

@@ -1,6 +1,7 @@
 """Runs on a SuperLink: submitted, and followed where their folder is on this machine too.
 
-The run goes on where the ServerApp runs, whatever becomes of who follows it here.
+The run goes on where the ServerApp runs, whatever becomes of who follows it here. Its folder is there as soon as it
+waits for its organizations; where that is on another machine, what its ServerApp says in Flower's log is all there is.
 """
 
 from __future__ import annotations
@@ -28,13 +29,17 @@ from fedlora_tui.federation.run_config import CONFIG, CONTINUES, FORK, FORK_ROUN
 from fedlora_tui.federation.superlink import Superlink
 from fedlora_tui.headless import JsonLines, Narration
 from fedlora_tui.protocol.commands import Stop
-from fedlora_tui.protocol.events import Record
+from fedlora_tui.protocol.events import Record, Warned
 from fedlora_tui.protocol.naming import called
+from fedlora_tui.protocol.printable import printable
 from fedlora_tui.protocol.state import RunState, apply
 
 LOOK_SECONDS = 0.2
 ASK_SECONDS = 2.0
 """How often the SuperLink is asked how a run stands."""
+
+ENDING_SECONDS = 20.0
+"""How long the SuperLink may take to know why a run ended whose process is gone."""
 
 
 def only_one(given: Sequence[Entry]) -> Entry:
@@ -61,7 +66,9 @@ def submit(entry: Entry) -> Submitted:
         run_config[CONTINUES] = str(entry.continues.absolute())
     if entry.fork is not None:
         run_config |= {FORK: str(entry.fork.folder.absolute()), FORK_ROUND: entry.fork.round}
-    return Submitted(superlink, superlink.submit(run_config))
+    run = Submitted(superlink, superlink.submit(run_config))
+    say(f"submitted to the SuperLink at {superlink.address}, as its run {run.number}")
+    return run
 
 
 class Submitted:
@@ -83,21 +90,36 @@ class Submitted:
     def folder(self) -> Path | None:
         """Wait until the run has a folder; None where that is on another machine.
 
-        Raises UserError where the run could not begin.
+        Raises UserError where the run could not begin. Who interrupts this wants no run: it is ended.
         """
-        while not self.place:
-            with contextlib.suppress(Empty):
-                self._take(self._lines.get(timeout=LOOK_SECONDS))
-                continue
-            self._check_goes_on()
+        try:
+            while not self.place:
+                self.tell_what_is_said()
+                self._check_goes_on()
+                time.sleep(LOOK_SECONDS)
+        except KeyboardInterrupt:
+            self.superlink.stop(self.number)
+            say(f"run {self.number} was ended before it had begun")
+            raise
         place = Path(self.place)
         return place if _number(place) == self.number else None
 
-    def _take(self, line: str) -> None:
-        if line.startswith(IN_FOLDER):
-            self.place = line.removeprefix(IN_FOLDER)
-        elif line.startswith(SAID):
-            say(line.removeprefix(SAID))
+    def said(self) -> list[str]:
+        """Give what its ServerApp has said since the last call to who submitted it."""
+        found: list[str] = []
+        with contextlib.suppress(Empty):
+            while True:
+                line = self._lines.get_nowait()
+                if line.startswith(IN_FOLDER):
+                    self.place = line.removeprefix(IN_FOLDER)
+                elif line.startswith(SAID):
+                    found.append(printable(line.removeprefix(SAID)))
+        return found
+
+    def tell_what_is_said(self) -> None:
+        """Say it on stderr."""
+        for words in self.said():
+            say(words)
 
     def _check_goes_on(self) -> None:
         if time.monotonic() - self._asked < ASK_SECONDS:
@@ -106,15 +128,28 @@ class Submitted:
         standing = self.superlink.standing(self.number)
         # What it said last may still be on its way when it is over.
         if standing.over and self._over:
-            raise UserError(_reason(standing.said) or f"run {self.number} ended before it had begun")
+            raise UserError(self._why(standing.said))
         self._over = standing.over
 
+    def _why(self, said: str) -> str:
+        return _reason(said) or f"run {self.number} ended before it had begun"
+
+    def why_it_never_began(self) -> str:
+        """Give what the SuperLink says of a run whose process is gone, as soon as it knows."""
+        until = time.monotonic() + ENDING_SECONDS
+        while not (standing := self.superlink.standing(self.number)).over and time.monotonic() < until:
+            time.sleep(LOOK_SECONDS)
+        return self._why(standing.said)
+
     def wait(self) -> bool:
-        """Wait for the end of a run whose folder is elsewhere; True where it went well."""
+        """Wait for the end of a run whose folder is elsewhere, and tell what it says; True where it went well."""
         while not (standing := self.superlink.standing(self.number)).over:
-            time.sleep(ASK_SECONDS)
+            asked = time.monotonic()
+            while time.monotonic() - asked < ASK_SECONDS:
+                self.tell_what_is_said()
+                time.sleep(LOOK_SECONDS)
         if not standing.well:
-            say(f"run {self.number}: {_reason(standing.said)}")
+            say(f"run {self.number}: {self._why(standing.said)}")
         return standing.well
 
     @property
@@ -134,13 +169,13 @@ def _number(folder: Path) -> int | None:
 
 
 def _reason(said: str) -> str:
-    """Give what our own app said of why it ended, without what Flower says around it."""
-    return said.removeprefix("ServerApp failed with exception: ").strip()
+    """Give what our own app said of why it ended, without what Flower says around it, in one line."""
+    return printable(" ".join(said.removeprefix("ServerApp failed with exception: ").split()))
 
 
 def say(words: str) -> None:
     """Say something on stderr."""
-    print(f"fedlora-tui: {words}", file=sys.stderr, flush=True)
+    print(f"fedlora-tui: {printable(words)}", file=sys.stderr, flush=True)
 
 
 def run_submitted(given: Sequence[Entry], json_lines: bool) -> int:
@@ -151,8 +186,12 @@ def run_submitted(given: Sequence[Entry], json_lines: bool) -> int:
     folder = run.folder()
     if folder is None:
         say(run.elsewhere)
-        return 0 if run.wait() else 1
-    return follow(folder, json_lines, begun)
+        try:
+            return 0 if run.wait() else 1
+        except KeyboardInterrupt:
+            say(run.elsewhere)
+            return 130
+    return follow(run, folder, json_lines, begun)
 
 
 def submit_detached(given: Sequence[Entry]) -> int:
@@ -189,16 +228,27 @@ class _Followed:
         self._follower = Follower(folder)
         self._skip, self._new = begun, list[Record]()
         self.state, self.heard = RunState(), False
+        self.said: set[str] = set()
 
     def look(self) -> list[Record]:
-        """Take in what is new; give of it what is told, in a run that goes on only what came since."""
-        records = self._follower.look()
+        """Take in what is new; give of it what is told, in a run that goes on only what came since.
+
+        What was `said` before the journal began is narrated once, as it was said.
+        """
+        try:
+            records = self._follower.look()
+        except FileNotFoundError:
+            # The folder of a run that could not begin is taken away.
+            records = []
         for record in records:
             self.state = apply(self.state, record)
         told, self._skip = records[self._skip :], max(0, self._skip - len(records))
-        self._new += told
+        self._new += [record for record in told if not self._said_already(record)]
         self.heard = self.heard or bool(told)
         return told
+
+    def _said_already(self, record: Record) -> bool:
+        return isinstance(record.event, Warned) and record.event.message in self.said
 
     @property
     def over(self) -> bool:
@@ -215,10 +265,10 @@ def _lines(folder: Path) -> int:
     return sum(1 for _ in journal.whole_lines(folder))
 
 
-def follow(folder: Path, json_lines: bool, begun: int) -> int:
+def follow(submitted: Submitted, folder: Path, json_lines: bool, begun: int) -> int:
     """Follow a run by its journal to its end; give the exit status. An interrupt asks the run to stop, a second leaves.
 
-    `begun` are the lines that its journal held before it went on.
+    `begun` are the lines that its journal held before it went on. Raises UserError where it could not begin.
     """
     run, lines = _Followed(folder, begun), JsonLines()
     tell = lines.of_run()
@@ -227,6 +277,9 @@ def follow(folder: Path, json_lines: bool, begun: int) -> int:
         while True:
             try:
                 lived = lock.held(folder)
+                for words in () if run.heard else submitted.said():
+                    run.said.add(words)
+                    narration.say(words)
                 new = run.look()
                 for record in new if json_lines else ():
                     tell(record)
@@ -241,6 +294,11 @@ def follow(folder: Path, json_lines: bool, begun: int) -> int:
                 asked = True
                 _ask_to_stop(folder)
     lines.finish(lambda: False)
+    if not run.heard:
+        if asked:
+            say(f"{folder.name} was ended before it had begun")
+            return 130
+        raise UserError(submitted.why_it_never_began())
     if not run.over:
         say(f"{folder.name}: its process is gone; fedlora-tui resume {called(folder)} goes on with it")
         return 1

@@ -99,7 +99,8 @@ def _round_bytes(state: RunState, wanted: Mapping[str, Any]) -> float | None:
 
 def _memory(state: RunState, wanted: Mapping[str, Any]) -> float | None:
     trainable = _trainable(state, wanted)
-    if trainable is None or state.cohort is None:
+    if trainable is None or state.cohort is None or state.deployed:
+        # What is kept while they train is kept on machines of their own.
         return None
     training = taking_part(state, float(wanted.get("fraction", stands(state, "fraction"))))
     return KEPT_BYTES * trainable * min(training, state.cohort * state.lanes)
@@ -110,6 +111,9 @@ def joining(state: RunState, many: int) -> tuple[float | None, float | None, flo
     row, training = _last_round(state), taking_part(state, float(stands(state, "fraction")))
     if row is None or not training:
         return None, None, None
+    if state.deployed:
+        # It trains beside the others, on a machine of its own.
+        return (row.bytes_up + row.bytes_down) / training * many, None, 0.0
     seconds = _training_seconds(state)
     beside = state.cohort * state.lanes if state.cohort is not None else None
     more = None if beside is None else max(0, min(beside, training + many) - training)
@@ -135,6 +139,8 @@ def _seconds(state: RunState, wanted: Mapping[str, Any]) -> float | None:
         return None
     steps = stands(state, "steps")
     more_steps = wanted.get("steps", steps) / steps if steps else 1.0
+    if state.deployed:
+        share = 1.0  # they train at the same time
     return training * more_steps * share * _work_ratio(state, wanted) + now - training
 
 

@@ -15,7 +15,7 @@ def train_points(state: RunState) -> Points:
     rounds = [row.round for row in state.history if row.round > 0]
     for number, losses in zip(rounds, state.curve, strict=False):
         points += [(number - 1 + (k + 1) / len(losses), loss) for k, loss in enumerate(losses)]
-    steps = max(state.steps, len(state.round_curve), 1)
+    steps = 1 if state.deployed else max(state.steps, len(state.round_curve), 1)
     points += [
         (state.round - 1 + (k + 1) / steps, total / count)
         for k, (total, count) in enumerate(state.round_curve)
@@ -55,4 +55,4 @@ def rounds_so_far(state: RunState) -> float:
     """Give how many rounds are behind, a part of the one under way with them."""
     if state.round_finished or not state.steps:
         return float(state.round)
-    return state.round - 1 + state.step / state.steps
+    return state.round - 1 + state.part

@@ -12,6 +12,7 @@ from fedlora_tui.console.drawing.glyphs import Glyphs
 from fedlora_tui.console.filtering import Filter
 from fedlora_tui.console.log_file import LogFile
 from fedlora_tui.console.run_log import MOST, RunLog
+from fedlora_tui.console.since import pausing_words
 from fedlora_tui.console.wording import Entry, entry_of
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.events import Record
@@ -52,7 +53,7 @@ class EventLines:
         new = log.since(self._written)
         self._written = log.count
         for number, record in new:
-            entry = entry_of(record, state, glyphs, keymap) or plain_entry(record, glyphs)
+            entry = entry_of(record, state, glyphs, keymap) or plain_entry(record, glyphs, state)
             if entry is not None:
                 self._lines.append(LogLine(number, entry, entry.words))
         while self._lines and self._lines[0].number < log.count - MOST:
@@ -60,7 +61,7 @@ class EventLines:
         return tuple(self._lines)
 
 
-def plain_entry(record: Record, glyphs: Glyphs) -> Entry | None:
+def plain_entry(record: Record, glyphs: Glyphs, state: RunState) -> Entry | None:
     """Write an event that the overview shows elsewhere than in its log, None where it says nothing by itself."""
     event, sign = record.event, glyphs.organization_state
     match event:
@@ -73,7 +74,7 @@ def plain_entry(record: Record, glyphs: Glyphs) -> Entry | None:
             size, took = numbers.bytes_text(event.bytes, glyphs), numbers.milliseconds(event.seconds, glyphs)
             return Entry(record.t, sign("done"), "quiet", f"round {event.round}", f"checkpoint: {size} in {took}")
         case ev.PauseRequested():
-            return Entry(record.t, glyphs.run_state("pausing"), "care", "pause", "asked for, within one step")
+            return Entry(record.t, glyphs.run_state("pausing"), "care", "pause", f"asked for, {pausing_words(state)}")
         case ev.PrivacySpent():
             of = f" of {numbers.epsilon(event.target, glyphs)}" if event.target else ""
             spent = f"{numbers.epsilon(event.epsilon, glyphs)}{of} at {glyphs.delta}"

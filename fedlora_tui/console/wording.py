@@ -11,6 +11,7 @@ from fedlora_tui.console.actions.key_names import key_of
 from fedlora_tui.console.actions.keymap import USUAL, Keymap
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.drawing.glyphs import Glyphs
+from fedlora_tui.console.since import pausing_words, rest_words
 from fedlora_tui.console.view import Said
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.commands import KNOBS, YOU
@@ -66,7 +67,7 @@ def _run_words(event: ev.Event, state: RunState, glyphs: Glyphs) -> tuple[str, s
         case ev.RoundFinished():
             return sign("done"), "held", f"round {event.round}", _round_words(event, state, glyphs)
         case ev.RunPaused():
-            return sign("paused"), "care", "paused", event.reason or f"at step {event.step}, nothing lost"
+            return sign("paused"), "care", "paused", event.reason or rest_words(state, event.step)
         case ev.RunResumed():
             return sign("running"), "held", "resumed", f"round {event.round}"
         case ev.RunFinishing():
@@ -118,7 +119,8 @@ def _organization_words(event: ev.Event, glyphs: Glyphs, keymap: Keymap) -> tupl
     match event:
         case ev.OrgJoined() if event.round > 1:
             tokens = f", {numbers.count_short(event.tokens, glyphs)} tokens" if event.tokens is not None else ""
-            words = f"joined with round {event.round}{tokens}"
+            allows = f", allows {event.policy}" if event.policy else ""
+            words = f"joined with round {event.round}{tokens}{allows}"
             return sign("joining"), "yours", event.org, words
         case ev.OrgLeft():
             return sign("leaving"), "yours", event.org, f"left: {event.reason}" if event.reason else "left"
@@ -263,7 +265,7 @@ def _acknowledged(event: ev.CommandAcknowledged, before: RunState, state: RunSta
     if event.command == "undo":
         return f"taken back: {_taken_back(event.value, before, glyphs)}"
     return {
-        "pause": "pausing within one step",
+        "pause": f"pausing {pausing_words(state)}",
         "resume": f"round {state.round} goes on",
         "export": "writing the adapter" + glyphs.ellipsis,
         "finish": f"the run ends after round {state.round}",
@@ -275,7 +277,7 @@ def _phase_answer(before: RunState, state: RunState, glyphs: Glyphs) -> Said | N
     t = state.phase_since or state.t
     good = ("try", "export") if finished_rounds(state) else ()
     if state.phase == "paused" and not state.reason:
-        return Said(glyphs.answered, "held", t, f"paused at step {state.step}, nothing lost", good)
+        return Said(glyphs.answered, "held", t, f"paused {rest_words(state, state.step)}", good)
     if state.phase == "paused":
         return Said("!", "care_bold", t, f"paused by itself: {state.reason}", good)
     if state.phase == "running" and before.phase == "paused":

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from fedlora_tui.engine.attendance import Attendance, Seen
-from fedlora_tui.federation.refusals import since
+from fedlora_tui.federation.refusals import Refusal, since
 from fedlora_tui.federation.standing import refused
 from fedlora_tui.protocol.events import NodeRefused
 
@@ -25,6 +25,11 @@ class AtTheDoor:
         self._told = now
         there = tuple(NodeRefused(one.reason, one.address, one.key, one.times) for one in new)
         return replace(seen, refused=(*seen.refused, *there))
+
+    @property
+    def turned_away(self) -> Sequence[Refusal]:
+        """Give who was refused since the last look: the next one tells of them all the same."""
+        return since(self._told, refused())
 
     def dropped(self, organization: str) -> None:
         """The operator lets an organization go."""

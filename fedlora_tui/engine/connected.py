@@ -196,8 +196,9 @@ class IntroducedTexts:
         return self._counts[organization]
 
     def told(self, organization: str) -> dict[str, Any]:
-        """Give what an event tells of a text; how far it is from the others' nobody here can tell."""
-        return told_of(self._counts[organization], None)
+        """Give what an event tells of a text and of what its node allows; its distance from the others nobody knows."""
+        said = self._connected.here.get(organization)
+        return told_of(self._counts[organization], None) | {"policy": said.policy if said is not None else ""}
 
     def forget(self, organization: str) -> None:
         """Let go of an organization's counts."""

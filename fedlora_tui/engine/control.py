@@ -419,9 +419,9 @@ class _Face:
 
         self._send(journalled())
         told = int(json.loads(last)["seq"]) if last else 0
-        lacking = [record for record in unwritten if record.seq > told]
+        lacking = [record for record in unwritten if record.seq == UNRECORDED or record.seq > told]
         self._send(wire.told_line(place, record) for record in lacking)
-        return lacking[-1].seq if lacking else told
+        return max([told, *(record.seq for record in lacking)])
 
     def _write_some(self, told: list[int]) -> None:
         with self._changed:

@@ -74,8 +74,18 @@ class Course:
         """Name the organizations that a run starts with. Raises UserError."""
         return call_roster(config)
 
-    def prepare(self, config: Config, roster: Roster, say: Say, stood: Stood | None = None) -> Prepared:
-        """Prepare a run; the first one loads the base, and the others go beside it. Raises UserError."""
+    def prepare(
+        self,
+        config: Config,
+        roster: Roster,
+        say: Say,
+        stood: Stood | None = None,
+        opens: Callable[[], None] = lambda: None,
+    ) -> Prepared:
+        """Prepare a run; the first one loads the base, and the others go beside it. Raises UserError.
+
+        Where that waits for organizations, the run `opens` before: its folder is there, and it can be looked at.
+        """
         from fedlora_tui.engine.prepare import prepare
 
         with self._preparing:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,25 +18,26 @@ from fedlora_tui.engine.at_the_door import AtTheDoor
 from fedlora_tui.engine.connected import Connected, IntroducedTexts
 from fedlora_tui.engine.control import Control
 from fedlora_tui.engine.course import Course, Entrant, Laid
+from fedlora_tui.engine.deployable import undeployable
 from fedlora_tui.engine.ending import Signals
 from fedlora_tui.engine.folder import FLOWER_RUN
 from fedlora_tui.engine.past import Fork
 from fedlora_tui.engine.prepare import Apart, Prepared, Say, Stood, load_base, prepare
 from fedlora_tui.engine.race import Entry, Race
 from fedlora_tui.engine.run import Manner
+from fedlora_tui.engine.waiting_for_nodes import wait_for_nodes
 from fedlora_tui.engine.watching import Watching
 from fedlora_tui.errors import UserError
 from fedlora_tui.federation.admission import Admission
 from fedlora_tui.federation.deployed_grid import DeployedGrid
-from fedlora_tui.federation.run_config import CONFIG, CONTINUES, FORK, FORK_ROUND, IN_FOLDER, SAID
+from fedlora_tui.federation.run_config import CONFIG, CONTINUES, FORK, FORK_ROUND, IN_FOLDER
 from fedlora_tui.federation.server_app import server_app
 from fedlora_tui.federation.standing import lacking, owners
 from fedlora_tui.lora.fingerprint import fingerprint
 from fedlora_tui.organizations.roster import Roster
-from fedlora_tui.protocol.events import Deployed, NodeRefused, Preparing, Warned
+from fedlora_tui.protocol.events import Deployed
 
 LOOK_SECONDS = 0.1
-WAITING_SECONDS = 0.2
 LAST_WORDS_SECONDS = 1.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -57,35 +57,26 @@ class DeployedCourse(Course):
         self._connected = Connected(self._grid, Admission(""))
         return Roster(IntroducedTexts(self._connected).source, ())
 
-    def prepare(self, config: Config, roster: Roster, say: Say, stood: Stood | None = None) -> Prepared:
-        """Load the base and wait for as many nodes as a round needs. Raises UserError."""
+    def prepare(
+        self,
+        config: Config,
+        roster: Roster,
+        say: Say,
+        stood: Stood | None = None,
+        opens: Callable[[], None] = lambda: None,
+    ) -> Prepared:
+        """Load the base and wait for as many nodes as a round needs, in the run's folder. Raises UserError."""
+        if (reason := undeployable(config)) is not None:
+            raise UserError(reason)
         base = load_base(config, say)
         self._connected = Connected(self._grid, Admission(fingerprint(base), owners))
         # Who is refused while nodes are waited for is told, too.
         self._at_the_door = AtTheDoor(self._connected)
-        self._wait_for_nodes(config.federation.min_organizations, say)
+        opens()
+        self._connected.tell_again(wait_for_nodes(self._connected, self._at_the_door, config, say))
         texts = IntroducedTexts(self._connected)
         roster = Roster(texts.source, texts.source.first(None))
         return prepare(config, roster, say, stood=stood, apart=Apart(base, texts))
-
-    def _wait_for_nodes(self, need: int, say: Say) -> None:
-        """Wait until so many are here; whoever follows Flower's log hears of it, and of nodes that do not fit."""
-        connected, before, told = self._connected, -1, list[Warned | NodeRefused]()
-        while True:
-            seen = connected.look(())
-            new: list[Warned | NodeRefused] = [*seen.warnings, *seen.refused]
-            for event in new:
-                print(f"{SAID}{_said(event)}", flush=True)
-            told += new
-            here = len(connected.here)
-            if here >= need:
-                connected.tell_again(told)
-                return
-            if here != before:
-                print(f"{SAID}waiting for SuperNodes: {here} of {need} are here", flush=True)
-                before = here
-            say(Preparing("organizations", "working", "waiting for SuperNodes", here, need, "organizations"))
-            time.sleep(WAITING_SECONDS)
 
     def _lay(self, entrants: Mapping[int, Entrant]) -> Mapping[int, Laid]:
         (place, entrant), *_ = entrants.items()
@@ -95,10 +86,6 @@ class DeployedCourse(Course):
         self.trying.open(entrant.prepared.base)
         told = (Deployed(self._lacking),)
         return {place: Laid(self._grid, 1, self._at_the_door, told)}
-
-
-def _said(event: Warned | NodeRefused) -> str:
-    return event.message if isinstance(event, Warned) else f"a node was refused: {event.reason}"
 
 
 def main(grid: Any, context: Any) -> None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fedlora_tui.config import Config, load, to_toml
-from fedlora_tui.engine import journal
+from fedlora_tui.engine import journal, lock
 from fedlora_tui.engine.synced import write_synced
 from fedlora_tui.errors import UserError
 
@@ -126,11 +126,19 @@ def all_runs(runs: Path) -> list[Path]:
 
 
 def started_at(folder: Path) -> float:
-    """Give when a run began, from its first event."""
+    """Give when a run began, from its first event; of one that waits for its first, since when it does."""
     try:
         return next(iter(journal.read(folder))).t
-    except (StopIteration, ValueError, OSError, UserError):
+    except StopIteration:
+        return waits_since(folder) or 0.0
+    except (ValueError, OSError, UserError):
         return 0.0
+
+
+def waits_since(folder: Path) -> float | None:
+    """Give since when a run waits for organizations to begin with, None where no process does so there."""
+    who = lock.holder(folder) if lock.held(folder) else None
+    return who.since if who is not None else None
 
 
 def _known(runs: Path) -> str:

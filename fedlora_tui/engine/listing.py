@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fedlora_tui.engine import journal, lock
-from fedlora_tui.engine.folder import all_runs
+from fedlora_tui.engine.folder import all_runs, waits_since
 from fedlora_tui.errors import one_line
 from fedlora_tui.protocol.handle import ListedRun
 
@@ -37,17 +37,18 @@ def _summary(folder: Path) -> ListedRun:
     with (folder / journal.NAME).open("rb") as file:
         head = file.readline()
     first = _line(head) if head.endswith(b"\n") else {}
+    waits = None if first else waits_since(folder)
     told = _Tail(folder)
     return ListedRun(
         id=folder.name,
         name=folder.name.split("-", 2)[-1],
-        state=_state(folder, told),
+        state=_state(folder, told) if first else "starting" if waits else "stale",
         round=told.round,
         rounds=told.rounds or int(first.get("rounds", 0)),
         train_loss=told.train_loss,
         eval_loss=told.eval_loss,
         base_loss=told.base_loss,
-        started=_time(first.get("t")),
+        started=_time(first.get("t", waits)),
         last=_time(told.last),
         parent=str(first.get("parent", "")),
         parent_round=first.get("parent_round"),

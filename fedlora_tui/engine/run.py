@@ -125,8 +125,10 @@ class Run:
         self._stream.warn(words)
 
     def unwritten(self) -> Sequence[Record]:
-        """Give what was told and could not be journalled yet, oldest first."""
-        return self._stream.unwritten()
+        """Give what was told and is in no journal, oldest first: how far the start is, what waits to be written."""
+        state = self._stream.state
+        starting = state.preparation.values() if state.started is None else ()
+        return [*(Record(ev.UNRECORDED, state.t, stage) for stage in starting), *self._stream.unwritten()]
 
     def drain(self) -> Sequence[Record]:
         """Give the records since the last call."""
@@ -189,6 +191,8 @@ class Run:
         self.give_up_exports(reason)
         self._stream.silence()
         self.close()
+        if state.started is None:
+            self._vanish()
 
     def close(self) -> None:
         """Let go of the journal and the log: nothing that happens from now on is written down."""
@@ -216,6 +220,8 @@ class Run:
             logger.exception("the run's folder or journal")
             self._untold(error)
         finally:
+            if self._refusal is not None:
+                self._vanish()
             self._course.leave(self._place)
             self._steering.close()
             self._over.set()
@@ -247,11 +253,11 @@ class Run:
             check_as_begun(self._from.continues, self.config, self._past.started.config)
             roster = replace(roster, names=self._past.organizations)
             config = with_joined(self.config, self._past.state)
-            return self._course.prepare(config, roster, self._say, stood_by(self._past.state))
+            return self._course.prepare(config, roster, self._say, stood_by(self._past.state), self._enter)
         if self._from.fork is None:
-            return self._course.prepare(self.config, roster, self._say)
+            return self._course.prepare(self.config, roster, self._say, opens=self._enter)
         roster = replace(roster, names=tuple(parent_of(self._from.fork).state["organizations"]))
-        prepared = self._course.prepare(self.config, roster, self._say)
+        prepared = self._course.prepare(self.config, roster, self._say, opens=self._enter)
         # How many a source deals its text to stays as it was, whoever came or went since.
         return replace(prepared, config=resolved(prepared.config, self.config.federation.organizations))
 
@@ -267,29 +273,47 @@ class Run:
     def _say(self, stage: ev.Preparing) -> None:
         if self._steering.stop_reason is not None:
             raise Stopped(self._steering.stop_reason)
-        self._stream.mention(stage)
+        # Where nodes are waited for the same is said until one comes.
+        if self._stream.state.preparation.get(stage.stage) != stage:
+            self._stream.mention(stage)
 
     def _go(self, prepared: Prepared) -> None:
+        early = self.folder is not None
+        if self._from.continues is None:
+            self.config = prepared.config
+        try:
+            self._enter()
+        except UserError as refused:
+            self._refusal = str(refused)
+            return
+        if early and self.folder is not None and self._from.continues is None:
+            # Now it says how many organizations were found.
+            run_folder.write_config(self.folder, self.config)
+        self._through(prepared)
+
+    def _enter(self) -> None:
+        """Go into the run's folder, unless it is there already. Raises UserError or OSError where there can be none."""
+        if self.folder is not None:
+            return
         if self._from.continues is not None:
             self.folder = self._from.continues
             self._keep_log(self.folder)
             self.manner.on_folder(self.folder)
-            self._through(prepared)
             return
-        try:
-            self.folder = run_folder.create(Path(self.config.runs.dir), self.config.runs.name, self._stream.clock())
-        except UserError as refused:
-            self._refusal = str(refused)
-            return
-        self.config = prepared.config
+        self.folder = run_folder.create(Path(self.config.runs.dir), self.config.runs.name, self._stream.clock())
         try:
             self._furnish(self.folder)
         except OSError:
-            # Nothing but whole run folders lies in the runs folder.
-            self.close()
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self._vanish()
             raise
-        self._through(prepared)
+
+    def _vanish(self) -> None:
+        """Take away the folder of a run that does not begin: nothing but whole run folders lies in the runs folder."""
+        if self.folder is None or self._from.continues is not None:
+            return
+        self.close()
+        folder, self.folder = self.folder, None
+        shutil.rmtree(folder, ignore_errors=True)
 
     def _through(self, prepared: Prepared) -> None:
         """Go through the rounds, and tell how that ended."""
@@ -315,11 +339,12 @@ class Run:
         """Put into a new folder what a run needs before its first event."""
         self._lock = Lock(folder)
         self._keep_log(folder)
-        self.manner.on_folder(folder)
         if self._from.fork is not None:
             run_folder.write_parent(folder, self._from.fork.folder)
         run_folder.write_config(folder, self.config)
         self._stream.open_journal(folder)
+        # Whoever comes by what this opens reads the journal.
+        self.manner.on_folder(folder)
 
     def _through_the_rounds(self, prepared: Prepared) -> None:
         from fedlora_tui.federation.server_app import serve

@@ -15,7 +15,7 @@ from flwr.cli.typing import SuperLinkConnection
 from flwr.cli.utils import flwr_cli_exc_handler, init_http_client_from_connection
 from flwr.common.constant import Status, SubStatus
 from flwr.common.serde import fab_to_proto, run_from_proto, user_config_to_proto
-from flwr.proto.control_pb2 import ListRunsRequest, StartRunRequest, StreamLogsRequest
+from flwr.proto.control_pb2 import ListRunsRequest, StartRunRequest, StopRunRequest, StreamLogsRequest
 
 from fedlora_tui.config_sections import SuperlinkConfig
 from fedlora_tui.errors import UserError, one_line
@@ -72,6 +72,11 @@ class Superlink:
         return Standing(
             over, over and status.sub_status == SubStatus.COMPLETED, printable(one_line(status.details, None))
         )
+
+    def stop(self, run: int) -> None:
+        """End a run. Raises UserError."""
+        with _one_line(self.address):
+            self._client.StopRun(StopRunRequest(run_id=run))
 
     def lines(self, run: int) -> Iterator[str]:
         """Give what a run's ServerApp says, line by line as it comes, to its end. Raises UserError."""

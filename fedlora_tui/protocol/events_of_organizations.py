@@ -15,7 +15,8 @@ class OrgJoined(Event):
     """An organization takes part from `round` on. Counts are of its text after duplicates are out, never the text.
 
     `skew` is how far its tokens' distribution is from that of everybody whose text was read, 0 to 1. Counts are None
-    where the text is read when it is first needed; `OrgCounted` tells them then.
+    where the text is read when it is first needed; `OrgCounted` tells them then. `policy` is what the node of one on a
+    machine of its own allows, in its words: empty where that is everything.
     """
 
     type: ClassVar[str] = "org_joined"
@@ -27,6 +28,7 @@ class OrgJoined(Event):
     rank: int = 0
     skew: float | None = None
     counts: TextCounts | None = None
+    policy: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class OrgCounted(Event):
     holdout_tokens: int
     skew: float | None = None
     counts: TextCounts | None = None
+    policy: str = ""
 
 
 @dataclass(frozen=True)

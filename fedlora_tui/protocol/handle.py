@@ -91,8 +91,8 @@ class Forked:
 class ListedRun:
     """One run in the list of all: losses are those of its last finished round, times are seconds since the epoch.
 
-    `state` is running or paused while a process writes it; else done, stopped, failed, stale where its process ended
-    without a word, or unreadable (`note` says why).
+    `state` is starting, running or paused while a process writes it; else done, stopped, failed, stale where its
+    process ended without a word, or unreadable (`note` says why).
     """
 
     id: str

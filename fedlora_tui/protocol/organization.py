@@ -72,7 +72,8 @@ class OrganizationState:
     `late` counts the latter, and those that came when enough others were in. `fault` is what it was told to do wrong.
     `own`: what it measured last was its own adapter, not the common one. `weight` is its share in the last mean,
     `seconds` how long after the round's start its last step was, `joined` its first round. `held_out` are the rounds
-    that it was in quarantine, each time the first and the last of them, None while it is.
+    that it was in quarantine, each time the first and the last of them, None while it is. `policy` is what its node
+    allows, empty where that is everything.
     """
 
     name: str
@@ -109,6 +110,7 @@ class OrganizationState:
     seconds: float | None = None
     joined: int = 1
     held_out: tuple[tuple[int, int | None], ...] = ()
+    policy: str = ""
 
     def begun(self, steps: int) -> OrganizationState:
         """Give the organization at the start of a round in which it takes part."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fedlora_tui.protocol import events as ev
-from fedlora_tui.protocol import taking_part
+from fedlora_tui.protocol import taking_part, unseen_steps
 from fedlora_tui.protocol.changed import changed
 from fedlora_tui.protocol.conduct import CONDUCT, OUT, faults_in
 from fedlora_tui.protocol.continuing import continued, remembered, settings
@@ -91,7 +91,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class RunState:
-    """A run as its events tell it. Times are seconds since the epoch, None where nothing was told yet."""
+    """A run as its events tell it. Times are seconds since the epoch, None where nothing was told yet.
+
+    `deployed`: its organizations are on machines of their own, and no step of theirs is told.
+    """
 
     phase: str = "starting"
     reason: str = ""
@@ -136,6 +139,7 @@ class RunState:
     checkpoint: ev.CheckpointWritten | None = None
     checkpoint_t: float | None = None
     export: ev.AdapterExported | None = None
+    deployed: bool = False
     insecure: str = ""
     refused: int = 0
     behind: tuple[RunState, ...] = ()
@@ -194,8 +198,14 @@ class RunState:
             return 1.0 if self.phase == "done" else 0.0
         if self.round_finished:
             return min(1.0, self.round / self.rounds)
-        part = self.step / self.steps if self.steps else 0.0
-        return min(1.0, (self.round - 1 + part) / self.rounds)
+        return min(1.0, (self.round - 1 + self.part) / self.rounds)
+
+    @property
+    def part(self) -> float:
+        """The share of the round's training that is behind, 0 to 1: of its steps, else of its replies."""
+        if self.deployed:
+            return unseen_steps.share_in(self)
+        return self.step / self.steps if self.steps else 0.0
 
     @property
     def bytes_up(self) -> int:
@@ -268,6 +278,9 @@ def _each_organization(
 
 
 def _preparing(state: RunState, event: ev.Preparing, t: float) -> RunState:
+    if state.over:
+        # It goes on, as whoever comes before it has begun to hears from its process alone.
+        state = _phase(state, "starting", t)
     since = state.preparation_since
     if event.stage not in since and event.state != "waiting":
         since = {**since, event.stage: t}
@@ -374,7 +387,8 @@ def _train_step(state: RunState, event: ev.TrainStep, t: float) -> RunState:
 
 
 def _update_received(state: RunState, event: ev.UpdateReceived, t: float) -> RunState:
-    return _with(state, taking_part.replied(_known_organization(state, event.org), event))
+    org = unseen_steps.with_loss(state, _known_organization(state, event.org), event)
+    return unseen_steps.with_reply(_with(state, taking_part.replied(org, event)), event, t)
 
 
 def _conduct(state: RunState, event: Any, t: float) -> RunState:
@@ -426,7 +440,8 @@ def _base_measured(state: RunState, event: ev.OrgEvaluated, t: float) -> RunStat
 
 
 def _org_state(state: RunState, event: ev.OrgState, t: float) -> RunState:
-    org = state.organizations.get(event.org) or OrganizationState(event.org)
+    org = unseen_steps.came(state, _known_organization(state, event.org), event, t)
+    state = _with(state, org)
     if event.state in (*AT_WORK, "done"):
         return _organization(state, event.org, state=_working(org, event.state), note=event.note or org.note)
     return _organization(state, event.org, state=event.state, note=event.note)
@@ -565,7 +580,7 @@ _CHANGES: Mapping[type[ev.Event], Callable[[RunState, Any, float], RunState]] = 
     ev.CohortSized: _cohort_sized,
     ev.Telemetry: _telemetry,
     ev.PrivacySpent: lambda state, event, t: changed(state, privacy=event),
-    ev.Deployed: lambda state, event, t: changed(state, insecure=event.insecure),
+    ev.Deployed: lambda state, event, t: changed(state, insecure=event.insecure, deployed=True),
     ev.NodeRefused: lambda state, event, t: changed(state, refused=state.refused + event.times),
     ev.CheckpointWritten: _checkpoint_written,
     ev.AdapterExported: _adapter_exported,

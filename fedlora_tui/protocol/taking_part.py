@@ -24,6 +24,7 @@ def joined(org: OrganizationState, event: ev.OrgJoined, rank: int) -> Organizati
         counts=event.counts,
         rank=event.rank or rank,
         joined=event.round,
+        policy=event.policy,
     )
 
 
@@ -36,6 +37,7 @@ def counted(org: OrganizationState, event: ev.OrgCounted) -> OrganizationState:
         holdout_tokens=event.holdout_tokens,
         skew=event.skew,
         counts=event.counts,
+        policy=event.policy,
     )
 
 

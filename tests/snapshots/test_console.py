@@ -13,7 +13,8 @@ from fedlora_tui.console.app import ConsoleApp
 from fedlora_tui.console.look import look_for
 from fedlora_tui.console.options import ConsoleOptions
 from fedlora_tui.console.player import Replay
-from fedlora_tui.protocol.events import Deployed, NodeRefused, OrgQuarantined, Warned
+from fedlora_tui.protocol.events import NodeRefused, OrgQuarantined, Warned
+from tests.flows.deployed_run import DeployedRun
 from tests.flows.opened import UTF8, ScriptedFork, ScriptedRuns, console_on
 from tests.flows.scripted_run import BEGAN_AT, SHOWN_AT, HandClock, ScriptedRace, ScriptedRun
 from tests.flows.scripted_tries import ScriptedTries
@@ -141,16 +142,16 @@ def test_toasts(snap_compare: Any) -> None:
     assert snap_compare(app, terminal_size=SIZES["normal"], run_before=play)
 
 
-@pytest.mark.parametrize("size", ["compact", "normal"])
-def test_insecure(snap_compare: Any, size: str) -> None:
+@pytest.mark.parametrize("size", SIZES)
+def test_deployed_and_insecure(snap_compare: Any, size: str) -> None:
+    """Machines of their own are in training: no step is told."""
     clock = HandClock()
-    run = ScriptedRun(clock)
+    run = DeployedRun(clock, insecure="no TLS, any node is let in")
     app = console_on(run, clock=clock)
 
     async def play(pilot: Pilot[str]) -> None:
         while app.session.state.seq == 0:
             await pilot.pause(0.02)
-        run._tell(Deployed("no TLS, any node is let in"), clock.now)
         run._tell(
             NodeRefused("its clock differs from the server's by more than five minutes", "192.0.2.9", "", 2), clock.now
         )

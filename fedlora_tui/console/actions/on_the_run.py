@@ -5,6 +5,7 @@ from __future__ import annotations
 from fedlora_tui.console.actions.action import Action, Situation, keys_of
 from fedlora_tui.console.actions.taking import last_round, takes_nothing
 from fedlora_tui.console.actions.turning_ranks import cannot_turn_rank, turn_rank
+from fedlora_tui.console.since import pausing_words
 from fedlora_tui.protocol.commands import Command, Pause, Resume, Rounds, Undo
 from fedlora_tui.protocol.state import RunState
 
@@ -13,7 +14,7 @@ def _cannot_pause(situation: Situation) -> str | None:
     if situation.may_go_on:
         return situation.watching or _cannot_go_on(situation)
     if situation.state.phase == "pausing":
-        return "pausing already: within one step"
+        return f"pausing already: {pausing_words(situation.state)}"
     return takes_nothing(situation, "nothing trains yet")
 
 

@@ -10,6 +10,7 @@ from textual import events
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.row import Part as Words
 from fedlora_tui.console.screens.dialog import Dialog
+from fedlora_tui.console.since import stop_words
 from fedlora_tui.console.view import View
 from fedlora_tui.protocol.commands import Finish, Stop
 from fedlora_tui.protocol.naming import called
@@ -45,7 +46,7 @@ class LeaveDialog(Dialog[Choice]):
             [(_for_all(view), "quiet")] if view.racing else [],
             *([self._choice(view, "d", DETACH, _detached(view))] if DETACH in self._choices else []),
             self._choice(view, "f", "finish", after, able=not self._cannot_finish(view)),
-            self._choice(view, "s", "stop", "stop after this step" + kept),
+            self._choice(view, "s", "stop", stop_words(view.state) + kept),
             [(f"  {self._complaint}", "care")] if self._complaint else [],
             self._choice(view, "esc", "cancel", "stay"),
             [],

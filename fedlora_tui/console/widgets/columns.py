@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.drawing.glyphs import Glyphs
 from fedlora_tui.console.drawing.text import cut_end, cut_middle, right
+from fedlora_tui.console.since import since_of
 from fedlora_tui.console.view import View
 from fedlora_tui.console.wording import short_reason
 from fedlora_tui.protocol.organization import OrganizationState
 
 Words = tuple[str, str]
-
-SINCE = "since "
-"""What the note of an organization begins with whose steps nobody here sees: a time follows."""
 
 STATE_STYLES = {
     "training": "train",
@@ -77,9 +75,10 @@ class Placed:
     start: int
     width: int
 
-    def head(self, glyphs: Glyphs) -> str:
-        """Give the head as it stands over the cells."""
+    def head(self, glyphs: Glyphs, deployed: bool = False) -> str:
+        """Give the head as it stands over the cells; where no step is told, that column says since when."""
         words = self.column.head if self.column.cell is not None else ""
+        words = "since" if deployed and words == "step" else words
         if glyphs.ascii:
             words = words.replace("↑↓ ", "").replace("↑", "up").replace("↓", "dn")
         return right(words, self.width, glyphs) if self.column.numeric else cut_end(words, self.width, glyphs)
@@ -106,9 +105,13 @@ def _state(org: OrganizationState, view: View) -> Words:
 
 def _step(org: OrganizationState, view: View) -> Words:
     """Give how far it is; of one on a machine of its own, whose steps nobody here sees, since when it is at it."""
-    if org.state in ("training", "testing") and org.note.startswith(SINCE):
-        return org.note.removeprefix(SINCE)[: len("15:04")], "quiet"
-    return (numbers.of(org.step, org.steps, view.look.glyphs) if org.steps else view.look.glyphs.dash), ""
+    if since := since_of(org):
+        return since[: len("15:04")], "quiet"
+    return (
+        numbers.of(org.step, org.steps, view.look.glyphs)
+        if org.steps and not view.state.deployed
+        else view.look.glyphs.dash
+    ), ""
 
 
 def _loss(org: OrganizationState, view: View) -> Words:

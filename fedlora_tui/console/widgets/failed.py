@@ -8,6 +8,7 @@ from fedlora_tui.console.actions.registry import ACTIONS
 from fedlora_tui.console.box import box
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.row import Part as Words
+from fedlora_tui.console.since import where_words
 from fedlora_tui.console.view import View
 from fedlora_tui.console.widgets.part import Part
 from fedlora_tui.console.wording import finished_rounds
@@ -26,7 +27,7 @@ class Failed(Part):
             return []
         state, glyphs = view.state, view.look.glyphs
         width = min(BOX_WIDTH, view.layout.width - 2)
-        where = f"in round {state.round}, step {state.step}" if state.round else "while it started"
+        where = where_words(state, state.step) if state.round else "while it started"
         title = f"{glyphs.refused} failed {where}, {numbers.clock(state.phase_since, glyphs)}"
         lines = box(width, glyphs, title, _content(view), style="broken")
         return [Text.assemble(" ", line) for line in lines]
@@ -62,7 +63,7 @@ def _content(view: View) -> list[list[Words]]:
 def failed_words(view: View) -> str:
     """Say what the box says, for the clipboard."""
     state = view.state
-    where = f"in round {state.round}, step {state.step}" if state.round else "while it started"
+    where = where_words(state, state.step) if state.round else "while it started"
     run = state.started.run if state.started else view.run
     lines = [f"{run} failed {where}, {numbers.clock(state.phase_since, view.look.glyphs)}"]
     lines += ["".join(part if isinstance(part, str) else part[0] for part in line) for line in _content(view)]

@@ -147,7 +147,7 @@ def _traffic_lines(view: View, width: int) -> list[Text]:
 
 def _cohort(state: RunState, glyphs: Glyphs) -> str:
     """Say how many organizations go in one pass, and in how many lanes: there may be room for more than there are."""
-    if not state.cohort or not state.organizations:
+    if not state.cohort or not state.organizations or state.deployed:
         return ""
     lanes = min(state.lanes, len(state.organizations))
     together = min(state.cohort, -(-len(state.organizations) // lanes))

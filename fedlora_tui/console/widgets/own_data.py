@@ -9,9 +9,12 @@ from rich.text import Text
 
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.console.drawing.bars import share_bar
+from fedlora_tui.console.drawing.glyphs import Glyphs
+from fedlora_tui.console.drawing.text import cut_end
 from fedlora_tui.console.row import Part as Words
 from fedlora_tui.console.row import Row, rule
 from fedlora_tui.console.view import View
+from fedlora_tui.console.widgets.answers import wrapped
 from fedlora_tui.console.widgets.own_figures import shown
 from fedlora_tui.console.widgets.part import Part
 from fedlora_tui.protocol.organization import OrganizationState
@@ -80,8 +83,9 @@ class ItsData(Pane):
         lines.append(_line("rows", f"{filled} full, {length} tokens" if length else f"{filled} full"))
         weight = f"{numbers.fixed(100 * org.weight, 1, glyphs)}%" if org.weight is not None else dash
         lines.append(_bar("weight", weight, org.weight, "", view))
-        lines.append(_bar("skew", numbers.hundredths(org.skew, glyphs), org.skew, "from all", view))
-        lines.append([])
+        if not view.state.deployed:
+            lines.append(_bar("skew", numbers.hundredths(org.skew, glyphs), org.skew, "from all", view))
+            lines.append([])
         known = view.state.started.vocabulary if view.state.started is not None else 0
         of = f" of {numbers.count_short(known, glyphs)} tokens seen" if known else " tokens seen"
         kinds = numbers.count_short(counts.kinds, glyphs) if counts is not None else dash
@@ -90,7 +94,17 @@ class ItsData(Pane):
         # Of much data little is seen for long: that must not read as none.
         passes = numbers.fixed(epochs, 2 if epochs is not None and epochs < 1 else 1, glyphs)
         lines.append(_line("epochs", f"{passes} through its data so far"))
-        return lines
+        # How far the others' text is from its own nobody here can tell; what its node allows it has told.
+        room = view.layout.boxes.get(self.id or "", (0, 0))[1] - 1 - len(lines)
+        return [*lines, *_allows(org, width - VALUES, room, glyphs)] if view.state.deployed else lines
+
+
+def _allows(org: OrganizationState, width: int, room: int, glyphs: Glyphs) -> list[Line]:
+    """Write what its node allows in as many lines as there is room for, the last one cut where that is not enough."""
+    said = list(wrapped(org.policy or "everything", width))
+    if len(said) > room > 0:
+        said = [*said[: room - 1], cut_end(" ".join(said[room - 1 :]), width, glyphs)]
+    return [_line("" if place else "allows", words) for place, words in enumerate(said)]
 
 
 def _line(label: str, value: str, behind: Words = "") -> Line:

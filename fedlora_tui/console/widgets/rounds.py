@@ -58,12 +58,13 @@ class Rounds(Part):
 def under_way(view: View) -> list[RoundSummary]:
     """Give what is known of the round that goes on: its train loss so far, how long it lasts, who takes part."""
     state = view.state
-    if state.round_finished or state.round_since is None or not state.round_curve:
+    if state.round_finished or state.round_since is None or not (state.round_curve or state.deployed):
         return []
+    loss = state.train_loss if state.round_curve else None
     taking_part = sum(own.state not in ("absent", "joining", "quarantine") for own in state.organizations.values())
     stands = state.phase_since if state.phase == "paused" else state.t if state.over else None
     seconds = max(0.0, (view.now if stands is None else stands) - state.round_since)
-    return [RoundSummary(state.round, state.train_loss, None, seconds=seconds, orgs=taking_part, t=view.now)]
+    return [RoundSummary(state.round, loss, None, seconds=seconds, orgs=taking_part, t=view.now)]
 
 
 def cells(summary: RoundSummary, view: View) -> dict[str, tuple[str, str]]:

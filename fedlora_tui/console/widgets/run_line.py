@@ -12,6 +12,7 @@ from fedlora_tui.console.replay_session import speed_words
 from fedlora_tui.console.replaying import Playing
 from fedlora_tui.console.row import Part as Words
 from fedlora_tui.console.row import Row, width_of
+from fedlora_tui.console.since import doing, pausing_shortly
 from fedlora_tui.console.view import View
 from fedlora_tui.console.widgets.part import Part
 from fedlora_tui.console.widgets.starting import history_words, now_doing
@@ -86,15 +87,29 @@ def _left(view: View) -> list[tuple[Words, int]]:
         f"round {numbers.of(state.round, state.rounds, glyphs)}",
         len(f"round {total}/{total}") - 1,
     )
-    most = numbers.whole(state.steps)
-    steps: tuple[Words, int] = (f"step {numbers.of(state.step, state.steps, glyphs)}", len(f"step {most}/{most}"))
     cares = _silence(view) or _of_the_wheel(view)
     tail: list[Words] = [(cares, "care_bold")] if cares else [*_tail(view)]
     if view.replay is not None and state.phase not in ("running", "paused"):
         tail = [state.phase, *tail]
     if view.silent_for is not None:
         return [rounds, (tail[0], 0)]
-    return [rounds, steps if state.steps else ("", 0), *((words, 0) for words in tail)]
+    return [rounds, _within(view), *((words, 0) for words in tail)]
+
+
+def _within(view: View) -> tuple[Words, int]:
+    """Give how far the round is, with its width: the step, or since when machines of their own are at it."""
+    state, glyphs = view.state, view.look.glyphs
+    if not state.deployed:
+        most = numbers.whole(state.steps)
+        words = f"step {numbers.of(state.step, state.steps, glyphs)}" if state.steps else ""
+        return words, len(f"step {most}/{most}") if state.steps else 0
+    if state.over:
+        return "", 0
+    what, since = doing(state)
+    forms = [f"{what} since {since}", f"{what} since {since[:5]}", f"since {since[:5]}"]
+    form = 0 if view.layout.columns != "compact" else 2 if state.insecure or view.page != "overview" else 1
+    # Between two waits its place is kept, so that nothing moves.
+    return (forms[form] if what else " "), (23, 20, 11)[form]
 
 
 def _tail(view: View) -> list[str]:
@@ -112,12 +127,12 @@ def _tail(view: View) -> list[str]:
                     words.append(f"done about {numbers.clock_short(view.now + left, glyphs)}")
             return words
         case "pausing":
-            return ["within one step"]
+            return [pausing_shortly(state)]
         case "paused":
             since = state.reason or f"since {numbers.clock(state.phase_since, glyphs)}"
             return [since if view.replay is None else f"paused {since}"]
         case "finishing":
-            return ["after this round" if state.step < state.steps else "last evaluation, checkpoint"]
+            return ["after this round" if state.part < 1 and state.steps else "last evaluation, checkpoint"]
         case "done" if state.best is not None:
             return [f"best round {state.best.round}, {numbers.loss(state.best.eval_loss, glyphs)}"]
         case "stopped":

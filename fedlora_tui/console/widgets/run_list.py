@@ -22,7 +22,7 @@ from fedlora_tui.console.widgets.table import scroll_bar
 from fedlora_tui.protocol.handle import ListedRun
 from fedlora_tui.protocol.naming import called
 
-LIVING = ("running", "paused")
+LIVING = ("starting", "running", "paused")
 ENDED_EARLY = ("stopped", "failed", "stale")
 UNREADABLE = "unreadable"
 

@@ -170,5 +170,5 @@ def _spread(view: View) -> str:
 def _head(view: View, columns: list[Placed]) -> Text:
     row = Row(view.layout.width, view.look.glyphs)
     for placed in columns:
-        row.at(placed.start, (placed.head(view.look.glyphs), "quiet"))
+        row.at(placed.start, (placed.head(view.look.glyphs, view.state.deployed), "quiet"))
     return row.text()

@@ -92,4 +92,5 @@ def _next(state: RunState, now: float, glyphs: Glyphs) -> Iterator[tuple[str, st
     yield "settings", f"rank {state.rank}, {state.aggregation}, lr {rate}"
     took = f"{numbers.bytes_text(cost.round, glyphs)}, {numbers.duration(cost.seconds, glyphs)}"
     yield "a round", f"{took}   (estimates)"
-    yield "memory", f"{numbers.bytes_text(cost.memory, glyphs)} for adapters that train side by side"
+    if not state.deployed:
+        yield "memory", f"{numbers.bytes_text(cost.memory, glyphs)} for adapters that train side by side"
