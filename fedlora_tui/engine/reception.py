@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 
 from fedlora_tui.config import FederationConfig
@@ -91,16 +91,24 @@ def closing(
     in_time = [name for name in order if name not in late]
     needed = [place for place, name in enumerate(in_time) if name in usable][:goal]
     if len(needed) == goal > 0:
-        surplus = {name: Late(f"{goal} replies were in already", True) for name in in_time[needed[-1] + 1 :]}
+        surplus = {name: Late(_surplus(goal), True) for name in in_time[needed[-1] + 1 :]}
         return Closing(arrivals[in_time[needed[-1]]], late | surplus)
     if deadline and (late or missing):
         return Closing(deadline, late)
     return Closing(max(arrivals.values(), default=0.0), late)
 
 
+def _surplus(goal: int) -> str:
+    return f"{goal} replies were in already"
+
+
 @dataclass(frozen=True)
 class Reception:
-    """What a round needs to know to take its replies in: who misbehaves, when replies come, and what it waits for."""
+    """What a round needs to know to take its replies in: who misbehaves, when replies come, and what it waits for.
+
+    `listens_on` is False where nobody is waited for any more once enough replied, as on machines of their own: who has
+    said nothing by then is late, and not gone.
+    """
 
     round: int
     goal: int
@@ -108,6 +116,7 @@ class Reception:
     seed: int
     profiles: Mapping[str, FaultProfile]
     arrivals: Arrivals | None
+    listens_on: bool = True
 
     def close(self, answers: Sequence[Answer[AnyReply]]) -> Closing:
         """Close the round over its answers; where nothing depends on time all of them are in."""
@@ -116,7 +125,11 @@ class Reception:
         usable = {answer.organization for answer in answers if answer.reply is not None}
         missing = sum(not answer.came for answer in answers)
         seed = f"{self.seed}|{self.round}"
-        return closing(self.seconds(answers), usable, self.goal, self.deadline, missing, seed)
+        closed = closing(self.seconds(answers), usable, self.goal, self.deadline, missing, seed)
+        if self.listens_on or len(usable - closed.late.keys()) < self.goal:
+            return closed
+        silent = {own.organization: Late(_surplus(self.goal), True) for own in answers if not own.came}
+        return replace(closed, late={**closed.late, **silent})
 
     def seconds(self, answers: Sequence[Answer[AnyReply]]) -> dict[str, float]:
         """Give after how many seconds each reply comes."""
@@ -140,7 +153,7 @@ class Reception:
         """Tell what becomes of an answer."""
         name, reply, late = answer.organization, answer.reply, closing.late.get(answer.organization)
         if late is not None:
-            seconds = self.seconds([answer])[name]
+            seconds = self.seconds([answer]).get(name, closing.seconds)
             sizes = answer.bytes_up, answer.bytes_down
             return ev.UpdateLate(name, self.round, late.reason, seconds, late.surplus, *sizes, answer.left)
         if reply is None:
@@ -168,7 +181,8 @@ def reception(
     active = {name: profile for name, profile in profiles.items() if profile.active(round)}
     timed = federation.deadline or federation.oversample or any(own.kind == "slow" for own in active.values())
     arrivals = Arrivals(clock) if timed else None
-    return Reception(round, goal, federation.deadline, federation.seed, active, arrivals)
+    listens_on = federation.runtime == "local"
+    return Reception(round, goal, federation.deadline, federation.seed, active, arrivals, listens_on)
 
 
 def check_enough(usable: int, refusals: Sequence[str], least: int) -> None:

@@ -187,6 +187,11 @@ def read_keys(reply: Message, session: Session) -> PublicKeys:
     return keys
 
 
+def place_of(node: int) -> int:
+    """Give the place of a node in a sum: Flower's number of it, without the bit that no number in a message has."""
+    return node & MOST_PLACE
+
+
 def read_shared(reply: Message, session: Session, place: int) -> Shared:
     """Read what the organization at a place shared. Raises Refused."""
     record = _reply(reply, session, SHARE, ("place", "places", "boxes", "commitments", "seed"))

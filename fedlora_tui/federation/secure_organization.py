@@ -52,7 +52,7 @@ def _advertise(message: Message, context: Context, session: Session) -> Message:
 
 def _share(message: Message, context: Context, session: Session) -> Message:
     member, request = _member(context, session), wire.read_request(message)
-    if request.place != context.node_id:
+    if request.place != wire.place_of(context.node_id):
         raise Declined(f"told that its place is {request.place}")
     shared = member.share(request.place, request.threshold, request.peers)
     _keep(context, member)

@@ -158,7 +158,7 @@ class SecureRound:
         self, plans: Mapping[str, LocalTraining], lost: dict[str, Answer[MaskedReply]]
     ) -> dict[str, dict[int, bytes]]:
         """Go through the stages before training; give the sealed shares that each organization is to be sent."""
-        places = {name: self._server.node(name) for name in plans}
+        places = {name: wire.place_of(self._server.node(name)) for name in plans}
         names = {place: name for name, place in places.items()}
         asking = {name: wire.advertise_content(self._session) for name in plans}
         shown = self._query(asking, lambda name, reply: wire.read_keys(reply, self._session), lost)
@@ -169,7 +169,7 @@ class SecureRound:
         return {names[place]: own for place, own in boxes.items()}
 
     def _unmask(self, masked: Mapping[str, np.ndarray]) -> None:
-        places = {name: self._server.node(name) for name in self._sharing}
+        places = {name: wire.place_of(self._server.node(name)) for name in self._sharing}
         names = {place: name for name, place in places.items()}
         began = time.monotonic()
         asked = self._adder.ask([places[name] for name in masked])

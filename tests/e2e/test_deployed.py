@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from fedlora_tui.attached import attach
 from fedlora_tui.config import Setting, load, to_toml
+from fedlora_tui.engine import checkpoint
 from fedlora_tui.engine.folder import all_runs
 from fedlora_tui.federation.standing import NO_TLS
 from fedlora_tui.protocol.commands import Command, Finish
@@ -130,6 +132,49 @@ def test_it_outlives_a_node_that_is_killed_one_that_is_late_and_a_superlink_that
     assert finished == list(range(1, len(finished) + 1))
     assert {event["insecure"] for event in of_kind(told, "deployed")} == {NO_TLS}
     assert not of_kind(told, "train_step")
+
+
+def test_of_more_than_a_round_needs_the_slowest_is_left_out_and_their_sum_is_the_local_runtimes_with_no_update_seen(
+    federation: Deployment,
+):
+    names, texts = NAMES[:3], write_texts(federation.folder / "texts", NAMES[:3])
+    more: dict[str, object] = {
+        "federation__min_organizations": 3,
+        "federation__fraction": 0.75,
+        "federation__local_epochs": 1,
+        "federation__batch_size": 16,
+        "privacy__secure_sum": "true",
+        "model__base": tiny_base(),
+    }
+    federation.superlink()
+    for name in names:
+        federation.supernode(name, texts / f"{name}.txt")
+    given = words(federation, **more, federation__rounds=500, federation__oversample=0.34)
+    detached = run(federation, "run", "--detach", *given)
+    assert detached.returncode == 0, detached.stderr
+    folder = federation.folder / "runs" / detached.stdout.strip()
+    # It trains on so much more than the others that its reply is the last wherever it runs.
+    much = write_texts(federation.folder / "much", ("gamma",), 6000)
+    federation.supernode("gamma", much / "gamma.txt")
+    until(folder, lambda event: event["type"] == "update_late" and event["org"] == "gamma")
+    asked(folder, Finish())
+    until(folder, lambda event: event["type"] == "run_finished")
+    told = journal(folder)
+    rounds = len(of_kind(told, "round_finished"))
+    assert {tuple(event["orgs"]) for event in of_kind(told, "secure_summed")} == {names}
+    assert "gamma" in of_kind(told, "round_started")[-1]["orgs"]
+    assert {(event["reason"], event["surplus"]) for event in of_kind(told, "update_late")} == {
+        ("3 replies were in already", True)
+    }
+    assert not {"update_rejected", "update_measured", "secure_failed"} & {event["type"] for event in told}
+    for event in of_kind(told, "update_received"):
+        assert set(event["left"]) <= {"masked", "shares", "numbers"}
+    assert {event["drift"] for event in of_kind(told, "round_aggregated")} == {None}
+    local_run(federation, texts, **more, federation__rounds=rounds)
+    local = next(one for one in all_runs(folder.parent) if one.name.endswith("local"))
+    ours, theirs = (checkpoint.read(one, rounds).adapter.tensors() for one in (folder, local))
+    for name, tensor in theirs.items():
+        assert torch.linalg.norm(ours[name] - tensor) <= 1e-4 * torch.linalg.norm(tensor), name
 
 
 def asked(folder: Path, command: Command) -> None:

@@ -272,3 +272,14 @@ def test_what_needs_organizations_of_one_process_is_refused_before_a_run_in_one_
     watched = over_nodes(config, grid).go()
     assert words in watched.run.refusal
     assert "\n" not in watched.run.refusal
+
+
+def test_a_secure_sum_is_made_of_nodes_with_numbers_as_large_as_flowers(settings):
+    config = configured(settings, federation__min_organizations=3, privacy__secure_sum="true")
+    grid, _ = nodes(settings, config)
+    grid._next_node = 2**63 + 11
+    for name in ("alpha", "beta", "gamma"):
+        grid.connect(name)
+    watched = over_nodes(config, grid).go()
+    assert watched.run.state.phase == "done", watched.run.state.reason or watched.run.refusal
+    assert [event.orgs for event in watched.told(ev.SecureSummed)] == [("alpha", "beta", "gamma")] * 2

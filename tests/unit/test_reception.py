@@ -10,7 +10,7 @@ from fedlora_tui.config import FederationConfig
 from fedlora_tui.engine.reception import Arrivals, closing, reception
 from fedlora_tui.engine.sampling import sampled
 from fedlora_tui.federation.messages import TrainReply
-from fedlora_tui.federation.server_app import Answer
+from fedlora_tui.federation.server_app import NO_REPLY, Answer
 from fedlora_tui.protocol import events as ev
 
 ARRIVALS = {"a": 1.0, "b": 4.0, "c": 2.0, "d": 9.0}
@@ -85,6 +85,23 @@ def test_time_is_taken_only_where_something_depends_on_it():
     assert not timed({"a": "slow x5 in round 3"})
     assert timed({}, deadline=5.0)
     assert timed({}, oversample=0.3)
+
+
+def test_who_says_nothing_is_late_and_not_gone_where_nobody_is_waited_for_once_enough_replied():
+    def told(runtime, *answers):
+        config = FederationConfig(oversample=0.5, runtime=runtime)
+        taking_in = reception(config, {}, ("a", "b", "c"), 1, 2, float)
+        taking_in.arrivals.seconds |= {"a": 1.0, "b": 2.0}
+        closed = taking_in.close(answers)
+        return [taking_in.event_of(answer, closed) for answer in answers]
+
+    silent = answer("c", NO_REPLY, came=False)
+    taken, _, late = told("superlink", answer("a"), answer("b"), silent)
+    assert isinstance(taken, ev.UpdateReceived)
+    assert late == ev.UpdateLate("c", 1, "2 replies were in already", 2.0, True, 100, 200)
+    # Fewer than it needs, or the others of one process: whoever says nothing is not there.
+    assert isinstance(told("superlink", answer("a"), answer("b", "nan"), silent)[2], ev.UpdateRejected)
+    assert isinstance(told("local", answer("a"), answer("b"), silent)[2], ev.UpdateRejected)
 
 
 def test_a_slow_reply_comes_so_many_times_as_late_as_its_training_took():

@@ -138,6 +138,8 @@ def test_with_too_few_left_nothing_is_asked_and_organizations_would_not_answer()
         Sum(vectors(2))
     with pytest.raises(SumFailed, match="2 of 5 organizations are left"):
         Sum(vectors(5), unshared={1, 2, 3})
+    with pytest.raises(SumFailed, match="no organization shared its secrets"):
+        Sum([np.zeros(3, WORD)] * 5, unshared=range(5))
 
 
 def test_a_sum_of_two_is_never_told_though_a_third_shared():

@@ -72,6 +72,8 @@ class Adder:
 
     def shared(self, shared: Mapping[int, Shared]) -> dict[int, dict[int, bytes]]:
         """Take what each shared; give the sealed shares that each is to be sent, by sender. Raises SumFailed."""
+        if not shared:
+            raise SumFailed("no organization shared its secrets")
         self._shared = dict(shared)
         self._can_tell(shared.keys())
         return {
