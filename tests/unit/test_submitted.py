@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -15,9 +17,10 @@ from flwr.supercore.run import Run, RunStatus
 from fedlora_tui.config import Config, SuperlinkConfig
 from fedlora_tui.engine.race import Entry
 from fedlora_tui.errors import UserError
-from fedlora_tui.federation.superlink import Superlink
-from fedlora_tui.submitted import only_one, submit
-from tests.deployment import free_port
+from fedlora_tui.federation.run_config import IN_FOLDER, SAID
+from fedlora_tui.federation.superlink import Standing, Superlink
+from fedlora_tui.submitted import Submitted, follow, only_one, submit
+from tests.deployment import eventually, free_port
 from tests.listening import listening
 
 
@@ -80,3 +83,59 @@ def test_a_race_is_refused():
     deployed = replace(config, federation=replace(config.federation, runtime="superlink"))
     with pytest.raises(UserError, match="--race: not with"):
         only_one([Entry(deployed, "rank 2"), Entry(deployed, "rank 4")])
+
+
+class Told:
+    """A SuperLink that tells lines of a run and how it stands, each look the next; the last one stays."""
+
+    address = "127.0.0.1:9"
+
+    def __init__(self, lines, *standings):
+        self.told, self.standings, self.stopped = lines, list(standings), []
+
+    def lines(self, run):
+        yield from self.told
+
+    def standing(self, run):
+        found = self.standings.pop(0) if len(self.standings) > 1 else self.standings[0]
+        if isinstance(found, type):
+            raise found
+        return found
+
+    def stop(self, run):
+        self.stopped.append(run)
+
+
+GOES_ON = Standing(False, False, "")
+REFUSED = Standing(True, False, "ServerApp failed with exception: no such\nmodel \x1b[31mred")
+
+
+def test_who_interrupts_before_there_is_a_folder_ends_the_run(capsys):
+    link = Told([f"{SAID}waits for SuperNodes: 0 of 2 here"], GOES_ON, KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        Submitted(link, 7).folder()
+    assert link.stopped == [7]
+    assert capsys.readouterr().err.splitlines()[-1] == "fedlora-tui: run 7 was ended before it had begun"
+
+
+def test_who_is_here_is_told_though_the_folder_is_elsewhere(tmp_path, capsys):
+    there = tmp_path / "runs" / "1122-1402"
+    lines = [f"{IN_FOLDER}{there}", f"{SAID}waits for SuperNodes: 1 of 2 here: alpha\x1b[2J"]
+    run = Submitted(Told(lines, GOES_ON, Standing(True, True, "")), 7)
+    assert run.folder() is None
+    assert f"in {there} there" in run.elsewhere
+    assert run.wait()
+    assert "fedlora-tui: waits for SuperNodes: 1 of 2 here: alpha?[2J" in capsys.readouterr().err.splitlines()
+
+
+def test_a_run_that_ends_before_it_has_begun_gives_its_reason_in_one_line_and_what_was_said(tmp_path, monkeypatch):
+    said = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", said)
+    lines = [f"{SAID}waits for SuperNodes: 1 of 2 here: alpha", "a line of somebody else"]
+    run = Submitted(Told(lines, GOES_ON, REFUSED), 7)
+    eventually(lambda: run._lines.qsize() == len(lines), "what is said")
+    with pytest.raises(UserError) as refused:
+        follow(run, tmp_path / "gone", json_lines=False, begun=0)
+    assert str(refused.value) == "no such model ?[31mred"
+    assert said.getvalue().count("waits for SuperNodes: 1 of 2 here: alpha") == 1
+    assert "somebody" not in said.getvalue()
