@@ -31,7 +31,6 @@ from fedlora_tui.headless import JsonLines, Narration
 from fedlora_tui.protocol.commands import Stop
 from fedlora_tui.protocol.events import Record, Warned
 from fedlora_tui.protocol.naming import called
-from fedlora_tui.protocol.printable import printable
 from fedlora_tui.protocol.state import RunState, apply
 
 LOOK_SECONDS = 0.2
@@ -113,7 +112,7 @@ class Submitted:
                 if line.startswith(IN_FOLDER):
                     self.place = line.removeprefix(IN_FOLDER)
                 elif line.startswith(SAID):
-                    found.append(printable(line.removeprefix(SAID)))
+                    found.append(line.removeprefix(SAID))
         return found
 
     def tell_what_is_said(self) -> None:
@@ -169,13 +168,13 @@ def _number(folder: Path) -> int | None:
 
 
 def _reason(said: str) -> str:
-    """Give what our own app said of why it ended, without what Flower says around it, in one line."""
-    return printable(" ".join(said.removeprefix("ServerApp failed with exception: ").split()))
+    """Give what our own app said of why it ended, without what Flower says around it."""
+    return said.removeprefix("ServerApp failed with exception: ").strip()
 
 
 def say(words: str) -> None:
     """Say something on stderr."""
-    print(f"fedlora-tui: {printable(words)}", file=sys.stderr, flush=True)
+    print(f"fedlora-tui: {words}", file=sys.stderr, flush=True)
 
 
 def run_submitted(given: Sequence[Entry], json_lines: bool) -> int:
