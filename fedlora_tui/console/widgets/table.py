@@ -136,7 +136,7 @@ def _title(view: View) -> Text:
     usual = view.arrangement.usual(view.state)
     style, words = "quiet" if usual else "yours", view.arrangement.words(view.state)
     ordered: Words = ({"wide": 6, "normal": 8, "compact": 3}[view.layout.columns] * " " + words, style)
-    beside = _asked(view)
+    beside = [*_kept_out(view), *_asked(view)]
     # What is told elsewhere, too, gives way first.
     choices: list[list[Words]] = [[counted, ordered], [(words, style)], [counted], [(words.split(",")[0], style)]]
     if spread:
@@ -147,6 +147,12 @@ def _title(view: View) -> Text:
     right = next((choice for choice in choices if width_of(*choice) <= free), [])
     focused = view.focused == "table"
     return rule(view.layout.width, view.look.glyphs, TITLE, *right, focused=focused, beside=beside)
+
+
+def _kept_out(view: View) -> list[Words]:
+    """Say how often nodes were refused, where any was."""
+    count = view.state.refused
+    return [(f"   {view.look.glyphs.refused} nodes refused: {count:,}", "broken")] if count else []
 
 
 def _asked(view: View) -> list[Words]:
