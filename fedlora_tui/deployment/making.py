@@ -244,10 +244,15 @@ def renew(folder: Path, hosts: Sequence[str], now: datetime | None = None) -> Ab
         about = replace(changed, superlink=about.superlink, hosts=tuple(dict.fromkeys((*changed.hosts, about.host))))
     try:
         _certify(folder / SERVER, authority, about.hosts, now or datetime.now(UTC))
+        replace_file(folder / SERVER / layout.ABOUT, layout.to_toml(about).encode(), OPEN)
+        replace_file(folder / SERVER / layout.START, start_script(about).encode(), SCRIPT)
     except ValueError:
         raise UserError(f"{place}: no whole authority is there; bring back what was kept of it") from None
-    replace_file(folder / SERVER / layout.ABOUT, layout.to_toml(about).encode(), OPEN)
-    replace_file(folder / SERVER / layout.START, start_script(about).encode(), SCRIPT)
+    except OSError as error:
+        where = error.filename2 or error.filename
+        raise UserError(
+            f"deploy renew: {where}: it cannot be written ({error.strerror}); mend that, and renew once more"
+        ) from None
     return about
 
 

@@ -58,7 +58,9 @@ class Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, by a refusal or by what Flower says to it."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            # What is neither a request nor the server's own start and end has nobody here who would judge it.
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
             return
         path, headers = scope["path"], _headers(scope)
         if path.startswith(NODES):

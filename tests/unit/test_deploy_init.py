@@ -238,6 +238,16 @@ def test_a_renewed_certificate_is_by_the_same_authority_and_may_be_for_other_hos
     assert _everything(folder) == {name: text for name, text in after.items() if name != "authority/ca.key"}
 
 
+def test_a_certificate_that_cannot_be_written_is_told_in_one_line(tmp_path, capsys):
+    folder = tmp_path / "fed"
+    making.make(folder, making.wish("port", ["lab.example.org"], 8000, secure=True))
+    (folder / "server" / "server.key").unlink()
+    (folder / "server" / "server.key").mkdir()
+    assert main(["deploy", "renew", str(folder)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("server.key: it cannot be written (Is a directory); mend that, and renew once more")
+
+
 def test_insecure_is_there_by_name_alone_and_says_so_everywhere(tmp_path, capsys):
     folder = tmp_path / "fed"
     assert main(["deploy", "init", str(folder), "--insecure"]) == 0

@@ -71,6 +71,15 @@ def test_every_reply_is_given_once_and_a_look_brings_a_few(link):
     assert max(link.asked) == MOST_AT_ONCE
 
 
+def test_what_the_superlink_takes_none_of_is_answered_for_nodes_that_are_gone(link, monkeypatch):
+    grid = grid_over(link, [])
+    monkeypatch.setattr(link, "push_messages", lambda messages: [])
+    given = list(grid.as_they_come(messages(2, 3)))
+    assert [reply.has_error() for reply in given] == [True, True]
+    assert link.looks == 0
+    assert grid.ask_who(2) == ""
+
+
 def test_all_together_are_looked_at_all_at_once(link):
     rests = []
     replies = grid_over(link, rests).send_and_receive(messages(*range(2, 42), NOBODY))

@@ -158,6 +158,18 @@ def test_refusals_outlive_the_process_are_written_once_a_second_and_are_bounded(
     assert sum(entry.times for entry in entries) == 3 + DIFFERENT + 5
 
 
+async def test_the_servers_own_start_goes_through_and_what_is_no_request_ends_at_the_door():
+    through: list[str] = []
+
+    async def flower(scope, receive, send) -> None:
+        through.append(scope["type"])
+
+    stands = Door(flower, Refusals(None), threading.Event())
+    for kind in ("lifespan", "websocket"):
+        await stands({"type": kind, "path": "/v1/control/start-run"}, None, None)
+    assert through == ["lifespan"]
+
+
 def test_what_is_new_between_two_readings_is_counted_alone():
     before = [Refusal("unknown", "a", times=2), Refusal("clock", "b", times=1)]
     now = [Refusal("unknown", "a", times=5), Refusal("clock", "b", times=1), Refusal("clock", "c", times=1)]
