@@ -6,7 +6,7 @@ Whoever is attached sees it as stages of the start; whoever submitted the run re
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from fedlora_tui.config import Config
 from fedlora_tui.engine.at_the_door import AtTheDoor
@@ -25,9 +25,7 @@ NODE, REFUSED, UNFIT = "node", "refused", "does not fit"
 """Stages of the wait: `node NAME` an organization, who was refused at the door, who was let in and takes no part."""
 
 
-def wait_for_nodes(
-    connected: Connected, door: AtTheDoor, config: Config, say: Say, sleep: Callable[[float], None] = time.sleep
-) -> Sequence[Warned | NodeRefused]:
+def wait_for_nodes(connected: Connected, door: AtTheDoor, config: Config, say: Say) -> Sequence[Warned | NodeRefused]:
     """Wait until as many are here as a round needs; give what was told meanwhile, for the journal, which begins then.
 
     `say` may raise, to end the wait.
@@ -56,7 +54,7 @@ def wait_for_nodes(
         if len(here) >= need:
             return told
         say(Preparing("organizations", "working", f"waits for SuperNodes: {len(here)} of {need} here"))
-        sleep(WAITING_SECONDS)
+        time.sleep(WAITING_SECONDS)
 
 
 def _who_is_here(

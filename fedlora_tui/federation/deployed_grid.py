@@ -2,12 +2,16 @@
 
 Flower's `send_and_receive` looks for replies every 3 s and knows no operator; here a look is taken more often, and
 between two looks whoever watches may end the wait. What Flower answers by itself is read as a refusal.
+
+A node works through its messages one after the other. One that was not waited for to the end is sent no other training
+before it has answered: it would train for rounds that are over, more of them each time.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Protocol
 
@@ -17,7 +21,7 @@ from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
 from fedlora_tui.federation.introduction import INTRODUCE, question
-from fedlora_tui.federation.messages import GONE, STRANGER
+from fedlora_tui.federation.messages import BUSY, GONE, STRANGER
 from fedlora_tui.federation.parcels import packed, unpacked
 from fedlora_tui.federation.pulling import pull_soon
 
@@ -30,6 +34,9 @@ MOST_AT_ONCE, LEAST_SHARE = 16, 0.2
 NOBODY = 0
 """The node of an organization that is not here: no node has this number."""
 
+
+LOST_AFTER = 20
+"""Rounds that a node's answer is missing for until what it was asked counts as lost on its way."""
 
 TRAIN, EVALUATE = MessageType.TRAIN, MessageType.EVALUATE
 """The kinds of messages that organizations take long to answer."""
@@ -51,6 +58,15 @@ class Waiting(Protocol):
         """An organization's reply is here; `answered` is False where it is an error."""
 
 
+@dataclass(frozen=True)
+class _Owed:
+    """A message that a node has not answered in time: its number, the node's connection, the rounds since then."""
+
+    number: str
+    since: str
+    rounds: int = 0
+
+
 class DeployedGrid(Grid):
     """Organizations on machines of their own, each behind its SuperNode."""
 
@@ -60,6 +76,8 @@ class DeployedGrid(Grid):
         self._waiting: Waiting
         self._nodes: dict[str, int] = {}
         self._keys: dict[int, bytes] = {}
+        self._since: Mapping[int, str] = {}
+        self._owed: dict[int, _Owed] = {}
 
     def watched_by(self, waiting: Waiting) -> None:
         """Know who watches the waits for replies."""
@@ -70,9 +88,13 @@ class DeployedGrid(Grid):
         try:
             nodes = list(self._grid.get_nodes())
         except NotImplementedError:
-            return dict.fromkeys(self._grid.get_node_ids(), "")
-        self._keys = {node.node_id: node.public_key for node in nodes}
-        return {node.node_id: node.last_activated_at for node in nodes}
+            self._since = dict.fromkeys(self._grid.get_node_ids(), "")
+        else:
+            self._keys = {node.node_id: node.public_key for node in nodes}
+            self._since = {node.node_id: node.last_activated_at for node in nodes}
+        # A node that connects anew has forgotten what it was asked.
+        self._owed = {node: owed for node, owed in self._owed.items() if self._since.get(node) == owed.since}
+        return dict(self._since)
 
     def key_of(self, node: int) -> bytes:
         """Give the public key (PEM) of a node that was here when that was last asked; empty where none is known."""
@@ -147,29 +169,70 @@ class DeployedGrid(Grid):
     def _replies(self, messages: Iterable[Message], timeout: float | None, most: int) -> Iterator[Message]:
         """Send and wait; a look asks for `most` replies, those asked for longest ago first (0: for all)."""
         self._waiting.about_to_send()
-        waited, errors = self._send(list(messages))
-        yield from errors
-        if not waited:
+        free, held, busy = self._apart(list(messages))
+        waited, errors = self._send(free)
+        yield from (*busy, *errors)
+        if not waited and not held:
             return
         names = {node: name for name, node in self._nodes.items()}
-        kind, round = _kind_and_round(next(iter(waited.values())))
+        kind, round = _kind_and_round([*waited.values(), *held][0])
         self._waiting.sent(kind, round, sorted(_name(message, names) for message in waited.values()))
         until = None if timeout is None else time.monotonic() + timeout
-        while waited and self._waiting.goes_on(kind) and (until is None or time.monotonic() < until):
-            asked = list(islice(waited, most or None))
-            found = self.answers(asked)
-            rest = 0.0 if found else LOOK_SECONDS * max(LEAST_SHARE, len(asked) / len(waited))
-            for number in asked:
-                message = waited.pop(number)
-                if number not in found:
-                    waited[number] = message  # behind those that were not asked for
-                    continue
-                reply = found.pop(number)
-                self._waiting.came(kind, round, _name(message, names), not reply.has_error())
-                yield _read(message, reply)
-                del reply
-            if rest:
-                self._sleep(rest)
+        try:
+            while (waited or held) and self._waiting.goes_on(kind) and (until is None or time.monotonic() < until):
+                sent, errors = self._freed(held)
+                yield from errors
+                if sent:
+                    waited |= sent
+                    self._waiting.sent(kind, round, sorted(_name(message, names) for message in sent.values()))
+                asked = list(islice(waited, most or None))
+                found = self.answers(asked)
+                rest = 0.0 if found else LOOK_SECONDS * max(LEAST_SHARE, len(asked) / (len(waited) or 1))
+                for number in asked:
+                    message = waited.pop(number)
+                    if number not in found:
+                        waited[number] = message  # behind those that were not asked for
+                        continue
+                    reply = found.pop(number)
+                    self._waiting.came(kind, round, _name(message, names), not reply.has_error())
+                    yield _read(message, reply)
+                    del reply
+                if rest:
+                    self._sleep(rest)
+        finally:
+            self._not_answered(waited, held)
+
+    def _apart(self, messages: Sequence[Message]) -> tuple[list[Message], list[Message], list[Message]]:
+        """Give what can be sent at once, trainings for nodes that owe an answer, and errors of those for the rest."""
+        owing = [message for message in messages if self._owes(message)]
+        free = [message for message in messages if message not in owing or _kind(message) not in (TRAIN, EVALUATE)]
+        held = [message for message in owing if _kind(message) == TRAIN]
+        return free, held, [_error(m, ErrorCode.UNKNOWN, BUSY) for m in owing if _kind(m) == EVALUATE]
+
+    def _freed(self, held: list[Message]) -> tuple[dict[str, Message], list[Message]]:
+        """Send those that were held back whose nodes have answered by now, as `_send` does."""
+        now = [message for message in held if not self._owes(message)]
+        held[:] = [message for message in held if message not in now]
+        return self._send(now)
+
+    def _owes(self, message: Message) -> bool:
+        """Tell whether a message's node still owes an answer; one that is here by now is of a round that is over."""
+        node = message.metadata.dst_node_id
+        owed = self._owed.get(node)
+        if owed is not None and (owed.rounds >= LOST_AFTER or self.answers([owed.number])):
+            del self._owed[node]
+        return node in self._owed
+
+    def _not_answered(self, waited: Mapping[str, Message], held: Sequence[Message]) -> None:
+        """Remember who owes an answer when a wait ends."""
+        for message in held:
+            node = message.metadata.dst_node_id
+            if (owed := self._owed.get(node)) is not None:
+                self._owed[node] = replace(owed, rounds=owed.rounds + 1)
+        for number, message in waited.items():
+            node = message.metadata.dst_node_id
+            if _kind(message) in (TRAIN, EVALUATE):
+                self._owed[node] = _Owed(number, self._since.get(node, ""))
 
     def _send(self, messages: Sequence[Message]) -> tuple[dict[str, Message], list[Message]]:
         """Send messages; give those that are on their way by their numbers, and errors in place of the others."""
@@ -181,8 +244,12 @@ class DeployedGrid(Grid):
         return waited, [_error(message, ErrorCode.NODE_UNAVAILABLE, GONE) for message in lost]
 
 
+def _kind(message: Message) -> str:
+    return str(message.metadata.message_type)
+
+
 def _kind_and_round(message: Message) -> tuple[str, int]:
-    return message.metadata.message_type, int(message.metadata.group_id)
+    return _kind(message), int(message.metadata.group_id)
 
 
 def _name(message: Message, names: Mapping[int, str]) -> str:

@@ -63,6 +63,8 @@ TRAIN_METRICS = {"num-examples": int, "loss": float, "tokens": int, "steps": int
 EVALUATE_METRICS = {"num-examples": int, "loss": float}
 GONE = "the organization is not here"
 """Why there is no reply from a node that left."""
+BUSY = "it still works on what an earlier round asked of it"
+"""Why a node was not asked to measure: its answer would be waited for until it has done that."""
 NOT_HELD = "NotHeld"
 """The reason of an organization that does not hold what a message builds on: its process was started anew."""
 STRANGER = "the reply is another node's"
@@ -452,7 +454,7 @@ def checked_content(message: Message, allowed: set[str]) -> RecordDict:
 
 def _said(code: int, reason: str) -> str:
     """Give an error's reason where it is one of our own or one bare name; free text may quote what must not travel."""
-    if is_reason(reason):
+    if is_reason(reason) or reason == BUSY:
         return reason
     if reason in (GONE, STRANGER) or re.fullmatch(r"[A-Z][A-Za-z]{0,39}", reason):
         return f"error {code}: {reason}"

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fedlora_tui.deployment import keys
-from fedlora_tui.engine import checkpoint, deployed
+from fedlora_tui.engine import checkpoint, waiting_for_nodes
 from fedlora_tui.engine.deployable import undeployable
 from fedlora_tui.engine.folder import read_config
 from fedlora_tui.engine.past import Fork
@@ -209,7 +209,7 @@ def test_another_version_or_base_is_refused_and_counted_once_a_connection(settin
     watched = over_nodes(config, grid)
     # It is refused while others are waited for, before there is a journal, and stands in that all the same.
     late = ["alpha", "beta"]
-    monkeypatch.setattr(deployed, "time", SimpleNamespace(sleep=lambda seconds: grid.connect(late.pop())))
+    monkeypatch.setattr(waiting_for_nodes, "time", SimpleNamespace(sleep=lambda seconds: grid.connect(late.pop())))
     watched.when(finished(2), lambda: grid.restart(delta, seen=True))
     watched.go()
     assert watched.run.state.phase == "done", watched.run.state.reason

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
-from fedlora_tui.federation.deployed_grid import MOST_AT_ONCE, NOBODY, DeployedGrid
+from fedlora_tui.federation.deployed_grid import LOST_AFTER, MOST_AT_ONCE, NOBODY, DeployedGrid
+from fedlora_tui.federation.messages import BUSY
 from fedlora_tui.federation.server_app import GivesOneByOne
 
 from flwr.app import Message, MessageType, RecordDict  # isort: skip
@@ -87,3 +90,68 @@ def test_all_together_are_looked_at_all_at_once(link):
     assert replies[0].has_error()
     assert link.asked[0] == 40
     assert len(rests) < link.looks
+
+
+class Slow:
+    """Flower's Grid with nodes that answer one message after the other, and those of `silent` not at all."""
+
+    def __init__(self):
+        self.silent, self.sent, self.open = set(), [], {}
+
+    def push_messages(self, messages):
+        for message in messages:
+            number = str(len(self.sent))
+            message.metadata.__dict__["_message_id"] = number
+            self.sent.append((message.metadata.dst_node_id, message.metadata.message_type, message.metadata.group_id))
+            self.open[number] = message
+            yield number
+
+    def pull_messages(self, numbers):
+        ready = [one for one in numbers if one in self.open and self.open[one].metadata.dst_node_id not in self.silent]
+        return [Message(RecordDict(), reply_to=self.open.pop(number)) for number in ready]
+
+    def get_nodes(self):
+        return [SimpleNamespace(node_id=node, public_key=b"", last_activated_at=self.since) for node in (2, 3)]
+
+    since = "morning"
+
+
+def asked(grid, kind, round, nodes=(2, 3)):
+    grid.here()
+    messages = [Message(RecordDict(), node, kind, group_id=str(round)) for node in nodes]
+    replies = list(grid.send_and_receive(messages))
+    return {reply.metadata.src_node_id: reply.error.reason if reply.has_error() else "" for reply in replies}
+
+
+def test_who_still_works_for_a_round_that_is_over_is_asked_nothing_more_until_it_has_answered(link, monkeypatch):
+    flower = Slow()
+    grid = grid_over(flower, [])
+    looks = iter([True] * 3 + [False] + [True] * 3 + [False] + [True] * 50)
+    monkeypatch.setattr(Waits, "goes_on", lambda self, kind: next(looks))
+    flower.silent = {3}
+    assert asked(grid, MessageType.TRAIN, 1) == {2: ""}
+    assert asked(grid, MessageType.EVALUATE, 1) == {2: "", 3: BUSY}
+    assert asked(grid, MessageType.TRAIN, 2) == {2: ""}
+    assert [round for node, _, round in flower.sent if node == 3] == ["1"]
+    # What it answers at last is of round 1, and is read as nobody's: then it is asked for the round that is on.
+    flower.silent = set()
+    assert asked(grid, MessageType.TRAIN, 3) == {2: "", 3: ""}
+    assert [(kind, round) for node, kind, round in flower.sent if node == 3] == [("train", "1"), ("train", "3")]
+
+
+def test_who_connects_anew_or_says_nothing_for_long_is_asked_again(link, monkeypatch):
+    flower = Slow()
+    grid = grid_over(flower, [])
+    monkeypatch.setattr(Waits, "goes_on", lambda self, kind: False)
+    flower.silent = {3}
+    asked(grid, MessageType.TRAIN, 1, (3,))
+    asked(grid, MessageType.TRAIN, 2, (3,))
+    assert len(flower.sent) == 1
+    flower.since = "noon"
+    asked(grid, MessageType.TRAIN, 3, (3,))
+    assert len(flower.sent) == 2
+    for round in range(4, 4 + LOST_AFTER):
+        asked(grid, MessageType.TRAIN, round, (3,))
+    assert len(flower.sent) == 2
+    asked(grid, MessageType.TRAIN, 99, (3,))
+    assert len(flower.sent) == 3
