@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 from fedlora_tui.deployment import keys
-from fedlora_tui.engine import checkpoint, deployed
+from fedlora_tui.engine import checkpoint
 from fedlora_tui.engine.deployable import undeployable
 from fedlora_tui.engine.folder import read_config
 from fedlora_tui.engine.past import Fork
 from fedlora_tui.engine.run import Start
+from fedlora_tui.engine.waiting_for_nodes import wait_for_nodes
 from fedlora_tui.federation import standing
 from fedlora_tui.federation.door import fingerprint
 from fedlora_tui.federation.introduction import Introduction
@@ -209,7 +209,7 @@ def test_another_version_or_base_is_refused_and_counted_once_a_connection(settin
     watched = over_nodes(config, grid)
     # It is refused while others are waited for, before there is a journal, and stands in that all the same.
     late = ["alpha", "beta"]
-    monkeypatch.setattr(deployed, "time", SimpleNamespace(sleep=lambda seconds: grid.connect(late.pop())))
+    monkeypatch.setattr(wait_for_nodes, "__defaults__", (lambda seconds: grid.connect(late.pop()),))
     watched.when(finished(2), lambda: grid.restart(delta, seen=True))
     watched.go()
     assert watched.run.state.phase == "done", watched.run.state.reason
