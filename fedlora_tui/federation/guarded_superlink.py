@@ -25,11 +25,12 @@ from flwr.superlink import extensions
 from flwr.superlink.cli import flower_superlink
 from starlette.middleware import Middleware
 
+from fedlora_tui.errors import UserError
 from fedlora_tui.federation import superlink_face
-from fedlora_tui.federation.door import Door
+from fedlora_tui.federation.door import Door, fingerprint
 from fedlora_tui.federation.left_over import end_left_over
 from fedlora_tui.federation.refusals import FILE, Refusals
-from fedlora_tui.federation.roll import Roll, control_client
+from fedlora_tui.federation.roll import Roll, control_client, read_keys
 from fedlora_tui.federation.standing import AUTHENTICATED, INSECURE, NODES, STANDING
 
 HOLDS_FOR_FLOWER = "1.41"
@@ -54,8 +55,9 @@ class Asked:
 
 
 def serve(arguments: Sequence[str]) -> None:
-    """Serve until a signal; `arguments` are those of `flower-superlink`, and ours."""
+    """Serve until a signal; `arguments` are those of `flower-superlink`, and ours. UserError without certificates."""
     asked, rest = _read(arguments)
+    _check_certificates(rest)
     for name, place in ((FILE, asked.refused), (NODES, asked.nodes)):
         if place is not None:
             os.environ[name] = str(place.resolve())
@@ -109,6 +111,27 @@ def _read(arguments: Sequence[str]) -> tuple[Asked, list[str]]:
     return asked, rest
 
 
+def _check_certificates(arguments: Sequence[str]) -> None:
+    """Raise UserError where neither certificates are named nor their absence is asked for by name."""
+    names = ("--ssl-ca-certfile", "--ssl-certfile", "--ssl-keyfile")
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--insecure", action="store_true")
+    for name in names:
+        parser.add_argument(name, type=Path)
+    given, _ = parser.parse_known_args(list(arguments))
+    files = {name: getattr(given, name[2:].replace("-", "_")) for name in names}
+    if given.insecure:
+        return
+    if missing := [name for name, file in files.items() if file is None]:
+        raise UserError(
+            f"deploy superlink: {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing: start it by "
+            "server/start.sh, which fedlora-tui deploy init writes, or with --insecure for no protection at all"
+        )
+    for name, file in files.items():
+        if not file.is_file():
+            raise UserError(f"deploy superlink: {name} {file}: no such file; copy it anew from where it was made")
+
+
 def _attend(asked: Asked, refusals: Refusals, opened: threading.Event) -> None:
     """Keep the list of nodes equal to the folder, and say when the certificate is over; ends with the process."""
     host = f"[{asked.host}]" if ":" in asked.host else asked.host
@@ -123,7 +146,7 @@ def _attend(asked: Asked, refusals: Refusals, opened: threading.Event) -> None:
             over = over or _said_over(asked, refusals)
             files = _files(asked.nodes)
             if files != agreed:
-                _settle(asked, address, began if agreed is None else None)
+                _settle(asked, address, began if agreed is None else None, refusals)
             agreed = files
             opened.set()
         except httpx.TransportError:
@@ -134,8 +157,11 @@ def _attend(asked: Asked, refusals: Refusals, opened: threading.Event) -> None:
             told = str(error)
 
 
-def _settle(asked: Asked, address: str, began: datetime | None) -> None:
-    """Keep the list of nodes equal to the folder; end what was left over when this SuperLink `began`, None: later."""
+def _settle(asked: Asked, address: str, began: datetime | None, refusals: Refusals) -> None:
+    """Keep the list of nodes equal to the folder; end what was left over when this SuperLink `began`, None: later.
+
+    Whose keys are, refusals know from then on.
+    """
     authority = asked.authority.read_bytes() if asked.authority else None
     if began is not None and asked.own_apps and (asked.insecure or authority is not None):
         with control_client(address, authority) as client:
@@ -143,6 +169,8 @@ def _settle(asked: Asked, address: str, began: datetime | None) -> None:
     if asked.nodes is not None:
         with Roll(address, authority) as roll:
             roll.agree(asked.nodes)
+            owners = {**roll.names(), **read_keys(asked.nodes)}
+        refusals.know({fingerprint(key): name for key, name in owners.items()})
 
 
 def _files(nodes: Path | None) -> tuple[object, ...]:

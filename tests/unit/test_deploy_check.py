@@ -13,6 +13,7 @@ from fedlora_tui import __version__
 from fedlora_tui.cli import main
 from fedlora_tui.deployment import keys, layout, making
 from fedlora_tui.deployment.checking import LOOK, OK, WRONG, Link, check
+from fedlora_tui.federation.refusals import Refusals, read
 from tests.deployment import free_port
 from tests.listening import listening
 
@@ -271,3 +272,37 @@ def test_a_folder_that_is_no_deployment_is_one_line(tmp_path, capsys):
     assert "cannot be read ('superlink' is missing)" in capsys.readouterr().err
     assert main(["deploy", "chekc"]) == 2
     assert "after it goes init, check" in capsys.readouterr().err
+
+
+def test_a_key_that_was_refused_has_its_organizations_name_beside_it_also_once_its_file_is_gone(deployment, tmp_path):
+    server = _pointed(deployment / "server", free_port())
+    file = server / "nodes" / "port.pub"
+    key = keys.fingerprint(file.read_bytes())
+    counted = Refusals(server / "refused.json")
+    counted.count("its key is not registered", "192.0.2.9", key)
+    assert f"with the key of port, {key}, last" in _named(check(server), "refused.json").found
+    counted.know({key: "port"})
+    counted.count("its key is not registered", "192.0.2.9", key)
+    counted.write(at_once=True)
+    file.unlink()
+    found = _named(check(server), "refused.json").found
+    assert found.startswith(f"2 times from 192.0.2.9 with the key of port, {key}, last")
+    again = Refusals(server / "refused.json")
+    again.count("its clock", "192.0.2.9", "SHA256:another")
+    assert [one.whose for one in read(server / "refused.json")] == ["port", ""]
+
+
+def test_a_key_that_is_another_organizations_is_seen_on_its_node_with_the_roll_and_without(deployment, tmp_path):
+    making.add(deployment, ["bank"])
+    node = _pointed(deployment / "node-port", free_port())
+    apart = Path(shutil.copytree(node, tmp_path / "node-port"))
+    assert {link.state for place in (node, apart) for link in check(place) if link.name == "node.key"} == {OK}
+    taken = (deployment / "node-bank" / "node.key").read_bytes()
+    for place in (node, apart):
+        (place / "node.key").write_bytes(taken)
+    here, there = (_named(check(place), "node.key") for place in (node, apart))
+    assert (here.state, here.found) == (WRONG, "it is the key of bank, and this folder is port's: a run refuses it")
+    assert there.state == LOOK
+    assert there.found.startswith("it is not the key that this folder was made with")
+    (deployment / "server" / "nodes" / "bank.pub").unlink()
+    assert _named(check(node), "node.key").found == "it is not the key of server/nodes/port.pub"
