@@ -7,12 +7,13 @@ here. The first node of a name keeps it for as long as it is connected.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from fedlora_tui.config import Config
 from fedlora_tui.engine.attendance import NOBODY, Seen
+from fedlora_tui.engine.knobs import unguarded
 from fedlora_tui.engine.prepare import Counts, told_of
 from fedlora_tui.engine.willing import asked_of, refused_in_words, unwilling
 from fedlora_tui.errors import UserError
@@ -37,7 +38,8 @@ class _Node:
 
     `again` is when a node that could not take part is asked again (seconds of a clock), `problem` what was told of it.
     `told` says that it was told of, where it has another's name; `refused` what its policy refused of a round and why,
-    `unwilling` why it takes no part as the run is set now, `said` which such reason was told last.
+    `unwilling` why it takes no part as the run is set now, `said` which such reason was told last, `crowded` why one more
+    organization than there are could not be protected.
     """
 
     since: str
@@ -49,6 +51,7 @@ class _Node:
     refused: tuple[Asked, str] | None = None
     unwilling: str = ""
     said: str = ""
+    crowded: str = ""
 
 
 @dataclass
@@ -112,11 +115,24 @@ class Connected:
             if name not in gone and name not in added and memory.present.get(name) != named[name]
         }
         staying = set(present) - set(gone)
-        come = tuple(sorted(name for name in named if name not in staying and name not in memory.dropped))
+        come = self._let_in(sorted(set(named) - staying - memory.dropped), len(staying))
         memory.present = {name: named[name] for name in (*staying, *come)}
         told, memory.told = memory.told, []
         warnings = tuple(event for event in told if isinstance(event, Warned))
         return Seen(come, gone, warnings, tuple(event for event in told if isinstance(event, NodeRefused)))
+
+    def _let_in(self, names: Sequence[str], others: int) -> tuple[str, ...]:
+        """Give those who may join; of the rest, whose number the protection does not allow, it is told once why not."""
+        come = list[str]()
+        for name in names:
+            reason = unguarded(self._config, others + len(come) + 1) if self._config is not None else None
+            if reason is None:
+                come.append(name)
+            known = self._memory.nodes[self._memory.named[name][0]]
+            if reason is not None and reason != known.crowded:
+                self._memory.told.append(Warned(f"{name} cannot join: {reason}", name))
+            known.crowded = reason or ""
+        return tuple(come)
 
     def _heard(self, refusals: Mapping[str, str]) -> None:
         """Take in whose policy refused the round that the last look was for: what was asked then is not asked again."""
@@ -167,11 +183,11 @@ class Connected:
         for node in [node for node, known in memory.nodes.items() if here.get(node) != known.since]:
             del memory.nodes[node]
         for node, since in here.items():
-            if node not in memory.nodes:
-                memory.nodes[node] = _Node(since, self._grid.ask_who(node))
-        for node, known in memory.nodes.items():
+            known = memory.nodes.setdefault(node, _Node(since, "", again=self._clock()))
             if known.again is not None and self._clock() >= known.again:
-                known.question, known.again = self._grid.ask_who(node), None
+                known.question = self._grid.ask_who(node)
+                # A question that is not on its way is asked again, too.
+                known.again = None if known.question else self._clock() + ASKING_AGAIN_SECONDS
         asked = {known.question: node for node, known in memory.nodes.items() if known.question}
         for number, reply in self._grid.answers(asked).items():
             self._take_in(asked[number], reply)

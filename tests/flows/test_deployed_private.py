@@ -67,3 +67,18 @@ def test_noise_and_a_secure_sum_end_as_in_one_process_and_a_round_that_was_cut_o
     three = spent([Charge(1.0, 1.0, "poisson")] * 3, 1e-5).epsilon
     assert charged[-1].epsilon == pytest.approx(three)
     assert len(checkpoint.read_state(folder, 2)["privacy"]) == 3
+
+
+def test_who_comes_by_itself_joins_only_as_far_as_the_protection_allows(settings):
+    more = {"privacy__delta": 0.4, "privacy__secure_sum": "false", "federation__min_organizations": 2}
+    config = configured(settings, federation__runtime="superlink", federation__rounds=3, **more)
+    grid = NodesHere(config, Path(str(settings["data.path"])))
+    for name in NAMES[:2]:
+        grid.connect(name)
+    watched = over_nodes(config, grid)
+    watched.when(lambda event: isinstance(event, ev.RoundFinished), lambda: grid.connect("gamma"))
+    watched.go()
+    assert watched.run.state.phase == "done", watched.run.state.reason
+    assert [event.orgs for event in watched.told(ev.RoundFinished)] == [NAMES[:2]] * 3
+    (told,) = [event for event in watched.told(ev.Warned) if event.org == "gamma"]
+    assert told.message.startswith("gamma cannot join: privacy.delta = 0.4 is no less than 1 / 3")
