@@ -38,8 +38,8 @@ class _Node:
 
     `again` is when a node that could not take part is asked again (seconds of a clock), `problem` what was told of it.
     `told` says that it was told of, where it has another's name; `refused` what its policy refused of a round and why,
-    `unwilling` why it takes no part as the run is set now, `said` which such reason was told last, `crowded` why one more
-    organization than there are could not be protected.
+    `unwilling` why it takes no part as the run is set now, `said` which such reason was told last, `crowded` why one
+    organization more than there are could not be protected.
     """
 
     since: str
