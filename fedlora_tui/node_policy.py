@@ -141,6 +141,11 @@ def is_reason(text: str) -> bool:
     return _REASON.fullmatch(text) is not None
 
 
+def is_policy(reason: str) -> bool:
+    """Tell whether a reason is a judgement of a policy, and no trouble of its node's."""
+    return is_reason(reason) and reason != UNWRITTEN
+
+
 def refusal(policy: NodePolicy, asked: Asked) -> str | None:
     """Say why a policy does not allow what a message asks, None where it does. The reason passes `is_reason`."""
     limits = policy.training
@@ -204,14 +209,41 @@ def words(policy: NodePolicy) -> str:
     if privacy.mechanism != "none":
         said.append(privacy.mechanism)
     if privacy.max_clip_norm:
-        said.append(f"clip <= {privacy.max_clip_norm:g}")
+        said.append(f"clip <= {privacy.max_clip_norm:.12g}")
     if privacy.min_own_noise:
-        said.append(f"own noise >= {privacy.min_own_noise:g}")
+        said.append(f"own noise >= {privacy.min_own_noise:.12g}")
     if privacy.max_epsilon:
-        said.append(f"epsilon <= {privacy.max_epsilon:g}")
+        said.append(f"epsilon <= {privacy.max_epsilon:.12g}")
     said += ["secure sums alone"] if privacy.secure_sum else []
     said += ["no losses"] if privacy.withhold_losses else []
     return ", ".join(said)
+
+
+_LIMIT = re.compile(r"(rank|steps|batch|rounds|message|clip|own noise|epsilon) [<>]= ([0-9.e+-]{1,20})(?: MiB)?")
+_FIELDS = {"batch": "max_batch_size", "message": "max_megabytes", "clip": "max_clip_norm", "own noise": "min_own_noise"}
+
+
+def policy_said(said: str) -> NodePolicy:
+    """Read a policy from what `words` said of it; what cannot be read limits nothing, for its node judges by itself."""
+    training: dict[str, Any] = {}
+    privacy: dict[str, Any] = {}
+    for part in said.split(", "):
+        if limit := _LIMIT.fullmatch(part):
+            name = _FIELDS.get(limit[1], f"max_{limit[1]}")
+            section = "training" if f"training.{name}" in RULES else "privacy"
+            try:
+                value = float(limit[2])
+                taken = RULES[f"{section}.{name}"].take(int(value) if section == "training" else value)
+            except (ValueError, OverflowError):
+                continue
+            (training if section == "training" else privacy)[name] = taken
+        elif methods := tuple(own for own in part.removeprefix("methods ").split("/") if own in METHODS):
+            training["methods"] = methods
+        elif part == "gaussian":
+            privacy["mechanism"] = part
+        elif part in ("secure sums alone", "no losses"):
+            privacy["secure_sum" if part == "secure sums alone" else "withhold_losses"] = True
+    return NodePolicy(TrainingLimits(**training), PrivacyLimits(**privacy))
 
 
 def load_policy(path: Path) -> NodePolicy:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from fedlora_tui.engine.attendance import Attendance, Seen
+from fedlora_tui.config import Config
+from fedlora_tui.engine.attendance import NOBODY, Attendance, Seen
 from fedlora_tui.federation.refusals import Refusal, since
 from fedlora_tui.federation.standing import refused
 from fedlora_tui.protocol.events import NodeRefused
@@ -18,9 +19,11 @@ class AtTheDoor:
         self._attendance = attendance
         self._told = refused()
 
-    def look(self, present: Collection[str]) -> Seen:
+    def look(
+        self, present: Collection[str], config: Config | None = None, refusals: Mapping[str, str] = NOBODY
+    ) -> Seen:
         """Look who is here, and who was refused since the last look."""
-        seen, now = self._attendance.look(present), refused()
+        seen, now = self._attendance.look(present, config, refusals), refused()
         new = since(self._told, now)
         self._told = now
         there = tuple(NodeRefused(one.reason, one.address, one.key, one.times) for one in new)

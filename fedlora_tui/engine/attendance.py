@@ -6,7 +6,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from fedlora_tui.config import Config
 from fedlora_tui.protocol.events import NodeRefused, Warned
+
+NOBODY: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -22,8 +25,13 @@ class Seen:
 class Attendance(Protocol):
     """Knows which organizations are here, between two rounds."""
 
-    def look(self, present: Collection[str]) -> Seen:
-        """Look who is here, against those who take part."""
+    def look(
+        self, present: Collection[str], config: Config | None = None, refusals: Mapping[str, str] = NOBODY
+    ) -> Seen:
+        """Look who is here and takes part in a run that is set so, against those who take part.
+
+        `refusals` are of the round since the last look: whose policies refused it, and why.
+        """
 
     def dropped(self, organization: str) -> None:
         """The operator lets an organization go: it does not come back by itself."""
@@ -35,7 +43,9 @@ class Attendance(Protocol):
 class AlwaysHere:
     """Organizations of this process: nobody comes or goes but by the operator."""
 
-    def look(self, present: Collection[str]) -> Seen:
+    def look(
+        self, present: Collection[str], config: Config | None = None, refusals: Mapping[str, str] = NOBODY
+    ) -> Seen:
         """See no change."""
         return Seen()
 

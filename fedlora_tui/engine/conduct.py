@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fedlora_tui.node_policy import is_policy
 from fedlora_tui.protocol import events as ev
 
 
@@ -27,19 +28,23 @@ class Conduct:
         """Begin with what events of the run so far tell, oldest first."""
         self.quarantined: frozenset[str] = frozenset()
         self._misses: dict[str, tuple[ev.UpdateRejected | ev.UpdateLate, ...]] = {}
+        self._refusals: dict[str, str] = {}
         for event in events:
             self.take(event)
 
     def take(self, event: ev.Event) -> None:
         """Take in one more event; those of other kinds change nothing.
 
-        A reply that is late because enough others were in is nobody's fault, and no sign of health either.
+        A reply that is late because enough others were in is nobody's fault, and no sign of health either; nor is a
+        refusal by an organization's own policy.
         """
         match event:
             case ev.UpdateReceived():
                 self._misses.pop(event.org, None)
             case ev.UpdateLate(surplus=True):
                 pass
+            case ev.UpdateRejected() if event.answered and is_policy(event.reason):
+                self._refusals[event.org] = event.reason
             case ev.UpdateRejected() | ev.UpdateLate():
                 self._misses[event.org] = (*self._misses.get(event.org, ()), event)
             case ev.OrgQuarantined():
@@ -48,6 +53,11 @@ class Conduct:
             case ev.OrgReleased() | ev.OrgLeft():
                 self.quarantined -= {event.org}
                 self._misses.pop(event.org, None)
+
+    def new_refusals(self) -> Mapping[str, str]:
+        """Give whose policy refused a round since the last call, each with its reason."""
+        new, self._refusals = self._refusals, {}
+        return new
 
     def kept(self) -> dict[str, Any]:
         """Give what is held against whom as plain values, for a checkpoint."""

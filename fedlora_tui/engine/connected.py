@@ -11,12 +11,15 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fedlora_tui.engine.attendance import Seen
+from fedlora_tui.config import Config
+from fedlora_tui.engine.attendance import NOBODY, Seen
 from fedlora_tui.engine.prepare import Counts, told_of
+from fedlora_tui.engine.willing import asked_of, refused_in_words, unwilling
 from fedlora_tui.errors import UserError
 from fedlora_tui.federation.admission import Admission
 from fedlora_tui.federation.deployed_grid import DeployedGrid
 from fedlora_tui.federation.introduction import Introduction
+from fedlora_tui.node_policy import Asked
 from fedlora_tui.organizations.text import Documents
 from fedlora_tui.protocol.events import NodeRefused, TextCounts, Warned
 
@@ -29,13 +32,17 @@ AWAITING_SECONDS = 0.5
 class _Node:
     """One connection of a node: what changes when it connects anew, the question to it, and what it answered.
 
-    `told` says that it was told of, where it has another's name.
+    `told` says that it was told of, where it has another's name; `refused` what its policy refused of a round and why,
+    `unwilling` why it takes no part as the run is set now, `said` which such reason was told last.
     """
 
     since: str
     question: str
     introduction: Introduction | None = None
     told: bool = False
+    refused: tuple[Asked, str] | None = None
+    unwilling: str = ""
+    said: str = ""
 
 
 @dataclass
@@ -51,38 +58,83 @@ class _Memory:
 class Connected:
     """Knows the nodes of a deployed federation; what a run asks who is here."""
 
-    def __init__(self, grid: DeployedGrid, admission: Admission, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._grid, self._admission, self._sleep = grid, admission, sleep
+    def __init__(
+        self,
+        grid: DeployedGrid,
+        admission: Admission,
+        config: Config | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """`config` is how the run is set; None: whether policies allow that is not looked at yet."""
+        self._grid, self._admission, self._config, self._sleep = grid, admission, config, sleep
         self._memory = _Memory()
 
     @property
     def here(self) -> Mapping[str, Introduction]:
-        """Give what each organization that is here said of itself."""
+        """Give what each organization that is here and takes part said of itself."""
         found = {}
         for name, (node, _) in self._memory.named.items():
-            introduction = self._memory.nodes[node].introduction
-            if introduction is not None:
-                found[name] = introduction
+            known = self._memory.nodes[node]
+            if known.introduction is not None and not known.unwilling:
+                found[name] = known.introduction
         return found
 
-    def look(self, present: Collection[str]) -> Seen:
-        """Look who is here, against those who take part."""
+    @property
+    def unwilling(self) -> Mapping[str, str]:
+        """Give why each organization that is here takes no part: what its policy refuses."""
+        nodes, named = self._memory.nodes, sorted(self._memory.named.items())
+        return {name: nodes[node].unwilling for name, (node, _) in named if nodes[node].unwilling}
+
+    def look(
+        self, present: Collection[str], config: Config | None = None, refusals: Mapping[str, str] = NOBODY
+    ) -> Seen:
+        """Look who is here and takes part, against those who take part."""
+        self._heard(refusals)
+        self._config = config or self._config
         self.meet()
-        memory = self._memory
+        memory, unwilling = self._memory, self.unwilling
+        self._tell_unwilling(present)
+        named = {name: own for name, own in memory.named.items() if name not in unwilling}
         added = memory.dropped & set(present)
         memory.dropped -= added
-        gone = {name: GONE for name in present if name not in memory.named}
+        gone = {name: unwilling.get(name, GONE) for name in present if name not in named}
         gone |= {
             name: BACK
             for name in present
-            if name not in gone and name not in added and memory.present.get(name) != memory.named[name]
+            if name not in gone and name not in added and memory.present.get(name) != named[name]
         }
         staying = set(present) - set(gone)
-        come = tuple(sorted(name for name in memory.named if name not in staying and name not in memory.dropped))
-        memory.present = {name: memory.named[name] for name in (*staying, *come)}
+        come = tuple(sorted(name for name in named if name not in staying and name not in memory.dropped))
+        memory.present = {name: named[name] for name in (*staying, *come)}
         told, memory.told = memory.told, []
         warnings = tuple(event for event in told if isinstance(event, Warned))
         return Seen(come, gone, warnings, tuple(event for event in told if isinstance(event, NodeRefused)))
+
+    def _heard(self, refusals: Mapping[str, str]) -> None:
+        """Take in whose policy refused the round that the last look was for: what was asked then is not asked again."""
+        memory = self._memory
+        for name in refusals.keys() & memory.named.keys():
+            known = memory.nodes[memory.named[name][0]]
+            if self._config is not None and known.introduction is not None:
+                reason = refused_in_words(refusals[name], known.introduction)
+                known.refused = asked_of(self._config, known.introduction), reason
+
+    def _judge(self, known: _Node) -> str:
+        """Say why a node's organization takes no part in the run as it is set now; empty where it does."""
+        if self._config is None or known.introduction is None:
+            return ""
+        asked = asked_of(self._config, known.introduction)
+        if known.refused is not None and known.refused[0] == asked:
+            return known.refused[1]
+        return unwilling(asked, known.introduction)
+
+    def _tell_unwilling(self, present: Collection[str]) -> None:
+        """Have each reason told once; of those who take part, their leaving tells it."""
+        for name, (node, _) in sorted(self._memory.named.items()):
+            known = self._memory.nodes[node]
+            if known.unwilling and known.unwilling != known.said and name not in present:
+                self._memory.told.append(Warned(known.unwilling, name))
+            known.said = known.unwilling
 
     def tell_again(self, told: Collection[Warned | NodeRefused]) -> None:
         """Have what was told told by the next look, too: the last time nobody kept a journal yet."""
@@ -93,10 +145,11 @@ class Connected:
         self._memory.dropped.add(organization)
 
     def awaits(self, lack: str) -> bool:
-        """Wait a moment for nodes; what is lacking is told once."""
+        """Wait a moment for nodes; what is lacking, and whose policy has it so, is told once."""
+        lack = "; ".join((f"{lack} (federation.min_organizations)", *self.unwilling.values()))
         if lack != self._memory.lack:
             self._memory.lack = lack
-            self._memory.told.append(Warned(f"waits for SuperNodes: a round {lack} (federation.min_organizations)"))
+            self._memory.told.append(Warned(f"waits for SuperNodes: a round {lack}"))
         self._sleep(AWAITING_SECONDS)
         return True
 
@@ -139,6 +192,8 @@ class Connected:
                 known.told = True
                 said = f"a second SuperNode calls itself {name}: it waits until the first one is gone"
                 memory.told.append(Warned(said, name))
+        for known in memory.nodes.values():
+            known.unwilling = self._judge(known)
         self._grid.named({name: node for name, (node, _) in memory.named.items()})
 
 
@@ -164,7 +219,8 @@ class NodesSource:
 
     def names_left_reason(self) -> str:
         """Say why nobody else can be added."""
-        return "all that are connected take part: an organization joins when its SuperNode connects"
+        said = "all that are connected take part: an organization joins when its SuperNode connects"
+        return "; ".join(self._connected.unwilling.values()) or said
 
 
 class IntroducedTexts:

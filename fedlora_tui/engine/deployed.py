@@ -69,7 +69,9 @@ class DeployedCourse(Course):
         if (reason := undeployable(config)) is not None:
             raise UserError(reason)
         base = load_base(config, say)
-        self._connected = Connected(self._grid, Admission(fingerprint(base), owners))
+        # How a run that goes on is set now its checkpoint says: policies are asked at its first boundary.
+        set_so = config if stood is None else None
+        self._connected = Connected(self._grid, Admission(fingerprint(base), owners), set_so)
         # Who is refused while nodes are waited for is told, too.
         self._at_the_door = AtTheDoor(self._connected)
         opens()

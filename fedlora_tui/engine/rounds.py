@@ -212,7 +212,7 @@ class RoundLoop:
 
     def _look_who_is_here(self, round: int) -> None:
         """Let go of those who are gone, and let in those who have come by themselves."""
-        seen = self.attendance.look(self.organizations)
+        seen = self.attendance.look(self.organizations, self.config, self.conduct.new_refusals())
         for event in (*seen.warnings, *seen.refused):
             self.stream.emit(event)
         for name, reason in seen.gone.items():

@@ -32,6 +32,7 @@ def wait_for_nodes(connected: Connected, door: AtTheDoor, config: Config, say: S
     """
     need, told = config.federation.min_organizations, list[Warned | NodeRefused]()
     before: Mapping[str, Introduction] | None = None
+    said = ""
     lines = dict[str, None]()
     while True:
         seen = connected.look(())
@@ -46,14 +47,17 @@ def wait_for_nodes(connected: Connected, door: AtTheDoor, config: Config, say: S
             for stage in _who_is_here(here, before or {}, lines):
                 say(stage)
             before = here
-            if len(here) < need:
-                names = f": {', '.join(sorted(here))}" if here else ""
-                print(f"{SAID}waits for SuperNodes: {len(here)} of {need} here{names}", flush=True)
+        names = f": {', '.join(sorted(here))}" if here else ""
+        lack = f"waits for SuperNodes: {len(here)} of {need} here"
+        why = "".join(f"; {reason}" for reason in connected.unwilling.values())
+        if len(here) < need and lack + names + why != said:
+            said = lack + names + why
+            print(f"{SAID}{said}", flush=True)
         if refused := door.turned_away:
             say(Preparing(REFUSED, "waiting", _in_words(refused)))
         if len(here) >= need:
             return told
-        say(Preparing("organizations", "working", f"waits for SuperNodes: {len(here)} of {need} here"))
+        say(Preparing("organizations", "working", lack + why))
         time.sleep(WAITING_SECONDS)
 
 

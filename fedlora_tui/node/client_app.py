@@ -13,6 +13,7 @@ from pathlib import Path
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
+from fedlora_tui.engine.willing import asked_of
 from fedlora_tui.errors import UserError
 from fedlora_tui.federation.client_app import ClientSide, answered, evaluate_messages, train_messages
 from fedlora_tui.federation.introduction import ACTION, LONGEST_POLICY, introduction_reply
@@ -21,7 +22,7 @@ from fedlora_tui.federation.secure_organization import answer_query
 from fedlora_tui.node.asking import Judge, announced
 from fedlora_tui.node.home import HOMES, ORGANIZATION, Home
 from fedlora_tui.node.recording import Recording, recorded
-from fedlora_tui.node_policy import EVERYTHING, NodePolicy, load_policy, words
+from fedlora_tui.node_policy import EVERYTHING, NodePolicy, load_policy, refusal, words
 
 POLICY, JOURNAL = "policy", "journal"
 """Keys of a SuperNode's own configuration: the file of its policy, the folder of its ledger; both may be missing."""
@@ -51,11 +52,15 @@ def query(message: Message, context: Context) -> Message:
 
 @app.query(ACTION)
 def introduce(message: Message, context: Context) -> Message:
-    """Say who this is, and in short what its policy limits."""
+    """Say who this is, and in short what its policy limits; a run that this forbids asks for nothing more."""
 
     def introduction(message: Message, context: Context, recording: Recording | None) -> Message:
-        policy = words(_policy(context))[:LONGEST_POLICY]
-        return introduction_reply(message, replace(_home(context).introduction(), policy=policy))
+        home, policy = _home(context), _policy(context)
+        said = replace(home.introduction(), policy=words(policy)[:LONGEST_POLICY])
+        reason = refusal(policy, asked_of(home.config, said))
+        if reason is not None and recording is not None:
+            recording.refused(reason)
+        return introduction_reply(message, said)
 
     return _recorded(message, context, introduction)
 

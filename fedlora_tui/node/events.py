@@ -74,7 +74,10 @@ class MessageReceived(NodeEvent):
 
 @dataclass(frozen=True)
 class MessageRefused(NodeEvent):
-    """The policy does not allow what a message asked: nothing was trained, and the server is told this reason."""
+    """The policy does not allow what a message asked: nothing was trained, and the server is told this reason.
+
+    Of an introduction: it does not allow what the run asks as it was begun, which the server sees by it.
+    """
 
     type: ClassVar[str] = "message_refused"
     run: str

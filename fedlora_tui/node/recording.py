@@ -55,10 +55,14 @@ class Recording:
         def judged(message: Message, context: Context) -> str | None:
             reason = judge(message, context)
             if reason is not None:
-                self._write(ev.MessageRefused(self.run, self.kind, self.round, reason))
+                self.refused(reason)
             return reason
 
         return judged
+
+    def refused(self, reason: str) -> None:
+        """Write down what the policy does not allow of what is asked."""
+        self._write(ev.MessageRefused(self.run, self.kind, self.round, reason))
 
     def not_set_up(self, reason: str) -> None:
         """Write down why the node cannot take part as it is set up."""

@@ -11,7 +11,7 @@ from flwr.proto.node_pb2 import NodeInfo
 from fedlora_tui.config import Config, to_toml
 from fedlora_tui.engine.deployed import DeployedCourse
 from fedlora_tui.federation.local_grid import LocalGrid
-from fedlora_tui.node.client_app import app
+from fedlora_tui.node.client_app import JOURNAL, POLICY, app
 from tests.tiny_runs import WatchedRun
 
 
@@ -25,12 +25,16 @@ class NodesHere(LocalGrid):
         self._keys: dict[int, bytes] = {}
         self.silent: set[int] = set()
 
-    def connect(self, organization: str, data: str = "", key: bytes = b"") -> int:
+    def connect(self, organization: str, data: str = "", key: bytes = b"", policy: Path | None = None) -> int:
         """Connect the SuperNode of an organization; its text is the file of its name, `key` its public key."""
         node = self._next_node
         self._next_node += 1
         place = str(self.texts / f"{data or organization}.txt")
         own: dict[str, str | int | float | bool] = {"organization": organization, "data": place}
+        if policy is not None:
+            journal = policy.parent / f"journal of {organization}"
+            journal.mkdir()
+            own |= {POLICY: str(policy), JOURNAL: str(journal)}
         self._contexts[node] = Context(self.run_id, node, own, RecordDict(), {"config": self._told})
         self._since[node] = f"start {node}"
         self._keys[node] = key

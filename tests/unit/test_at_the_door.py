@@ -20,7 +20,7 @@ class Somebody:
     def __init__(self) -> None:
         self.let_go: list[str] = []
 
-    def look(self, present) -> Seen:
+    def look(self, present, config=None, refusals=None) -> Seen:
         return Seen(("port",), {"clinic": "gone"}, (Warned("a word"),), (OLD,))
 
     def dropped(self, organization) -> None:

@@ -16,6 +16,7 @@ BAD = ev.UpdateRejected("a", 1, "loss is nan")
 GONE = ev.UpdateRejected("a", 1, "no reply came", answered=False)
 LATE = ev.UpdateLate("a", 1, "after the deadline of 2 s", 5.0)
 SURPLUS = ev.UpdateLate("a", 1, "2 replies were in already", 5.0, surplus=True)
+UNWILLING = ev.UpdateRejected("a", 1, "its policy does not allow the method fedit")
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,8 @@ SURPLUS = ev.UpdateLate("a", 1, "2 replies were in already", 5.0, surplus=True)
         ([LATE, GOOD, LATE, GOOD, LATE], None),
         ([BAD, SURPLUS, BAD], "2 replies refused (loss is nan)"),
         ([SURPLUS] * 9, None),
+        ([UNWILLING] * 9, None),
+        ([BAD, UNWILLING, BAD], "2 replies refused (loss is nan)"),
         ([BAD, ev.OrgLeft("a", 2), BAD], None),
         ([BAD, BAD, ev.OrgQuarantined("a", 2, "x"), ev.OrgReleased("a", 3), BAD], None),
     ],

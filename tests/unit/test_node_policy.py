@@ -21,6 +21,7 @@ from fedlora_tui.node_policy import (
     TrainingLimits,
     is_reason,
     load_policy,
+    policy_said,
     policy_toml,
     refusal,
     words,
@@ -162,3 +163,13 @@ def test_no_other_text_passes_for_a_reason() -> None:
 
 def test_methods_are_those_of_the_configuration() -> None:
     assert RULES["federation.aggregation"].words == METHODS
+
+
+def test_what_words_say_of_a_policy_is_read_as_that_policy_and_what_cannot_be_read_limits_nothing() -> None:
+    for limits, _, _ in LIMITS:
+        policy = limited(**limits)
+        assert policy_said(words(policy)) == policy
+    everything = limited(**{name: value for limits, _, _ in LIMITS for name, value in limits.items()})
+    assert policy_said(words(everything)) == everything
+    for text in ("", "rank <= 0", "rank <= 9e99", "clip <= nan", "methods none", "steps <= ", "what, ever <= 1"):
+        assert policy_said(text) == EVERYTHING
