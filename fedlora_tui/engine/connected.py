@@ -27,11 +27,15 @@ GONE, BACK = "its SuperNode is gone", "its SuperNode connected anew"
 AWAITING_SECONDS = 0.5
 """How long a run that lacks organizations rests before it looks again."""
 
+ASKING_AGAIN_SECONDS = 30.0
+"""After how long a node that could not take part is asked again: what it lacked may be there by then."""
+
 
 @dataclass
 class _Node:
     """One connection of a node: what changes when it connects anew, the question to it, and what it answered.
 
+    `again` is when a node that could not take part is asked again (seconds of a clock), `problem` what was told of it.
     `told` says that it was told of, where it has another's name; `refused` what its policy refused of a round and why,
     `unwilling` why it takes no part as the run is set now, `said` which such reason was told last.
     """
@@ -39,6 +43,8 @@ class _Node:
     since: str
     question: str
     introduction: Introduction | None = None
+    again: float | None = None
+    problem: Warned | NodeRefused | None = None
     told: bool = False
     refused: tuple[Asked, str] | None = None
     unwilling: str = ""
@@ -64,9 +70,11 @@ class Connected:
         admission: Admission,
         config: Config | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`config` is how the run is set; None: whether policies allow that is not looked at yet."""
-        self._grid, self._admission, self._config, self._sleep = grid, admission, config, sleep
+        self._grid, self._admission, self._config = grid, admission, config
+        self._sleep, self._clock = sleep, clock
         self._memory = _Memory()
 
     @property
@@ -154,27 +162,37 @@ class Connected:
         return True
 
     def meet(self) -> None:
-        """Ask nodes that are new who they are, take in what they answered, forget those who are gone."""
+        """Ask nodes that are new who they are, others again, take in what they answered, forget those who are gone."""
         memory, here = self._memory, self._grid.here()
         for node in [node for node, known in memory.nodes.items() if here.get(node) != known.since]:
             del memory.nodes[node]
         for node, since in here.items():
             if node not in memory.nodes:
                 memory.nodes[node] = _Node(since, self._grid.ask_who(node))
+        for node, known in memory.nodes.items():
+            if known.again is not None and self._clock() >= known.again:
+                known.question, known.again = self._grid.ask_who(node), None
         asked = {known.question: node for node, known in memory.nodes.items() if known.question}
         for number, reply in self._grid.answers(asked).items():
             self._take_in(asked[number], reply)
         self._name()
 
     def _take_in(self, node: int, reply: Any) -> None:
-        """Take in what a node answered: who it is, or why it takes no part, which is told once a connection."""
+        """Take in what a node answered: who it is, or why it takes no part, which is told once a connection.
+
+        Who could not take part (it is not set up, its app broke) is asked again later.
+        """
         known = self._memory.nodes[node]
         known.question = ""
         judged = self._admission.judged(reply, self._grid.key_of(node))
         if isinstance(judged, Introduction):
             known.introduction = judged
-        else:
+            return
+        if judged != known.problem:
             self._memory.told.append(judged)
+        known.problem = judged
+        if isinstance(judged, Warned):
+            known.again = self._clock() + ASKING_AGAIN_SECONDS
 
     def _name(self) -> None:
         """Let every name stand for one node: who has it keeps it."""

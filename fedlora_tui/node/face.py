@@ -110,9 +110,9 @@ def head(ledger: NodeLedger, now: float) -> list[str]:
     rows += [("sent", f"{numbers.count(sums.sent)} B in {_many(sums.answered, 'message')}: {by_kind(sums.left)}")]
     why = next((f", the last: {one.refused}" for one in reversed(ledger.handled) if one.refused), "")
     rows += [("refused", f"{_many(sums.refused, 'message')}{why}")]
-    last = ledger.handled[-1] if ledger.handled else None
+    last = next((one for one in reversed(ledger.handled) if one.unfit or one.answered is not None), None)
     if last is not None and last.unfit and last.came >= (ledger.started or 0.0):
-        rows += [(PROBLEM, f"{CANNOT}: {last.unfit}; then start this node again")]
+        rows += [(PROBLEM, f"{CANNOT}: {last.unfit}; once that is put right it is asked again within a minute")]
     return [f"{name:<{HEAD - 1}} {text}" for name, text in rows]
 
 

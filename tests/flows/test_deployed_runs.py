@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fedlora_tui.deployment import keys
-from fedlora_tui.engine import checkpoint, waiting_for_nodes
+from fedlora_tui.engine import checkpoint, connected, waiting_for_nodes
 from fedlora_tui.engine.deployable import undeployable
 from fedlora_tui.engine.folder import read_config
 from fedlora_tui.engine.past import Fork
@@ -145,12 +145,21 @@ def test_a_stopped_run_goes_on_from_its_checkpoint_and_another_begins_with_one_o
     assert [(event.round, event.orgs) for event in fork.told(ev.RoundFinished)] == [(2, ("alpha", "beta"))]
 
 
-def test_a_node_without_text_is_told_of_and_its_reason_stays_with_it(settings):
-    config = configured(settings, federation__min_organizations=2)
+def test_a_node_without_text_is_told_of_once_and_joins_when_its_text_is_there(settings, monkeypatch):
+    config = configured(settings, federation__min_organizations=2, federation__rounds=4)
     grid, _ = nodes(settings, config, "alpha", "beta")
-    grid.connect("delta", "nowhere")
-    watched = over_nodes(config, grid).go()
+    grid.connect("delta", "later")
+    texts = Path(str(settings["data.path"]))
+    monkeypatch.setattr(connected, "ASKING_AGAIN_SECONDS", 0.0)
+    watched = over_nodes(config, grid)
+    watched.when(finished(2), lambda: (texts / "later.txt").write_text((texts / "gamma.txt").read_text()))
+    watched.go()
     assert watched.run.state.phase == "done"
+    assert [event.orgs for event in watched.told(ev.RoundFinished)][1:] == [
+        ("alpha", "beta"),
+        ("alpha", "beta", "delta"),
+        ("alpha", "beta", "delta"),
+    ]
     (said,) = warned(watched, "cannot take part")
     assert said == "a SuperNode cannot take part: it is not set up for this run, and its own log says what is missing"
 

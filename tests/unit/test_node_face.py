@@ -79,7 +79,7 @@ def test_the_head_tells_who_it_is_how_the_link_stands_and_the_sums() -> None:
     ]
 
 
-def test_why_a_node_cannot_take_part_stands_whole_in_the_head_until_another_comes_or_it_is_started_anew() -> None:
+def test_why_a_node_cannot_take_part_stands_whole_in_the_head_until_it_answers_or_it_is_started_anew() -> None:
     why = "organization 'clinic' has 1 distinct document(s); 2 are needed, one to train on and one to hold out"
     begun = [
         NodeRecord(0, 1_790_000_000.0, ev.MessageReceived("7", ev.INTRODUCE, 0)),
@@ -92,9 +92,12 @@ def test_why_a_node_cannot_take_part_stands_whole_in_the_head_until_another_come
     assert all(len(line) <= 80 for line in lines)
     told = lines[next(place for place, line in enumerate(lines) if line.startswith("problem ")) :]
     assert len(told) > 1
-    assert " ".join(line.strip() for line in told).endswith(f"cannot take part: {why}; then start this node again")
+    remedy = "once that is put right it is asked again within a minute"
+    assert " ".join(line.strip() for line in told).endswith(f"cannot take part: {why}; {remedy}")
     assert all(line.startswith(" " * face.HEAD) for line in told[1:])
     assert "cannot take part: organization" in face.table(folded(begun).handled, 80)[1]
-    for event in (ev.MessageReceived("7", ev.INTRODUCE, 0), ev.NodeStarted("clinic", "a:1", True, "0.1.0")):
-        later = folded([*begun, NodeRecord(3, 1_790_000_009.0, event)])
+    asked, answered = ev.MessageReceived("7", ev.INTRODUCE, 0), ev.MessageAnswered("7", ev.INTRODUCE, 0)
+    assert "cannot take part" in "\n".join(face.head(folded([*begun, NodeRecord(3, 1_790_000_009.0, asked)]), 0.0))
+    for events in ((asked, answered), (ev.NodeStarted("clinic", "a:1", True, "0.1.0"),)):
+        later = folded([*begun, *(NodeRecord(3 + place, 1_790_000_009.0, own) for place, own in enumerate(events))])
         assert not any(line.startswith("problem") for line in face.head(later, 1_790_000_012.0))
