@@ -290,8 +290,10 @@ class _Looking:
     def _refused(self) -> Iterator[Link]:
         from fedlora_tui.federation.refusals import read
 
+        owners = keys.owners(self.folder / layout.NODES)
         for one in read(self.folder / layout.REFUSED):
-            whose = f" with the key {one.key}" if one.key else ""
+            owner = owners.get(one.key, one.whose)
+            whose = f" with {f'the key of {owner},' if owner else 'the key'} {one.key}" if one.key else ""
             place = f" from {one.address}" if one.address else ""
             last = f"{datetime.fromtimestamp(one.last, UTC):%Y-%m-%d %H:%M} UTC"
             found = f"{one.times} time{'' if one.times == 1 else 's'}{place}{whose}, last {last}: {one.reason}"

@@ -5,6 +5,9 @@ Elliptic curves all over: P-384 for SuperNodes, as Flower's authentication asks 
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import hashlib
 import ipaddress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -129,6 +132,25 @@ def node_public(private: bytes) -> bytes:
 def same_public(line: bytes) -> bytes:
     """Give a line of a .pub file without its comment, so that two can be compared."""
     return b" ".join(line.split()[:2])
+
+
+def fingerprint(line: bytes) -> str:
+    """Give a public key's fingerprint (a line in OpenSSH's format) as `ssh-keygen -l` does; empty where it is none."""
+    try:
+        blob = base64.b64decode(line.split()[1], validate=True)
+    except (IndexError, ValueError):
+        return ""
+    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+
+
+def owners(folder: Path) -> dict[str, str]:
+    """Give the organization of each fingerprint of a folder's .pub files: the name of its file."""
+    found: dict[str, str] = {}
+    for file in sorted(folder.glob("*.pub")):
+        with contextlib.suppress(OSError):
+            found[fingerprint(file.read_bytes())] = file.stem
+    found.pop("", None)
+    return found
 
 
 def read_certificate(file: Path) -> x509.Certificate:

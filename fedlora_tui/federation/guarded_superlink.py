@@ -26,10 +26,10 @@ from flwr.superlink.cli import flower_superlink
 from starlette.middleware import Middleware
 
 from fedlora_tui.federation import superlink_face
-from fedlora_tui.federation.door import Door
+from fedlora_tui.federation.door import Door, fingerprint
 from fedlora_tui.federation.left_over import end_left_over
 from fedlora_tui.federation.refusals import FILE, Refusals
-from fedlora_tui.federation.roll import Roll, control_client
+from fedlora_tui.federation.roll import Roll, control_client, read_keys
 from fedlora_tui.federation.standing import AUTHENTICATED, INSECURE, NODES, STANDING
 
 HOLDS_FOR_FLOWER = "1.41"
@@ -123,7 +123,7 @@ def _attend(asked: Asked, refusals: Refusals, opened: threading.Event) -> None:
             over = over or _said_over(asked, refusals)
             files = _files(asked.nodes)
             if files != agreed:
-                _settle(asked, address, began if agreed is None else None)
+                _settle(asked, address, began if agreed is None else None, refusals)
             agreed = files
             opened.set()
         except httpx.TransportError:
@@ -134,8 +134,11 @@ def _attend(asked: Asked, refusals: Refusals, opened: threading.Event) -> None:
             told = str(error)
 
 
-def _settle(asked: Asked, address: str, began: datetime | None) -> None:
-    """Keep the list of nodes equal to the folder; end what was left over when this SuperLink `began`, None: later."""
+def _settle(asked: Asked, address: str, began: datetime | None, refusals: Refusals) -> None:
+    """Keep the list of nodes equal to the folder; end what was left over when this SuperLink `began`, None: later.
+
+    Whose keys are, refusals know from then on.
+    """
     authority = asked.authority.read_bytes() if asked.authority else None
     if began is not None and asked.own_apps and (asked.insecure or authority is not None):
         with control_client(address, authority) as client:
@@ -143,6 +146,8 @@ def _settle(asked: Asked, address: str, began: datetime | None) -> None:
     if asked.nodes is not None:
         with Roll(address, authority) as roll:
             roll.agree(asked.nodes)
+            owners = {**roll.names(), **read_keys(asked.nodes)}
+        refusals.know({fingerprint(key): name for key, name in owners.items()})
 
 
 def _files(nodes: Path | None) -> tuple[object, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -21,7 +21,10 @@ WRITE_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Refusal:
-    """One reason for which one peer was refused: from where, which key, how often, when first and last (epoch)."""
+    """One reason for which one peer was refused: from where, which key, how often, when first and last (epoch).
+
+    `whose` is the organization after which the key's file is or was named, empty where none was.
+    """
 
     reason: str
     address: str
@@ -29,6 +32,7 @@ class Refusal:
     times: int = 0
     first: float = 0.0
     last: float = 0.0
+    whose: str = ""
 
 
 class Refusals:
@@ -38,12 +42,22 @@ class Refusals:
         self._file = file
         self._clock = clock
         self._kept: dict[tuple[str, str, str], Refusal] = {}
+        self._names: Mapping[str, str] = {}
         self._written = 0.0
         self._dirty = False
         # The door counts in one thread, and who keeps the roll counts and writes in another.
         self._turn = threading.RLock()
         if file is not None:
             self._kept = {(entry.reason, entry.address, entry.key): entry for entry in read(file)}
+
+    def know(self, names: Mapping[str, str]) -> None:
+        """Know whose keys are: the organization of each fingerprint; who was known once stays so."""
+        with self._turn:
+            self._names = {**self._names, **names}
+            for place, entry in self._kept.items():
+                if (whose := self._names.get(entry.key, entry.whose)) != entry.whose:
+                    self._kept[place] = replace(entry, whose=whose)
+                    self._dirty = True
 
     def count(self, reason: str, address: str, key: str = "") -> bool:
         """Count one refusal; True where it is the first of its kind."""
@@ -55,7 +69,7 @@ class Refusals:
             place = (OTHERS, "", "")
         now = self._clock()
         new = place not in self._kept
-        known = self._kept.get(place, Refusal(*place, first=now))
+        known = self._kept.get(place, Refusal(*place, first=now, whose=self._names.get(place[2], "")))
         self._kept[place] = replace(known, times=known.times + 1, last=now)
         self._dirty = True
         self.write(at_once=new)

@@ -56,6 +56,11 @@ class Roll:
         listed = self._client.ListNodes(ListNodesRequest()).nodes_info
         return [Member(node.node_id, node.public_key, node.status) for node in listed if node.status != GONE]
 
+    def names(self) -> dict[bytes, str]:
+        """Give the organization of each key that was ever registered, of those that were taken out, too."""
+        listed = self._client.ListNodes(ListNodesRequest()).nodes_info
+        return {node.public_key: node.name for node in listed if node.name}
+
     def agree(self, folder: Path) -> None:
         """Register the keys of a folder's .pub files, and take out whoever's key is not among them any more.
 

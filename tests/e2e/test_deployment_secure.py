@@ -247,6 +247,8 @@ def test_who_is_taken_out_of_the_folder_is_let_in_no_more_not_with_the_same_key(
     public.with_name("school.pub").unlink()
     found = eventually(lambda: started.check("node-clinic"), "a node that is let in no more")
     assert ("node-clinic", "key") in found
+    known = door.fingerprint(_pem(started.folder / "node-clinic" / "node.key"))
+    eventually(lambda: (known, "clinic") in {(one.key, one.whose) for one in started.refused()}, "whose key it was")
     assert "3 of 3: bank, mill, port" in started.ask("deploy", "check", str(started.folder / "server")).stdout
     public.write_bytes(line)
     found = eventually(lambda: started.check("server"), "a key that is not taken back")

@@ -13,6 +13,7 @@ from fedlora_tui import __version__
 from fedlora_tui.cli import main
 from fedlora_tui.deployment import keys, layout, making
 from fedlora_tui.deployment.checking import LOOK, OK, WRONG, Link, check
+from fedlora_tui.federation.refusals import Refusals, read
 from tests.deployment import free_port
 from tests.listening import listening
 
@@ -271,3 +272,21 @@ def test_a_folder_that_is_no_deployment_is_one_line(tmp_path, capsys):
     assert "cannot be read ('superlink' is missing)" in capsys.readouterr().err
     assert main(["deploy", "chekc"]) == 2
     assert "after it goes init, check" in capsys.readouterr().err
+
+
+def test_a_key_that_was_refused_has_its_organizations_name_beside_it_also_once_its_file_is_gone(deployment, tmp_path):
+    server = _pointed(deployment / "server", free_port())
+    file = server / "nodes" / "port.pub"
+    key = keys.fingerprint(file.read_bytes())
+    counted = Refusals(server / "refused.json")
+    counted.count("its key is not registered", "192.0.2.9", key)
+    assert f"with the key of port, {key}, last" in _named(check(server), "refused.json").found
+    counted.know({key: "port"})
+    counted.count("its key is not registered", "192.0.2.9", key)
+    counted.write(at_once=True)
+    file.unlink()
+    found = _named(check(server), "refused.json").found
+    assert found.startswith(f"2 times from 192.0.2.9 with the key of port, {key}, last")
+    again = Refusals(server / "refused.json")
+    again.count("its clock", "192.0.2.9", "SHA256:another")
+    assert [one.whose for one in read(server / "refused.json")] == ["port", ""]
