@@ -193,13 +193,32 @@ class _Looking:
         file = self.folder / layout.NODE_KEY
         copy = "copy the folder anew from where it was made"
         try:
-            keys.node_public(file.read_bytes())
+            own = keys.fingerprint(keys.node_public(file.read_bytes()))
         except FileNotFoundError:
             yield self._link(layout.NODE_KEY, "it is missing", WRONG, copy)
         except (OSError, ValueError) as error:
             yield self._link(layout.NODE_KEY, f"it cannot be used: {error}", WRONG, copy)
         else:
             yield from _modes(self.folder.absolute().name, file)
+            yield from self._whose(own)
+
+    def _whose(self, own: str) -> Iterator[Link]:
+        """Say where a node's key is not its organization's: the SuperLink lets it in, and a run refuses it.
+
+        Whose it is says the folder of public keys, where the whole deployment is here; otherwise the node's folder
+        knows with which key it was made.
+        """
+        name, owners = self.about.organization, keys.owners(self.folder.absolute().parent / SERVER / layout.NODES)
+        advice = f"copy {layout.node_folder(name)}/{layout.NODE_KEY} anew from where it was made"
+        if name and own in owners:
+            if owners[own] != name:
+                found = f"it is the key of {owners[own]}, and this folder is {name}'s: a run refuses it"
+                yield self._link(layout.NODE_KEY, found, WRONG, advice)
+        elif name in owners.values():
+            yield self._link(layout.NODE_KEY, f"it is not the key of server/nodes/{name}.pub", WRONG, advice)
+        elif self.about.key and own != self.about.key:
+            found = "it is not the key that this folder was made with: a run refuses another organization's"
+            yield self._link(layout.NODE_KEY, found, LOOK, f"{advice}; with a new key of your own all is well")
 
     def _superlink(self) -> Iterator[Link]:
         host = self.about.own_address if self.about.role == SERVER else self.about.host

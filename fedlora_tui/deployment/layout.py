@@ -33,7 +33,8 @@ class About:
     """What a role folder says of itself, in its deployment.toml.
 
     `superlink` is where that role finds the SuperLink (host:port), `listen` and `hosts` are the server's: the address
-    that it listens on, and the names and addresses that its certificate is for.
+    that it listens on, and the names and addresses that its certificate is for. `key` is a node's: the fingerprint of
+    the key that its folder was made with.
     """
 
     role: str
@@ -44,6 +45,7 @@ class About:
     organization: str = ""
     listen: str = ""
     hosts: tuple[str, ...] = field(default=())
+    key: str = ""
 
     @property
     def host(self) -> str:
@@ -66,6 +68,7 @@ COMMENTS = {
     "fedlora_tui": "with which versions the folder was made",
     "organization": "the name under which it takes part",
     "listen": "the address that the SuperLink listens on",
+    "key": "the fingerprint of the node.key that this folder was made with",
     "hosts": "names and addresses in its certificate; fedlora-tui deploy renew changes them",
 }
 
@@ -97,6 +100,7 @@ def read_about(folder: Path) -> About:
             organization=str(found.get("organization", "")),
             listen=str(found.get("listen", "")),
             hosts=tuple(str(host) for host in found.get("hosts", ())),
+            key=str(found.get("key", "")),
         )
         if about.role not in ROLES or not 1 <= about.port <= 65535 or not about.host:
             raise ValueError(f"role is {about.role!r}, superlink is {about.superlink!r}")

@@ -197,12 +197,11 @@ def _certify(server: Path, authority: keys.Pair, hosts: tuple[str, ...], now: da
 
 def _node(folder: Path, server: About, name: str) -> None:
     about = About(NODE, server.superlink, server.secure, server.fedlora_tui, server.flwr, organization=name)
-    place = folder / layout.node_folder(name)
-    _role(place, about)
+    place, pair = folder / layout.node_folder(name), keys.new_node(name)
+    _role(place, replace(about, key=keys.fingerprint(pair.public)) if server.secure else about)
     (place / layout.DATA).mkdir(mode=0o700)
     replace_file(place / layout.POLICY, policy_toml().encode(), OPEN)
     if server.secure:
-        pair = keys.new_node(name)
         replace_file(place / layout.NODE_KEY, pair.private, SECRET)
         replace_file(place / layout.CA, (folder / SERVER / layout.CA).read_bytes(), OPEN)
         replace_file(folder / SERVER / layout.NODES / f"{name}.pub", pair.public, OPEN)

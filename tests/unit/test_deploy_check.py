@@ -290,3 +290,19 @@ def test_a_key_that_was_refused_has_its_organizations_name_beside_it_also_once_i
     again = Refusals(server / "refused.json")
     again.count("its clock", "192.0.2.9", "SHA256:another")
     assert [one.whose for one in read(server / "refused.json")] == ["port", ""]
+
+
+def test_a_key_that_is_another_organizations_is_seen_on_its_node_with_the_roll_and_without(deployment, tmp_path):
+    making.add(deployment, ["bank"])
+    node = _pointed(deployment / "node-port", free_port())
+    apart = Path(shutil.copytree(node, tmp_path / "node-port"))
+    assert {link.state for place in (node, apart) for link in check(place) if link.name == "node.key"} == {OK}
+    taken = (deployment / "node-bank" / "node.key").read_bytes()
+    for place in (node, apart):
+        (place / "node.key").write_bytes(taken)
+    here, there = (_named(check(place), "node.key") for place in (node, apart))
+    assert (here.state, here.found) == (WRONG, "it is the key of bank, and this folder is port's: a run refuses it")
+    assert there.state == LOOK
+    assert there.found.startswith("it is not the key that this folder was made with")
+    (deployment / "server" / "nodes" / "bank.pub").unlink()
+    assert _named(check(node), "node.key").found == "it is not the key of server/nodes/port.pub"
