@@ -25,6 +25,7 @@ from flwr.superlink import extensions
 from flwr.superlink.cli import flower_superlink
 from starlette.middleware import Middleware
 
+from fedlora_tui.errors import UserError
 from fedlora_tui.federation import superlink_face
 from fedlora_tui.federation.door import Door, fingerprint
 from fedlora_tui.federation.left_over import end_left_over
@@ -54,8 +55,9 @@ class Asked:
 
 
 def serve(arguments: Sequence[str]) -> None:
-    """Serve until a signal; `arguments` are those of `flower-superlink`, and ours."""
+    """Serve until a signal; `arguments` are those of `flower-superlink`, and ours. UserError without certificates."""
     asked, rest = _read(arguments)
+    _check_certificates(rest)
     for name, place in ((FILE, asked.refused), (NODES, asked.nodes)):
         if place is not None:
             os.environ[name] = str(place.resolve())
@@ -107,6 +109,27 @@ def _read(arguments: Sequence[str]) -> tuple[Asked, list[str]]:
         theirs.isolation == ISOLATION_MODE_SUBPROCESS,
     )
     return asked, rest
+
+
+def _check_certificates(arguments: Sequence[str]) -> None:
+    """Raise UserError where neither certificates are named nor their absence is asked for by name."""
+    names = ("--ssl-ca-certfile", "--ssl-certfile", "--ssl-keyfile")
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--insecure", action="store_true")
+    for name in names:
+        parser.add_argument(name, type=Path)
+    given, _ = parser.parse_known_args(list(arguments))
+    files = {name: getattr(given, name[2:].replace("-", "_")) for name in names}
+    if given.insecure:
+        return
+    if missing := [name for name, file in files.items() if file is None]:
+        raise UserError(
+            f"deploy superlink: {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing: start it by "
+            "server/start.sh, which fedlora-tui deploy init writes, or with --insecure for no protection at all"
+        )
+    for name, file in files.items():
+        if not file.is_file():
+            raise UserError(f"deploy superlink: {name} {file}: no such file; copy it anew from where it was made")
 
 
 def _attend(asked: Asked, refusals: Refusals, opened: threading.Event) -> None:

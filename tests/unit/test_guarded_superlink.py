@@ -11,6 +11,7 @@ from flwr.proto.run_pb2 import Run, RunStatus
 from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 
+from fedlora_tui.cli import main
 from fedlora_tui.deployment import keys
 from fedlora_tui.federation import guarded_superlink, left_over, refusals
 from fedlora_tui.federation.door import Door
@@ -92,3 +93,17 @@ def test_a_certificate_that_is_over_is_counted_for_nodes_refuse_it_unheard(tmp_p
     assert [one.reason for one in refusals.read(tmp_path / "refused.json")] == ([reason] if over else [])
     if over:
         assert "this server's certificate expired on" in reason
+
+
+def test_a_superlink_without_its_certificates_is_one_line_of_ours(tmp_path, capsys):
+    files = [str(tmp_path / name) for name in ("ca.pem", "server.pem", "server.key")]
+    named = [*zip(("--ssl-ca-certfile", "--ssl-certfile", "--ssl-keyfile"), files, strict=True)]
+    for words, said in (
+        ([], "--ssl-ca-certfile and --ssl-certfile and --ssl-keyfile are missing: start it by server/start.sh"),
+        ([*named[0], *named[1]], "--ssl-keyfile is missing"),
+        ([word for pair in named for word in pair], f"--ssl-ca-certfile {files[0]}: no such file; copy it anew"),
+    ):
+        assert main(["deploy", "superlink", *words]) == 2
+        told = capsys.readouterr()
+        assert (told.out, told.err.count("\n"), "\x1b" in told.err) == ("", 1, False)
+        assert said in told.err
