@@ -33,6 +33,7 @@ class Watching:
         self._taking_in: Reception | None = None
         self._began = self._sent = 0.0
         self._answered = 0
+        self._silent: set[str] = set()
 
     def begin_training(self, taking_in: Reception) -> None:
         """Know who misbehaves in the training that begins, and where to note the time where that counts."""
@@ -110,6 +111,7 @@ class Watching:
     def sent(self, kind: str, round: int, organizations: Sequence[str]) -> None:
         """Report what organizations do from now on whose steps nobody here sees."""
         self._round = round
+        self._silent.clear()
         self._sent = self._arrivals.clock() if self._arrivals is not None else 0.0
         if kind in DOING:
             since = time.strftime("since %H:%M:%S")
@@ -127,8 +129,23 @@ class Watching:
         in_time = not taking_in.deadline or arrivals.clock() - began < taking_in.deadline
         return in_time and (kind != TRAIN or self._answered < taking_in.goal)
 
+    def silent(self, kind: str, round: int, organizations: Mapping[str, float]) -> None:
+        """Report whose node gives no sign of life, and until when it is waited for; and who shows itself again."""
+        if kind not in DOING:
+            return
+        for name in sorted(organizations.keys() - self._silent):
+            until = time.strftime("%H:%M:%S", time.localtime(organizations[name]))
+            self._stream.emit(ev.OrgState(name, "late", round, f"no sign of life, waited for until {until}"))
+            why = "its node, its machine or the line is down"
+            self._stream.emit(ev.Warned(f"{name} gives no sign of life ({why}): it is waited for until {until}", name))
+        for name in sorted(self._silent - organizations.keys()):
+            self._stream.emit(ev.OrgState(name, "waiting", round))
+            self._stream.emit(ev.OrgState(name, DOING[kind], round, time.strftime("since %H:%M:%S")))
+        self._silent = set(organizations)
+
     def came(self, kind: str, round: int, organization: str, answered: bool) -> None:
         """Report that an organization's reply is in, and note when."""
+        self._silent.discard(organization)
         if kind in DOING:
             self._stream.emit(ev.OrgState(organization, "waiting", round))
         if kind == TRAIN and self._arrivals is not None:

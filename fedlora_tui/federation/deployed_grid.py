@@ -24,6 +24,7 @@ from fedlora_tui.federation.introduction import INTRODUCE, question
 from fedlora_tui.federation.messages import BUSY, GONE, STRANGER
 from fedlora_tui.federation.parcels import packed, unpacked
 from fedlora_tui.federation.pulling import pull_soon
+from fedlora_tui.federation.signs_of_life import SignsOfLife
 
 LOOK_SECONDS = 0.1
 """How long a wait for replies rests between two looks at all of them."""
@@ -53,6 +54,9 @@ class Waiting(Protocol):
 
     def goes_on(self, kind: str) -> bool:
         """Tell whether the wait goes on; may wait itself, and may raise to end the work."""
+
+    def silent(self, kind: str, round: int, organizations: Mapping[str, float]) -> None:
+        """Of those who are waited for, these gave no sign of life for a while, and are out at that time (epoch)."""
 
     def came(self, kind: str, round: int, organization: str, answered: bool) -> None:
         """An organization's reply is here; `answered` is False where it is an error."""
@@ -169,6 +173,7 @@ class DeployedGrid(Grid):
     def _replies(self, messages: Iterable[Message], timeout: float | None, most: int) -> Iterator[Message]:
         """Send and wait; a look asks for `most` replies, those asked for longest ago first (0: for all)."""
         self._waiting.about_to_send()
+        signs = SignsOfLife(self._grid.get_nodes)
         free, held, busy = self._apart(list(messages))
         waited, errors = self._send(free)
         yield from (*busy, *errors)
@@ -183,6 +188,7 @@ class DeployedGrid(Grid):
                 sent, errors = self._freed(held)
                 yield from errors
                 if sent:
+                    signs.begin({message.metadata.dst_node_id for message in sent.values()})
                     waited |= sent
                     self._waiting.sent(kind, round, sorted(_name(message, names) for message in sent.values()))
                 asked = list(islice(waited, most or None))
@@ -197,6 +203,10 @@ class DeployedGrid(Grid):
                     self._waiting.came(kind, round, _name(message, names), not reply.has_error())
                     yield _read(message, reply)
                     del reply
+                for number in self._lost(signs, waited, held, kind, round):
+                    message = waited.pop(number)
+                    self._waiting.came(kind, round, _name(message, names), False)
+                    yield _error(message, ErrorCode.NODE_UNAVAILABLE, GONE)
                 if rest:
                     self._sleep(rest)
         finally:
@@ -233,6 +243,20 @@ class DeployedGrid(Grid):
             node = message.metadata.dst_node_id
             if _kind(message) in (TRAIN, EVALUATE):
                 self._owed[node] = _Owed(number, self._since.get(node, ""))
+
+    def _lost(
+        self, signs: SignsOfLife, waited: Mapping[str, Message], held: Sequence[Message], kind: str, round: int
+    ) -> list[str]:
+        """Give the messages that nobody answers any more, for their nodes began anew; tell of those who are silent."""
+        asked = {message.metadata.dst_node_id for message in (*waited.values(), *held)}
+        seen = signs.look({*asked, *self._owed})
+        if seen is None:
+            return []
+        # A node that connects anew has forgotten what it was asked.
+        self._owed = {node: owed for node, owed in self._owed.items() if node not in seen.anew}
+        names = {node: name for name, node in self._nodes.items() if node in asked}
+        self._waiting.silent(kind, round, {names[node]: until for node, until in seen.silent.items() if node in names})
+        return [number for number, message in waited.items() if message.metadata.dst_node_id in seen.anew]
 
     def _send(self, messages: Sequence[Message]) -> tuple[dict[str, Message], list[Message]]:
         """Send messages; give those that are on their way by their numbers, and errors in place of the others."""

@@ -19,15 +19,16 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+from flwr.supercore import heartbeat
 from flwr.supercore.run import RunNotRunningException
-from flwr.supernode import start_client_internal
+from flwr.supernode import fleet_http_connection, start_client_internal
 from flwr.supernode.cli.flower_supernode import flower_supernode
 
 from fedlora_tui.federation.pulling import pull_soon
 
 HOLDS_FOR_FLOWER = "1.41"
-"""What is put in place of `time`, `subprocess` and `_pull_and_store_message` in `start_client_internal` below was
-checked against this release."""
+"""What is put in place of `time`, `subprocess` and `_pull_and_store_message` in `start_client_internal` below, and of
+two modules' `HEARTBEAT_DEFAULT_INTERVAL`, was checked against this release."""
 
 APP = "fedlora_tui.node.client_app:app"
 SERVER = "fedlora_tui.federation.app_server"
@@ -37,6 +38,9 @@ ASKING_SECONDS = 3
 
 SHORTEST, LONGEST, REPLY_SECONDS = 0.1, 3.0, 0.05
 SHARE_OF_SILENCE = 0.05
+
+HEARTBEAT_SECONDS = 15
+"""How often at least a SuperNode shows itself (Flower's own: every 30 s); after two missing signs it is gone."""
 
 FIRST_AGAIN, LAST_AGAIN, LIVED = 1.0, 60.0, 30.0
 """How long an app's process that ended is not started again, twice as long each time that it did not live so long."""
@@ -102,6 +106,8 @@ def cleared_away(pull: Callable[..., int | None]) -> Callable[..., int | None]:
 def make_prompt(app: str = APP, pace: Pace | None = None, start: Callable[[Sequence[str]], Any] | None = None) -> None:
     """Let the SuperNode of this process be prompt; `app` is where its app is found, as MODULE:NAME."""
     pull_soon()
+    for module in (fleet_http_connection, heartbeat):
+        vars(module)["HEARTBEAT_DEFAULT_INTERVAL"] = HEARTBEAT_SECONDS
     own, begin = pace or Pace(), start or _kept_alive
     inner: Any = start_client_internal
     inner._pull_and_store_message = own.asked(cleared_away(inner._pull_and_store_message))

@@ -39,7 +39,7 @@ CONNECTING, UP, DOWN, ENDED, HELD = "connecting", "up", "down", "ended", "held"
 ENDS = (ENDED, HELD)
 IN_USE = (
     "a node with this key is connected already: end that one; after a crash of this one the SuperLink lets it in again "
-    "within a minute"
+    "within half a minute"
 )
 HELD_WAIT = 5.0
 

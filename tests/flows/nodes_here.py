@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ class NodesHere(LocalGrid):
         self._since: dict[int, str] = {}
         self._keys: dict[int, bytes] = {}
         self.silent: set[int] = set()
+        self.fading: set[int] = set()
+        """Nodes of which a heartbeat is missing."""
 
     def connect(self, organization: str, data: str = "", key: bytes = b"", policy: Path | None = None) -> int:
         """Connect the SuperNode of an organization; its text is the file of its name, `key` its public key."""
@@ -48,7 +51,13 @@ class NodesHere(LocalGrid):
 
     def get_nodes(self):
         return [
-            NodeInfo(node_id=node, last_activated_at=self._since[node], public_key=self._keys[node])
+            NodeInfo(
+                node_id=node,
+                last_activated_at=self._since[node],
+                public_key=self._keys[node],
+                online_until=time.time() + (20 if node in self.fading else 60),
+                heartbeat_interval=30,
+            )
             for node in self._contexts
         ]
 

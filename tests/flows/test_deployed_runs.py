@@ -15,7 +15,7 @@ from fedlora_tui.engine.deployable import undeployable
 from fedlora_tui.engine.folder import read_config
 from fedlora_tui.engine.past import Fork
 from fedlora_tui.engine.run import Start
-from fedlora_tui.federation import standing
+from fedlora_tui.federation import signs_of_life, standing
 from fedlora_tui.federation.door import fingerprint
 from fedlora_tui.federation.introduction import Introduction
 from fedlora_tui.federation.roll import read_keys
@@ -110,16 +110,21 @@ def test_a_run_that_lacks_organizations_waits_for_them_and_says_so(settings):
     assert watched.told(ev.RoundFinished)[1].orgs == ("beta", "gamma")
 
 
-def test_a_silent_node_costs_a_round_its_deadline_and_no_more(settings):
+def test_a_silent_node_costs_a_round_its_deadline_and_no_more_and_is_seen_to_give_no_sign(settings, monkeypatch):
+    monkeypatch.setattr(signs_of_life, "LOOK_SECONDS", 0.0)
     config = configured(settings, federation__deadline=1.0, federation__min_organizations=3)
     grid, (alpha, *_) = nodes(settings, config, "alpha", "beta", "gamma")
-    grid.silent = {alpha}
+    grid.silent = grid.fading = {alpha}
     watched = over_nodes(config, grid).go()
     assert watched.run.state.phase == "done"
     assert [(event.org, event.reason, event.answered) for event in watched.told(ev.UpdateRejected)] == [
         ("alpha", "no reply came", False)
     ] * 2
     assert [event.orgs for event in watched.told(ev.RoundFinished)] == [("beta", "gamma")] * 2
+    assert len(warned(watched, "alpha gives no sign of life (its node, its machine or the line is down): it is")) == 2
+    late = [event for event in watched.told(ev.OrgState) if event.state == "late"]
+    assert [(event.org, event.round) for event in late] == [("alpha", 1), ("alpha", 2)]
+    assert all(event.note.startswith("no sign of life, waited for until ") for event in late)
 
 
 def test_a_stopped_run_goes_on_from_its_checkpoint_and_another_begins_with_one_of_its_rounds(settings):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 
 import pytest
 
+from fedlora_tui.federation import signs_of_life
 from fedlora_tui.federation.deployed_grid import LOST_AFTER, MOST_AT_ONCE, NOBODY, DeployedGrid
-from fedlora_tui.federation.messages import BUSY
+from fedlora_tui.federation.messages import BUSY, GONE
 from fedlora_tui.federation.server_app import GivesOneByOne
 
 from flwr.app import Message, MessageType, RecordDict  # isort: skip
+from flwr.proto.node_pb2 import NodeInfo  # isort: skip
 from flwr.supercore.task_identity import TaskIdentity  # isort: skip
 
 
@@ -20,6 +23,10 @@ class Link:
     def __init__(self, at):
         self.at, self.looks, self.asked = at, 0, []
         self.sent = {}
+        self.nodes = list
+
+    def get_nodes(self):
+        return self.nodes()
 
     def push_messages(self, messages):
         for message in messages:
@@ -35,6 +42,9 @@ class Link:
 
 
 class Waits:
+    def __init__(self):
+        self.told, self.gone = [], []
+
     def about_to_send(self):
         """Nothing to do."""
 
@@ -44,8 +54,11 @@ class Waits:
     def goes_on(self, kind):
         return True
 
+    def silent(self, kind, round, organizations):
+        self.told.append(organizations)
+
     def came(self, kind, round, organization, answered):
-        """Nothing to do."""
+        self.gone += [] if answered else [organization]
 
 
 @pytest.fixture
@@ -155,3 +168,28 @@ def test_who_connects_anew_or_says_nothing_for_long_is_asked_again(link, monkeyp
     assert len(flower.sent) == 2
     asked(grid, MessageType.TRAIN, 99, (3,))
     assert len(flower.sent) == 3
+
+
+def test_who_began_anew_is_waited_for_no_more_and_who_is_silent_is_told_of(link, monkeypatch):
+    monkeypatch.setattr(signs_of_life, "LOOK_SECONDS", 0.0)
+    link.at = {2: 4, 3: 10**9, 4: 5}
+    until = time.time() + 10
+
+    def nodes():
+        """Node 3 is killed and back at the third look; of node 4 a heartbeat is missing until then."""
+        late = link.looks < 3
+        return [
+            NodeInfo(node_id=2, last_activated_at="1", online_until=until + 15, heartbeat_interval=15),
+            NodeInfo(node_id=3, last_activated_at="1" if late else "2", online_until=until + 15, heartbeat_interval=15),
+            NodeInfo(node_id=4, last_activated_at="1", online_until=until + (0 if late else 15), heartbeat_interval=15),
+        ]
+
+    link.nodes = nodes
+    grid, waits = DeployedGrid(link, sleep=lambda seconds: None), Waits()
+    grid.watched_by(waits)
+    grid.named({"alpha": 2, "beta": 3, "gamma": 4})
+    replies = grid.send_and_receive(messages(2, 3, 4))
+    assert [(reply.metadata.src_node_id, reply.has_error()) for reply in replies] == [(3, True), (2, False), (4, False)]
+    assert replies[0].error.reason == GONE
+    assert waits.gone == ["beta"]
+    assert waits.told[:3] == [{"gamma": until}, {"gamma": until}, {}]

@@ -12,17 +12,26 @@ import pytest
 
 from fedlora_tui.federation import app_server, prompt_node
 from fedlora_tui.federation.app_server import AppServer, named
-from fedlora_tui.federation.prompt_node import LONGEST, REPLY_SECONDS, SERVER, SHORTEST, Pace, make_prompt
+from fedlora_tui.federation.prompt_node import (
+    HEARTBEAT_SECONDS,
+    LONGEST,
+    REPLY_SECONDS,
+    SERVER,
+    SHORTEST,
+    Pace,
+    make_prompt,
+)
 from fedlora_tui.federation.pulling import FIRST_AGAIN, PULLING, pull_soon
 
 from flwr.app import Context, Message, MessageType, RecordDict  # isort: skip
-from flwr.common.constant import SubStatus  # isort: skip
+from flwr.common.constant import HEARTBEAT_MIN_INTERVAL, SubStatus  # isort: skip
 from flwr.proto.runtime_pb2 import AcquireTaskResponse  # isort: skip
 from flwr.proto.task_pb2 import Task  # isort: skip
 from flwr.supercore.inflatable import inflatable_utils  # isort: skip
 from flwr.supercore.superexec import run_superexec  # isort: skip
 from flwr.supercore.task_identity import TaskIdentity  # isort: skip
-from flwr.supernode import start_client_internal  # isort: skip
+from flwr.supercore import heartbeat  # isort: skip
+from flwr.supernode import fleet_http_connection, start_client_internal  # isort: skip
 from flwr.supernode.runtime import run_clientapp  # isort: skip
 
 
@@ -94,13 +103,17 @@ def test_a_node_asks_seldom_when_it_waited_long_and_when_its_superlink_is_slow()
     assert slept == [SHORTEST, REPLY_SECONDS]
 
 
-def test_the_apps_process_stands_in_the_place_of_flowers(monkeypatch):
+def test_the_apps_process_stands_in_the_place_of_flowers_and_a_heartbeat_comes_twice_as_often(monkeypatch):
+    for module in (fleet_http_connection, heartbeat):
+        assert HEARTBEAT_MIN_INTERVAL <= HEARTBEAT_SECONDS < module.HEARTBEAT_DEFAULT_INTERVAL
+        monkeypatch.setattr(module, "HEARTBEAT_DEFAULT_INTERVAL", module.HEARTBEAT_DEFAULT_INTERVAL)
     for name in ("time", "subprocess", "_pull_and_store_message"):
         monkeypatch.setattr(start_client_internal, name, getattr(start_client_internal, name))
     started = []
     make_prompt("some:app", Pace(), started.append)
     start_client_internal.subprocess.Popen(["flower-superexec", "--insecure", "--parent-pid", "12"])
     assert started == [[sys.executable, "-m", SERVER, "some:app", "--insecure", "--parent-pid", "12"]]
+    assert fleet_http_connection.HEARTBEAT_DEFAULT_INTERVAL == heartbeat.HEARTBEAT_DEFAULT_INTERVAL == HEARTBEAT_SECONDS
 
 
 class Runtime:
