@@ -79,7 +79,8 @@ def _is_here(introduction: Introduction) -> str:
 
 
 def _in_words(refused: Sequence[Refusal]) -> str:
-    """Say of whoever was refused last from where and why, and how often anybody was."""
+    """Say of whoever was refused last whose key it has, from where and why, and how often anybody was."""
     last, times = max(refused, key=lambda one: one.last), sum(one.times for one in refused)
     place = f" from {last.address}" if last.address else ""
-    return f"a node{place}: {last.reason}" + (f" ({times} times in all)" if times > 1 else "")
+    whose = f" with the key of {last.whose}" if last.whose else ""
+    return f"a node{whose}{place}: {last.reason}" + (f" ({times} times in all)" if times > 1 else "")
