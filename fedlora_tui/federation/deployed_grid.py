@@ -188,6 +188,7 @@ class DeployedGrid(Grid):
                 sent, errors = self._freed(held)
                 yield from errors
                 if sent:
+                    signs.begin({message.metadata.dst_node_id for message in sent.values()})
                     waited |= sent
                     self._waiting.sent(kind, round, sorted(_name(message, names) for message in sent.values()))
                 asked = list(islice(waited, most or None))
@@ -202,7 +203,7 @@ class DeployedGrid(Grid):
                     self._waiting.came(kind, round, _name(message, names), not reply.has_error())
                     yield _read(message, reply)
                     del reply
-                for number in self._lost(signs, waited, held, names, kind, round):
+                for number in self._lost(signs, waited, held, kind, round):
                     message = waited.pop(number)
                     self._waiting.came(kind, round, _name(message, names), False)
                     yield _error(message, ErrorCode.NODE_UNAVAILABLE, GONE)
@@ -244,19 +245,16 @@ class DeployedGrid(Grid):
                 self._owed[node] = _Owed(number, self._since.get(node, ""))
 
     def _lost(
-        self,
-        signs: SignsOfLife,
-        waited: Mapping[str, Message],
-        held: Sequence[Message],
-        names: Mapping[int, str],
-        kind: str,
-        round: int,
+        self, signs: SignsOfLife, waited: Mapping[str, Message], held: Sequence[Message], kind: str, round: int
     ) -> list[str]:
         """Give the messages that nobody answers any more, for their nodes began anew; tell of those who are silent."""
-        seen = signs.look({message.metadata.dst_node_id for message in (*waited.values(), *held)})
+        asked = {message.metadata.dst_node_id for message in (*waited.values(), *held)}
+        seen = signs.look({*asked, *self._owed})
         if seen is None:
             return []
+        # A node that connects anew has forgotten what it was asked.
         self._owed = {node: owed for node, owed in self._owed.items() if node not in seen.anew}
+        names = {node: name for name, node in self._nodes.items() if node in asked}
         self._waiting.silent(kind, round, {names[node]: until for node, until in seen.silent.items() if node in names})
         return [number for number, message in waited.items() if message.metadata.dst_node_id in seen.anew]
 

@@ -33,6 +33,10 @@ class SignsOfLife:
         self._begun = {node.node_id: node.last_activated_at for node in self._here()}
         self._looked = clock()
 
+    def begin(self, nodes: Collection[int]) -> None:
+        """Know that these were sent a message just now."""
+        self._begun |= {node.node_id: node.last_activated_at for node in self._here() if node.node_id in nodes}
+
     def look(self, waited: Collection[int]) -> Signs | None:
         """Look at those who are waited for; None where the last look was just now."""
         now = self._clock()
