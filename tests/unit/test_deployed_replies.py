@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from types import SimpleNamespace
 
 import pytest
 
@@ -124,7 +123,7 @@ class Slow:
         return [Message(RecordDict(), reply_to=self.open.pop(number)) for number in ready]
 
     def get_nodes(self):
-        return [SimpleNamespace(node_id=node, public_key=b"", last_activated_at=self.since) for node in (2, 3)]
+        return [NodeInfo(node_id=node, last_activated_at=self.since) for node in (2, 3)]
 
     since = "morning"
 
@@ -193,3 +192,25 @@ def test_who_began_anew_is_waited_for_no_more_and_who_is_silent_is_told_of(link,
     assert replies[0].error.reason == GONE
     assert waits.gone == ["beta"]
     assert waits.told[:3] == [{"gamma": until}, {"gamma": until}, {}]
+
+
+def test_who_begins_anew_while_its_training_is_held_back_is_sent_it_and_waited_for(link, monkeypatch):
+    monkeypatch.setattr(signs_of_life, "LOOK_SECONDS", 0.0)
+    flower, looks = Slow(), []
+    grid = grid_over(flower, [])
+    flower.silent = {3}
+    monkeypatch.setattr(Waits, "goes_on", lambda self, kind: False)
+    asked(grid, MessageType.TRAIN, 1, (3,))
+
+    def goes_on(self, kind):
+        looks.append(kind)
+        if len(looks) == 2:
+            flower.since = "noon"
+            flower.open.clear()
+        if len(looks) == 6:
+            flower.silent = set()
+        return len(looks) < 50
+
+    monkeypatch.setattr(Waits, "goes_on", goes_on)
+    assert asked(grid, MessageType.TRAIN, 2, (3,)) == {3: ""}
+    assert [round for _, _, round in flower.sent] == ["1", "2"]
