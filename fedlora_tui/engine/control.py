@@ -389,8 +389,9 @@ class _Face:
         runs = self._control.runs
         history = tuple(run.state.seq for run in runs) if self._whole else ()
         self.say(wire.Welcome(tuple(run.label for run in runs), self.place, os.getpid(), history))
-        threading.Thread(target=self._write, name="control writes", daemon=True).start()
+        # Before it is welcomed: who comes first steers, and not who is quicker from there on.
         self._control.greeted(self)
+        threading.Thread(target=self._write, name="control writes", daemon=True).start()
 
     def _write(self) -> None:
         try:

@@ -125,6 +125,23 @@ def test_a_face_that_never_reads_is_let_go_with_all_that_waited_for_it(
     until(lambda: served.race.runs[0].state.round > reached, "another round")
 
 
+def test_who_comes_first_steers_however_quick_the_second_is(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    greeted = Control.greeted
+
+    def late(control: Control, face: control_module._Face) -> None:
+        if face.number == 1:
+            time.sleep(0.5)
+        greeted(control, face)
+
+    monkeypatch.setattr(Control, "greeted", late)
+    first, second = attach(served.folder, steers=True), attach(served.folder, steers=True)
+    until(lambda: not first.steers.sole and bool(second.holder), "both told who steers")
+    assert first.steers.yours
+    assert not second.steers.yours
+    first.close()
+    second.close()
+
+
 def test_who_takes_a_wheel_that_nobody_holds_by_asking_for_something_is_told_to_all(served: Served) -> None:
     gives, asks = attach(served.folder, steers=True), attach(served.folder, steers=True)
     until(lambda: gives.steers.yours and not gives.steers.sole, "the wheel at the first")

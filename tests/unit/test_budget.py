@@ -61,7 +61,7 @@ def test_the_tuning_panel_says_what_protects_the_run_and_that_it_stays():
 
 
 def test_log_progress_and_export_dialog_tell_what_was_spent():
-    entry = plain_entry(Record(1, 1.0, SPENT), UNICODE)
+    entry = plain_entry(Record(1, 1.0, SPENT), UNICODE, RunState())
     assert entry is not None
     assert entry.words == "3.21 of 8.00 at δ 1e-5 with round 4 (PLD)"
     finished = ev.RoundFinished(4, 9, 2.0, 3.0, 1, 1, 1.0, 5, 0.1, ("a",))

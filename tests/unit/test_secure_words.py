@@ -53,9 +53,9 @@ def test_an_adapters_card_says_that_its_updates_were_summed_unseen():
 def test_the_log_page_says_what_was_summed_and_what_that_took():
     def said(gone):
         event = ev.SecureSummed(3, ("a", "b"), gone, 2, 3, 1024, 1024, 0.02, 40, 0, 1e-9)
-        return plain_entry(Record(9, 0.0, event), UNICODE).words
+        return plain_entry(Record(9, 0.0, event), UNICODE, RunState()).words
 
     failed = ev.SecureFailed(3, "2 of 3 organizations are left", {"a": 600})
-    assert plain_entry(Record(9, 0.0, failed), UNICODE).words == "no sum: 2 of 3 organizations are left"
+    assert plain_entry(Record(9, 0.0, failed), UNICODE, RunState()).words == "no sum: 2 of 3 organizations are left"
     assert said(()) == "sum of all updates, none seen: 2.0 KiB of shares, 20 ms"
     assert said(("c",)) == "sum of 2 of 3 updates, none seen: 2.0 KiB of shares, 20 ms"
