@@ -11,6 +11,9 @@ SOCKET, ELSEWHERE = "control.sock", "control.path"
 LONGEST = 100
 """Bytes of a path that fit a Unix socket's address everywhere."""
 
+SHORT = 40
+"""Bytes of a folder's path that leave room for ours below it."""
+
 
 def socket_place(folder: Path) -> Path:
     """Give where the socket of a run's folder is to stand; makes the user's own folder for it where that is elsewhere.
@@ -49,11 +52,12 @@ def _written(folder: Path) -> Path | None:
 
 def _own_folder() -> Path:
     """Give a folder that only this user can enter: nobody else may put a socket of theirs there."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime and len(os.fsencode(runtime)) <= 40 and Path(runtime).is_dir():
+    runtime, temporary = os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir()
+    if runtime and len(os.fsencode(runtime)) <= SHORT and Path(runtime).is_dir():
         folder = Path(runtime) / "fedlora-tui"
     else:
-        folder = Path(tempfile.gettempdir()) / f"fedlora-tui-{os.geteuid()}"
+        short = temporary if len(os.fsencode(temporary)) <= SHORT else "/tmp"
+        folder = Path(short) / f"fedlora-tui-{os.geteuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     status = folder.lstat()
     if status.st_uid != os.geteuid() or status.st_mode & 0o077 or not folder.is_dir():

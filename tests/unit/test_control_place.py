@@ -53,10 +53,20 @@ def test_a_long_path_stands_elsewhere_and_the_run_says_where(tmp_path, monkeypat
     home.rmdir()
 
 
+def test_a_long_folder_for_temporary_files_is_not_used(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "")
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / ("long" * 30)))
+    assert socket_place(tmp_path / ("long" * 30)).parent == Path(f"/tmp/fedlora-tui-{os.geteuid()}")
+
+
 def test_a_folder_that_others_can_enter_is_not_used(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", "")
-    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
-    (tmp_path / f"fedlora-tui-{os.geteuid()}").mkdir(mode=0o755)
-    (tmp_path / f"fedlora-tui-{os.geteuid()}").chmod(0o755)
+    home = Path("/tmp") / f"o{os.getpid()}"
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(home))
+    own = home / f"fedlora-tui-{os.geteuid()}"
+    own.mkdir(parents=True)
+    own.chmod(0o755)
     with pytest.raises(PermissionError):
         socket_place(tmp_path / ("long" * 30))
+    own.rmdir()
+    home.rmdir()
