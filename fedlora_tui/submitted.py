@@ -291,7 +291,7 @@ def follow(submitted: Submitted, folder: Path, json_lines: bool, begun: int) -> 
                     say(f"{folder.name} goes on; fedlora-tui attach {called(folder)} shows it")
                     return 130
                 asked = True
-                _ask_to_stop(folder)
+                ask_to_stop(folder)
     lines.finish(lambda: False)
     if not run.heard:
         if asked:
@@ -306,10 +306,18 @@ def follow(submitted: Submitted, folder: Path, json_lines: bool, begun: int) -> 
     return 130 if asked else 0 if run.state.phase == "done" else 1
 
 
-def _ask_to_stop(folder: Path) -> None:
+def ask_to_stop(folder: Path) -> None:
+    """Ask a run to stop; where somebody else steers it, who that is and what to do is said."""
     try:
         link = attach(folder, steers=True)
-        link.ask(link.place, Stop("interrupted"))
-        link.close()
     except UserError as error:
         say(str(error))
+        return
+    until = time.monotonic() + ASK_SECONDS
+    while not link.holder and time.monotonic() < until:
+        time.sleep(LOOK_SECONDS)
+    if link.may_steer:
+        link.ask(link.place, Stop("interrupted"))
+    else:
+        say(f"{folder.name} goes on: {link.holder} steers; w in fedlora-tui attach {called(folder)} takes the wheel")
+    link.close()

@@ -28,6 +28,7 @@ from fedlora_tui.protocol.commands import Pause, Rank, Resume, Rounds, Stop
 from fedlora_tui.protocol.control_place import found_socket
 from fedlora_tui.protocol.events import CommandAcknowledged, CommandRefused, Record
 from fedlora_tui.protocol.state import RunState, fold
+from fedlora_tui.submitted import ask_to_stop
 from tests.flows.served import PATIENCE, Served, until
 from tests.tiny_runs import configured, small_settings
 
@@ -140,6 +141,21 @@ def test_who_comes_first_steers_however_quick_the_second_is(served: Served, monk
     assert not second.steers.yours
     first.close()
     second.close()
+
+
+def test_an_interrupt_of_who_only_follows_says_who_steers_and_stops_a_run_that_nobody_steers(
+    served: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steers = attach(served.folder, steers=True)
+    ask_to_stop(served.folder)
+    said = capsys.readouterr().err
+    assert f"{served.folder.name} goes on: {steers.name} steers; w in fedlora-tui attach" in said
+    reached = served.race.runs[0].state.round
+    until(lambda: served.race.runs[0].state.round > reached + 1, "more rounds")
+    steers.close()
+    until(lambda: not served.control.watched, "the console gone")
+    ask_to_stop(served.folder)
+    until(lambda: served.race.runs[0].state.phase == "stopped", "the stop")
 
 
 def test_who_takes_a_wheel_that_nobody_holds_by_asking_for_something_is_told_to_all(served: Served) -> None:
