@@ -49,6 +49,9 @@ def attach(folder: Path, steers: bool) -> Link:
         ) from None
     except OSError as error:
         connection.close()
+        if lock.held(folder):
+            said = "it is ending, or as many consoles watch it as may"
+            raise UserError(f"{folder.name}: its process is there and took in no other console: {said}") from None
         raise UserError(f"{gone} any more ({error.strerror or error}); fedlora-tui resume {called(folder)}") from None
     return link
 

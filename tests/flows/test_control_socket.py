@@ -158,6 +158,16 @@ def test_an_interrupt_of_who_only_follows_says_who_steers_and_stops_a_run_that_n
     until(lambda: served.race.runs[0].state.phase == "stopped", "the stop")
 
 
+def test_who_comes_when_as_many_watch_as_may_is_told_so_and_not_that_the_run_is_gone(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control_module, "MOST_FACES", 1)
+    first = attach(served.folder, steers=True)
+    with pytest.raises(UserError, match="took in no other console: it is ending, or as many consoles watch it as may"):
+        attach(served.folder, steers=True)
+    first.close()
+
+
 def test_who_takes_a_wheel_that_nobody_holds_by_asking_for_something_is_told_to_all(served: Served) -> None:
     gives, asks = attach(served.folder, steers=True), attach(served.folder, steers=True)
     until(lambda: gives.steers.yours and not gives.steers.sole, "the wheel at the first")
