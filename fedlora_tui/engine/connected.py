@@ -38,8 +38,7 @@ class _Node:
 
     `again` is when a node that could not take part is asked again (seconds of a clock), `problem` what was told of it.
     `told` says that it was told of, where it has another's name; `refused` what its policy refused of a round and why,
-    `unwilling` why it takes no part as the run is set now, `said` which such reason was told last, `crowded` why one
-    organization more than there are could not be protected.
+    `unwilling` why it takes no part as the run is set now, `said` which reason to stay out was told last.
     """
 
     since: str
@@ -51,7 +50,6 @@ class _Node:
     refused: tuple[Asked, str] | None = None
     unwilling: str = ""
     said: str = ""
-    crowded: str = ""
 
 
 @dataclass
@@ -104,7 +102,6 @@ class Connected:
         self._config = config or self._config
         self.meet()
         memory, unwilling = self._memory, self.unwilling
-        self._tell_unwilling(present)
         named = {name: own for name, own in memory.named.items() if name not in unwilling}
         added = memory.dropped & set(present)
         memory.dropped -= added
@@ -115,24 +112,23 @@ class Connected:
             if name not in gone and name not in added and memory.present.get(name) != named[name]
         }
         staying = set(present) - set(gone)
-        come = self._let_in(sorted(set(named) - staying - memory.dropped), len(staying))
+        come, crowded = self._let_in(sorted(set(named) - staying - memory.dropped), len(staying))
+        self._tell_why_not({**unwilling, **crowded}, present)
         memory.present = {name: named[name] for name in (*staying, *come)}
         told, memory.told = memory.told, []
         warnings = tuple(event for event in told if isinstance(event, Warned))
         return Seen(come, gone, warnings, tuple(event for event in told if isinstance(event, NodeRefused)))
 
-    def _let_in(self, names: Sequence[str], others: int) -> tuple[str, ...]:
-        """Give those who may join; of the rest, whose number the protection does not allow, it is told once why not."""
-        come = list[str]()
+    def _let_in(self, names: Sequence[str], others: int) -> tuple[tuple[str, ...], dict[str, str]]:
+        """Give those who may join, and why not of the rest, whose number the protection does not allow."""
+        come, crowded = list[str](), dict[str, str]()
         for name in names:
             reason = unguarded(self._config, others + len(come) + 1) if self._config is not None else None
             if reason is None:
                 come.append(name)
-            known = self._memory.nodes[self._memory.named[name][0]]
-            if reason is not None and reason != known.crowded:
-                self._memory.told.append(Warned(f"{name} cannot join: {reason}", name))
-            known.crowded = reason or ""
-        return tuple(come)
+            else:
+                crowded[name] = f"{name} cannot join: {reason}"
+        return tuple(come), crowded
 
     def _heard(self, refusals: Mapping[str, str]) -> None:
         """Take in whose policy refused the round that the last look was for: what was asked then is not asked again."""
@@ -152,13 +148,13 @@ class Connected:
             return known.refused[1]
         return unwilling(asked, known.introduction)
 
-    def _tell_unwilling(self, present: Collection[str]) -> None:
-        """Have each reason told once; of those who take part, their leaving tells it."""
+    def _tell_why_not(self, reasons: Mapping[str, str], present: Collection[str]) -> None:
+        """Have each reason to stay out told once; an unwilling one that took part until now, its leaving tells."""
         for name, (node, _) in sorted(self._memory.named.items()):
-            known = self._memory.nodes[node]
-            if known.unwilling and known.unwilling != known.said and name not in present:
-                self._memory.told.append(Warned(known.unwilling, name))
-            known.said = known.unwilling
+            known, why = self._memory.nodes[node], reasons.get(name, "")
+            if why and why != known.said and not (known.unwilling and name in present):
+                self._memory.told.append(Warned(why, name))
+            known.said = why
 
     def tell_again(self, told: Collection[Warned | NodeRefused]) -> None:
         """Have what was told told by the next look, too: the last time nobody kept a journal yet."""
