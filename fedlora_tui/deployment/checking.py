@@ -17,6 +17,7 @@ from fedlora_tui.deployment.layout import NODE, SERVER, About
 from fedlora_tui.deployment.own_side import policy_found, text_found
 from fedlora_tui.deployment.reaching import Answer, Unreached, ask
 from fedlora_tui.errors import UserError
+from fedlora_tui.ssh_keys import fingerprint
 from fedlora_tui.versions import same_release
 
 OK, LOOK, WRONG = "ok", "look", "wrong"
@@ -193,7 +194,7 @@ class _Looking:
         file = self.folder / layout.NODE_KEY
         copy = "copy the folder anew from where it was made"
         try:
-            own = keys.fingerprint(keys.node_public(file.read_bytes()))
+            own = fingerprint(keys.node_public(file.read_bytes()))
         except FileNotFoundError:
             yield self._link(layout.NODE_KEY, "it is missing", WRONG, copy)
         except (OSError, ValueError) as error:

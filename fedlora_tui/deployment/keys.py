@@ -5,9 +5,7 @@ Elliptic curves all over: P-384 for SuperNodes, as Flower's authentication asks 
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
 import ipaddress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,6 +16,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from fedlora_tui.ssh_keys import fingerprint
 
 AUTHORITY_LIFE = timedelta(days=5 * 365)
 SERVER_LIFE = timedelta(days=397)
@@ -132,15 +132,6 @@ def node_public(private: bytes) -> bytes:
 def same_public(line: bytes) -> bytes:
     """Give a line of a .pub file without its comment, so that two can be compared."""
     return b" ".join(line.split()[:2])
-
-
-def fingerprint(line: bytes) -> str:
-    """Give a public key's fingerprint (a line in OpenSSH's format) as `ssh-keygen -l` does; empty where it is none."""
-    try:
-        blob = base64.b64decode(line.split()[1], validate=True)
-    except (IndexError, ValueError):
-        return ""
-    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
 def owners(folder: Path) -> dict[str, str]:

@@ -20,6 +20,7 @@ from fedlora_tui.deployment.layout import NODE, OPERATOR, SERVER, About
 from fedlora_tui.deployment.scripts import start_script
 from fedlora_tui.errors import UserError
 from fedlora_tui.node_policy import policy_toml
+from fedlora_tui.ssh_keys import fingerprint
 from fedlora_tui.whole_file import replace_file
 
 MOST_ORGANIZATIONS = 1000
@@ -198,7 +199,7 @@ def _certify(server: Path, authority: keys.Pair, hosts: tuple[str, ...], now: da
 def _node(folder: Path, server: About, name: str) -> None:
     about = About(NODE, server.superlink, server.secure, server.fedlora_tui, server.flwr, organization=name)
     place, pair = folder / layout.node_folder(name), keys.new_node(name)
-    _role(place, replace(about, key=keys.fingerprint(pair.public)) if server.secure else about)
+    _role(place, replace(about, key=fingerprint(pair.public)) if server.secure else about)
     (place / layout.DATA).mkdir(mode=0o700)
     replace_file(place / layout.POLICY, policy_toml().encode(), OPEN)
     if server.secure:

@@ -24,7 +24,7 @@ from flwr.supercore.error import ApiErrorCode
 from flwr.supercore.runtime_version_compatibility import RuntimeVersionMetadata
 from flwr.supercore.version import package_version
 
-from fedlora_tui import __version__
+from fedlora_tui import __version__, ssh_keys
 from fedlora_tui.federation.refusals import Refusals
 from fedlora_tui.versions import FLOWER_HEADER, OWN_HEADER
 
@@ -137,17 +137,12 @@ def _off(headers: dict[str, str]) -> bool:
 
 def fingerprint(pem: bytes) -> str:
     """Give a public key's fingerprint as `ssh-keygen -l` shows it; empty where it is no key."""
-    from cryptography.hazmat.primitives.hashes import SHA256, Hash
-
     try:
         key = serialization.load_pem_public_key(pem)
         line = key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-        blob = base64.b64decode(line.split()[1])
     except Exception:  # whatever a stranger sends as its key
         return ""
-    digest = Hash(SHA256())
-    digest.update(blob)
-    return "SHA256:" + base64.b64encode(digest.finalize()).decode().rstrip("=")
+    return ssh_keys.fingerprint(line)
 
 
 def _key(headers: dict[str, str]) -> str:

@@ -14,6 +14,7 @@ from fedlora_tui.cli import main
 from fedlora_tui.deployment import keys, layout, making
 from fedlora_tui.deployment.checking import LOOK, OK, WRONG, Link, check
 from fedlora_tui.federation.refusals import Refusals, read
+from fedlora_tui.ssh_keys import fingerprint
 from tests.deployment import free_port
 from tests.listening import listening
 
@@ -277,7 +278,7 @@ def test_a_folder_that_is_no_deployment_is_one_line(tmp_path, capsys):
 def test_a_key_that_was_refused_has_its_organizations_name_beside_it_also_once_its_file_is_gone(deployment, tmp_path):
     server = _pointed(deployment / "server", free_port())
     file = server / "nodes" / "port.pub"
-    key = keys.fingerprint(file.read_bytes())
+    key = fingerprint(file.read_bytes())
     counted = Refusals(server / "refused.json")
     counted.count("its key is not registered", "192.0.2.9", key)
     assert f"with the key of port, {key}, last" in _named(check(server), "refused.json").found
