@@ -17,7 +17,7 @@ from queue import Empty, SimpleQueue
 
 from rich.console import Console
 
-from fedlora_tui.attached import attach
+from fedlora_tui.attached import CONNECT_SECONDS, attach
 from fedlora_tui.config import resolved, to_toml
 from fedlora_tui.engine import journal, lock
 from fedlora_tui.engine.folder import FLOWER_RUN, letters
@@ -313,7 +313,7 @@ def ask_to_stop(folder: Path) -> None:
     except UserError as error:
         say(str(error))
         return
-    until = time.monotonic() + ASK_SECONDS
+    until = time.monotonic() + CONNECT_SECONDS
     while not link.holder and time.monotonic() < until:
         time.sleep(LOOK_SECONDS)
     if link.may_steer:

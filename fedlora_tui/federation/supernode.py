@@ -22,6 +22,7 @@ from typing import Any
 from flwr.supernode import fleet_http_connection, start_client_internal
 from flwr.supernode.cli.flower_supernode import flower_supernode
 
+from fedlora_tui.errors import one_line
 from fedlora_tui.federation.asking import LET_IN, refusal_of_key
 from fedlora_tui.federation.bundle import is_ours
 from fedlora_tui.federation.prompt_node import make_prompt
@@ -96,7 +97,7 @@ def _is_let_in(options: Sequence[str]) -> bool:
 
 def _line(words: object) -> str:
     parts = words if isinstance(words, tuple) else (words,)
-    line = " ".join(" ".join(str(part) for part in parts).split())[:400]
+    line = one_line(" ".join(str(part) for part in parts), None)[:400]
     # A server's answer may be quoted in it, and a terminal would do what stands there.
     return printable(line)
 
