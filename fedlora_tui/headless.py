@@ -116,13 +116,12 @@ def run_headless(given: Sequence[Entry], json_lines: bool, patient: bool) -> int
     if json_lines:
         for run in race.runs:
             run.subscribe(lines.of_racer() if len(given) > 1 else lines.of_run())
-    signals = Signals(race, control.close)
+    signals = Signals(race, control.part)
     narration = Narration(Console(stderr=True, highlight=False), race.racers)
     race.start()
     with narration:
         _follow(race, narration, signals, lines)
-    control.settle(LAST_WORDS_SECONDS)
-    control.close()
+    control.part(LAST_WORDS_SECONDS)
     race.close()
     lines.finish(lambda: signals.late)
     return _ending(race, signals)

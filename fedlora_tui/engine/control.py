@@ -137,6 +137,11 @@ class Control:
         with self._lock:
             return bool(self._faces)
 
+    def part(self, seconds: float) -> None:
+        """Let every face go once it was told all there is, after so long at most."""
+        self.settle(seconds)
+        self.close()
+
     def settle(self, seconds: float) -> None:
         """Wait until every face was told all there is, so long at most."""
         until = self._clock() + seconds

@@ -118,7 +118,7 @@ def _go_through(race: Race, control: Control) -> None:
     # In Flower's simulation this is no main thread, and signals are not for it to catch.
     kinds = SIGNALS if threading.current_thread() is threading.main_thread() else ()
     before = {kind: signal.getsignal(kind) for kind in kinds}
-    signals = Signals(race, control.close) if before else None
+    signals = Signals(race, control.part) if before else None
     race.start()
     while not race.wait(LOOK_SECONDS):
         for run in race.runs:
@@ -127,8 +127,7 @@ def _go_through(race: Race, control: Control) -> None:
             signals.pass_on()
             if signals.late:
                 signals.leave_now()
-    control.settle(LAST_WORDS_SECONDS)
-    control.close()
+    control.part(LAST_WORDS_SECONDS)
     race.close()
     for kind, handler in before.items():
         signal.signal(kind, handler)

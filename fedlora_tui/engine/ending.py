@@ -21,6 +21,9 @@ from fedlora_tui.protocol.commands import Stop
 LAST_STEP_SECONDS, LAST_LINE_SECONDS = 2.0, 1.0
 """How long an interrupted run may take to end its local step, and its journal to be closed, before its process ends."""
 
+LAST_TOLD_SECONDS = 0.5
+"""How much of the last line's time who watches may take to be told it."""
+
 LAST_WRITE_SECONDS = 8.0
 """The same where a checkpoint or an export is being written: who stops containers gives them 10 s."""
 
@@ -40,8 +43,8 @@ no second one, and changes nothing."""
 class Signals:
     """The first interrupt or termination ends the runs; a second one ends the process; a hang-up is noted."""
 
-    def __init__(self, race: Race, last: Callable[[], None] = lambda: None) -> None:
-        """`last` is what else has to be done before a process ends amid its work."""
+    def __init__(self, race: Race, last: Callable[[float], None] = lambda seconds: None) -> None:
+        """`last` is what else has to be done before a process ends amid its work, within so many seconds."""
         self.caught: signal.Signals | None = None
         self.hung_up = False
         self.since = 0.0
@@ -109,4 +112,4 @@ class Signals:
 
     def _write_last(self) -> None:
         self._race.abandon(REASONS[self.caught] if self.caught else "interrupted")
-        self._last()
+        self._last(LAST_TOLD_SECONDS)

@@ -97,7 +97,7 @@ def _serve(given: Sequence[Entry], manner: Manner, connection: socket.socket, ea
 
     race = Race(given, replace(manner, on_folder=on_folder))
     control = Control(race.racers)
-    signals = Signals(race, control.close)
+    signals = Signals(race, control.part)
     control.adopt(connection)
     race.start()
     while not race.wait(LOOK_SECONDS):
@@ -108,8 +108,7 @@ def _serve(given: Sequence[Entry], manner: Manner, connection: socket.socket, ea
         time.sleep(LOOK_SECONDS)
         _look(race, signals)
     signals.let_exports_end()
-    control.settle(LAST_WORDS_SECONDS)
-    control.close()
+    control.part(LAST_WORDS_SECONDS)
     race.close()
     return signals.status
 

@@ -104,6 +104,7 @@ class Run:
         self._stream.subscribe(self._tell_list)
         self._refusal: str | None = None
         self._over = threading.Event()
+        self._abandoned = False
         self._worker = threading.Thread(target=self._work, name="run", daemon=True)
         self._log: logging.Handler | None = None
         self._now: Callable[[], Config] = lambda: self.config
@@ -157,8 +158,8 @@ class Run:
 
     @property
     def over(self) -> bool:
-        """True once the worker is done."""
-        return self._over.is_set()
+        """True once nothing more is told: the worker is done, or is waited for no more."""
+        return self._over.is_set() or self._abandoned
 
     @property
     def refusal(self) -> str | None:
@@ -193,6 +194,7 @@ class Run:
         self.close()
         if state.started is None:
             self._vanish()
+        self._abandoned = True
 
     def close(self) -> None:
         """Let go of the journal and the log: nothing that happens from now on is written down."""

@@ -25,7 +25,7 @@ SLOW = """
 import sys, time
 from pathlib import Path
 from fedlora_tui.cli import main
-from fedlora_tui.engine import checkpoint, ending, exports
+from fedlora_tui.engine import checkpoint, control, ending, exports
 
 ending.LAST_WRITE_SECONDS = float(sys.argv.pop(1))
 
@@ -40,6 +40,12 @@ def slow(module, seconds, mark, holds):
 
     module.write = written
 
+def told_late(face, *, tell=control._Face._send_words):
+    if Path("saving").exists():
+        time.sleep(0.05)  # as on a machine that has much to do
+    tell(face)
+
+control._Face._send_words = told_late
 slow(exports, float(sys.argv.pop(1)), "exporting", lambda command: True)
 slow(checkpoint, float(sys.argv.pop(1)), "saving", lambda kept: kept.round == 2)
 sys.exit(main(sys.argv[1:]))
@@ -151,3 +157,20 @@ def test_a_checkpoint_that_is_being_written_becomes_whole_and_its_round_is_kept(
     assert checkpoint.fault(folder, 2) is None
     finished = [event.round for event in told_by(folder, ev.RoundFinished)]
     assert finished == [1, 2]
+
+
+def test_who_watches_a_process_that_ends_amid_its_work_is_told_how_its_run_ended(start, tmp_path: Path) -> None:
+    process = start(1.0, saving=600.0)
+    until((tmp_path / "saving").exists, process)
+    (folder,) = (tmp_path / "runs").iterdir()
+    link = attach(folder, steers=True)
+    until(lambda: link.runs[0].folder, process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(GUARD) == 143
+    heard: list[Event] = []
+    eventually(lambda: heard.extend(one.event for one in link.runs[0].drain()) or link.runs[0].over, "its end")
+    heard.extend(one.event for one in link.runs[0].drain())
+    assert [one for one in heard if isinstance(one, ev.RunStopped | ev.RunFailed)] == told_by(folder, ev.RunStopped)
+    assert isinstance(heard[-1], ev.RunStopped)
+    assert heard[-1].reason == "terminated"
+    link.close()
