@@ -18,7 +18,16 @@ from fedlora_tui.errors import UserError
 from fedlora_tui.protocol import wire
 from fedlora_tui.protocol.commands import Command
 from fedlora_tui.protocol.control_place import found_socket
-from fedlora_tui.protocol.events import UNRECORDED, Record, RoundStarted, RunFailed, RunStarted, TrainStep
+from fedlora_tui.protocol.events import (
+    UNRECORDED,
+    Record,
+    RoundStarted,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+    RunStopped,
+    TrainStep,
+)
 from fedlora_tui.protocol.naming import called
 from fedlora_tui.protocol.trying import Answer, Question
 
@@ -233,6 +242,7 @@ class RemoteRun:
         self.awaited = 0
         """The number of the last record of its history, as it stood when this face came."""
         self._reached = (0, 0)
+        self._ending_told = False
 
     def start(self) -> None:
         """It goes on by itself."""
@@ -274,6 +284,8 @@ class RemoteRun:
             self._reached = (event.round, 0)
         elif isinstance(event, TrainStep):
             self._reached = (event.round, event.step)
+        elif isinstance(event, RunFinished | RunStopped | RunFailed):
+            self._ending_told = True
         with self._lock:
             self._records.append(record)
 
@@ -290,10 +302,12 @@ class RemoteRun:
             self.end(f"{why}; the run goes on{shown}")
 
     def lose(self, why: str) -> None:
-        """The run's process is gone without an ending: say so, and what goes on with it."""
+        """The run's process is gone: say so, and what goes on with it, where the run had no ending before."""
         if self._over:
             return
-        if self.folder is not None:
+        if self._ending_told:
+            self.end("")
+        elif self.folder is not None:
             words = f"{why}: fedlora-tui resume {called(self.folder)}"
             self.take(Record(UNRECORDED, time.time(), RunFailed(self._reached[0], words, self._reached[1])))
             self.end("")

@@ -97,12 +97,13 @@ def _show(
             result = replace(result, failure=f"{result.failure}{kept and f': see {kept}'}")
     if terminated and terminate is not None and not all(run.over for run in link.runs):
         _end(link, terminate)
-        ended = (fold(state, run.drain()) for state, run in zip(result.states, link.runs, strict=True))
-        result = replace(result, states=tuple(ended))
     elif result.left == "abandoned" and terminate is not None:
         # Told twice, it does not wait for the step that is under way.
         terminate(signal.SIGTERM)
         terminate(signal.SIGTERM)
+    # What was told since the last look: a process may have ended before its console had given the terminal back.
+    newest = (fold(state, run.drain()) for state, run in zip(result.states, link.runs, strict=True))
+    result = replace(result, states=tuple(newest))
     labels = [run.label for run in link.runs]
     link.close()
     if result.left == "resume" and not terminated and (started := result.states[0].started) is not None:

@@ -320,7 +320,9 @@ class _Face:
     @property
     def told_all(self) -> bool:
         """True where nothing is left to tell."""
-        return self._closed or not self.greeted or (self._idle and len(self._told_over) == len(self._control.runs))
+        with self._changed:
+            said = self._idle and len(self._told_over) == len(self._control.runs)
+            return self._closed or not self.greeted or said
 
     def put(self, place: int, record: Record) -> None:
         """Queue a record, without waiting."""
@@ -340,12 +342,14 @@ class _Face:
         """Queue what is no event."""
         with self._changed:
             self._words.append(wire.line_of(message))
+            self._idle = False
             self._changed.notify()
 
     def answer(self, place: int, answer: Answer) -> None:
         """Queue how an answer stands, in place of how it stood; without waiting."""
         with self._changed:
             self._answers[place] = answer
+            self._idle = False
             self._changed.notify()
 
     def close(self) -> None:
@@ -471,6 +475,7 @@ class _Face:
             if place not in self._told_over and run.over and not self._records:
                 self._told_over.add(place)
                 self._words.append(wire.line_of(wire.Over(place, run.refusal or "")))
+                self._idle = False
 
 
 def _lines(connection: socket.socket) -> Iterator[bytes]:

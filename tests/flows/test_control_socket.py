@@ -21,12 +21,14 @@ from fedlora_tui.console.drawing.glyphs import UNICODE
 from fedlora_tui.console.session import Session
 from fedlora_tui.engine import control as control_module
 from fedlora_tui.engine.control import Control
+from fedlora_tui.engine.course import Course
 from fedlora_tui.engine.journal import Journal, read
 from fedlora_tui.engine.race import Entry
 from fedlora_tui.errors import UserError
+from fedlora_tui.protocol import wire
 from fedlora_tui.protocol.commands import Pause, Rank, Resume, Rounds, Stop
 from fedlora_tui.protocol.control_place import found_socket
-from fedlora_tui.protocol.events import CommandAcknowledged, CommandRefused, Record
+from fedlora_tui.protocol.events import CommandAcknowledged, CommandRefused, Record, RunStarted, RunStopped
 from fedlora_tui.protocol.state import RunState, fold
 from fedlora_tui.submitted import ask_to_stop
 from tests.flows.served import PATIENCE, Served, until
@@ -166,6 +168,48 @@ def test_who_comes_when_as_many_watch_as_may_is_told_so_and_not_that_the_run_is_
     with pytest.raises(UserError, match="took in no other console: it is ending, or as many consoles watch it as may"):
         attach(served.folder, steers=True)
     first.close()
+
+
+def test_a_process_that_ends_waits_until_its_consoles_know_that_the_run_is_over(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told_now, left_now = control_module._Face._send_words, Course.leave
+
+    def told_late(face: control_module._Face) -> None:
+        if served.race.over:
+            time.sleep(0.3)
+        told_now(face)
+
+    def left_late(course: Course, place: int) -> None:
+        # The console has heard of the last event by then, and nothing waits for it.
+        time.sleep(0.3)
+        left_now(course, place)
+
+    link = attach(served.folder, steers=True)
+    until(lambda: link.runs[0].folder, "the history")
+    monkeypatch.setattr(control_module._Face, "_send_words", told_late)
+    monkeypatch.setattr(Course, "leave", left_late)
+    known: list[bool] = []
+    monkeypatch.setattr(link, "_lost", lambda trouble: known.append(link.runs[0].over))
+    link.ask(0, Stop())
+    until(lambda: served.race.over, "the end")
+    served.control.part(PATIENCE)
+    until(lambda: known, "the end of the line")
+    assert known == [True]
+    assert [record.event.type for record in told(link)][-1] == "run_stopped"
+
+
+def test_a_run_whose_end_was_told_has_not_failed_where_its_process_says_no_more() -> None:
+    ours, theirs = socket.socketpair()
+    link = Link(ours, steers=True, labels=("",), ending=lambda: "its process ended with status 143")
+    started = RunStarted("one", "tiny", 1, 1, 4, 8.0, "fedit", ("alpha",), "cpu", {}, rounds=5)
+    for number, event in enumerate([started, RunStopped(3, 2, "terminated")], 1):
+        theirs.sendall(wire.told_line(0, Record(number, 0.0, event)))
+    theirs.close()
+    until(lambda: link.runs[0].over, "the end of the line")
+    assert [record.event.type for record in told(link)] == ["run_started", "run_stopped"]
+    assert link.runs[0].refusal is None
+    link.close()
 
 
 def test_who_takes_a_wheel_that_nobody_holds_by_asking_for_something_is_told_to_all(served: Served) -> None:
