@@ -20,8 +20,10 @@ from fedlora_tui.protocol.commands import Command
 from fedlora_tui.protocol.control_place import found_socket
 from fedlora_tui.protocol.events import (
     UNRECORDED,
+    Preparing,
     Record,
     RoundStarted,
+    RunContinued,
     RunFailed,
     RunFinished,
     RunStarted,
@@ -286,6 +288,9 @@ class RemoteRun:
             self._reached = (event.round, event.step)
         elif isinstance(event, RunFinished | RunStopped | RunFailed):
             self._ending_told = True
+        elif isinstance(event, Preparing | RunContinued):
+            # What came before was the end of an earlier process of this run.
+            self._ending_told = False
         with self._lock:
             self._records.append(record)
 

@@ -28,7 +28,16 @@ from fedlora_tui.errors import UserError
 from fedlora_tui.protocol import wire
 from fedlora_tui.protocol.commands import Pause, Rank, Resume, Rounds, Stop
 from fedlora_tui.protocol.control_place import found_socket
-from fedlora_tui.protocol.events import CommandAcknowledged, CommandRefused, Record, RunStarted, RunStopped
+from fedlora_tui.protocol.events import (
+    CommandAcknowledged,
+    CommandRefused,
+    Event,
+    Preparing,
+    Record,
+    RunFailed,
+    RunStarted,
+    RunStopped,
+)
 from fedlora_tui.protocol.state import RunState, fold
 from fedlora_tui.submitted import ask_to_stop
 from tests.flows.served import PATIENCE, Served, until
@@ -199,15 +208,23 @@ def test_a_process_that_ends_waits_until_its_consoles_know_that_the_run_is_over(
     assert [record.event.type for record in told(link)][-1] == "run_stopped"
 
 
-def test_a_run_whose_end_was_told_has_not_failed_where_its_process_says_no_more() -> None:
+@pytest.mark.parametrize(
+    ("since", "told_of_its_end"),
+    [((), ["run_stopped"]), ((Preparing("base", "working"),), ["run_stopped", "run_failed"])],
+    ids=["ended", "goes on"],
+)
+def test_a_run_whose_end_was_told_has_not_failed_where_its_process_says_no_more(
+    since: tuple[Event, ...], told_of_its_end: list[str]
+) -> None:
     ours, theirs = socket.socketpair()
     link = Link(ours, steers=True, labels=("",), ending=lambda: "its process ended with status 143")
     started = RunStarted("one", "tiny", 1, 1, 4, 8.0, "fedit", ("alpha",), "cpu", {}, rounds=5)
-    for number, event in enumerate([started, RunStopped(3, 2, "terminated")], 1):
+    for number, event in enumerate((started, RunStopped(3, 2, "terminated"), *since), 1):
         theirs.sendall(wire.told_line(0, Record(number, 0.0, event)))
     theirs.close()
     until(lambda: link.runs[0].over, "the end of the line")
-    assert [record.event.type for record in told(link)] == ["run_started", "run_stopped"]
+    ends = [record.event.type for record in told(link) if isinstance(record.event, RunStopped | RunFailed)]
+    assert ends == told_of_its_end
     assert link.runs[0].refusal is None
     link.close()
 
