@@ -116,8 +116,13 @@ def run_headless(given: Sequence[Entry], json_lines: bool, patient: bool) -> int
     if json_lines:
         for run in race.runs:
             run.subscribe(lines.of_racer() if len(given) > 1 else lines.of_run())
-    signals = Signals(race, control.part)
     narration = Narration(Console(stderr=True, highlight=False), race.racers)
+
+    def last(seconds: float) -> None:
+        control.part(seconds)
+        narration.close()
+
+    signals = Signals(race, last)
     race.start()
     with narration:
         _follow(race, narration, signals, lines)
@@ -133,10 +138,8 @@ def _follow(race: Race, narration: Narration, signals: Signals, lines: JsonLines
             narration.hang_up()
         narration.tell()
         # Whoever reads the lines has had enough; a terminal that hung up took its reader with it against their will.
-        signals.pass_on("standard output was closed" if lines.closed and not lines.hung_up else "")
-        if signals.late:
-            narration.close()
-            signals.leave_now()
+        if lines.closed and not lines.hung_up:
+            signals.end("standard output was closed")
     signals.let_exports_end()
     narration.tell()
 

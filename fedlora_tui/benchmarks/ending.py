@@ -84,6 +84,7 @@ def leave_at_once(status: int) -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (OSError, ValueError):
+        except (OSError, ValueError, RuntimeError):
+            # The reader is gone, or the signal came amid a write to it.
             continue
     os._exit(status)

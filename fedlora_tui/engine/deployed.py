@@ -123,15 +123,12 @@ def _go_through(race: Race, control: Control) -> None:
     while not race.wait(LOOK_SECONDS):
         for run in race.runs:
             run.drain()  # nobody here reads them
-        if signals is not None:
-            signals.pass_on()
-            if signals.late:
-                signals.leave_now()
     control.part(LAST_WORDS_SECONDS)
     race.close()
     for kind, handler in before.items():
         signal.signal(kind, handler)
     if signals is not None and signals.caught is not None:
+        signals.let_go()
         signal.raise_signal(signals.caught)
 
 

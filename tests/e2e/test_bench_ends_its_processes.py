@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from fedlora_tui.config import to_toml
+from tests.stalled import stalled
 from tests.tiny_runs import configured, small_settings
 
 GUARD = 240
@@ -107,3 +108,31 @@ def test_a_hangup_that_was_ignored_ends_no_benchmark(tmp_path):
             assert all(each.is_running() for each in below)
     finally:
         signal.signal(signal.SIGHUP, ignored)
+
+
+WRITES = """
+import sys
+from fedlora_tui.benchmarks.ending import ended_by_signals
+
+with ended_by_signals():
+    print("begun", flush=True)
+    sys.stderr.write("a finding\\n")
+"""
+
+
+def test_a_benchmark_whose_findings_nobody_reads_ends_by_a_second_signal():
+    environment = {name: value for name, value in ENVIRONMENT.items() if name != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-c", WRITES]
+    with (
+        stalled() as unread,
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=unread) as process,
+    ):
+        try:
+            assert process.stdout.readline() == b"begun\n"
+            until = time.monotonic() + GUARD
+            while process.poll() is None and time.monotonic() < until:
+                time.sleep(0.5)
+                process.send_signal(signal.SIGTERM)
+        finally:
+            process.kill()
+    assert process.returncode == 128 + signal.SIGTERM

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,8 +18,12 @@ from fedlora_tui.protocol.commands import Export
 from fedlora_tui.protocol.events import Event
 from tests.deployment import eventually
 from tests.e2e.test_cli import ENVIRONMENT, GUARD
+from tests.stalled import stalled
 from tests.tiny_models import write_texts
 from tests.tiny_runs import tiny_base
+
+BUFFERED = {name: value for name, value in ENVIRONMENT.items() if name != "PYTHONUNBUFFERED"} | {"OMP_NUM_THREADS": "1"}
+"""What is said goes through Python's buffers, as with who starts the program by hand."""
 
 SLOW = """
 import sys, time
@@ -65,7 +69,9 @@ def start(tmp_path: Path):
     """Start a run that is given so many seconds to end what it writes: its exports take `export`, round 2 `saving`."""
     started = []
 
-    def start(given: float, export: float = 0.0, saving: float = 0.0) -> subprocess.Popen[bytes]:
+    def start(
+        given: float, export: float = 0.0, saving: float = 0.0, stderr: int | None = None
+    ) -> subprocess.Popen[bytes]:
         write_texts(tmp_path / "texts", ("alpha", "beta", "gamma"))
         values = {
             "model.base": tiny_base(),
@@ -81,9 +87,9 @@ def start(tmp_path: Path):
             process = subprocess.Popen(
                 [sys.executable, "-c", SLOW, str(given), str(export), str(saving), "run", *words],
                 cwd=tmp_path,
-                env={**ENVIRONMENT, "OMP_NUM_THREADS": "1"},
+                env=BUFFERED,
                 stdout=said,
-                stderr=said,
+                stderr=said if stderr is None else stderr,
                 stdin=subprocess.DEVNULL,
             )
         started.append(process)
@@ -93,6 +99,12 @@ def start(tmp_path: Path):
     for process in started:
         process.kill()
         process.wait(GUARD)
+
+
+@pytest.fixture
+def unread() -> Iterator[int]:
+    with stalled() as written:
+        yield written
 
 
 def told_by(folder: Path, *kinds: type[Event]) -> list[Event]:
@@ -174,3 +186,29 @@ def test_who_watches_a_process_that_ends_amid_its_work_is_told_how_its_run_ended
     assert isinstance(heard[-1], ev.RunStopped)
     assert heard[-1].reason == "terminated"
     link.close()
+
+
+def test_a_run_whose_narration_nobody_reads_any_more_ends_by_one_signal(start, unread: int, tmp_path: Path) -> None:
+    process = start(60.0, stderr=unread)
+    until(lambda: list(tmp_path.glob("runs/*/checkpoints/round-0003")), process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(GUARD) == 143
+    (folder,) = (tmp_path / "runs").iterdir()
+    *_, last = told_by(folder, Event)
+    assert isinstance(last, ev.RunStopped)
+    assert last.reason == "terminated"
+
+
+def test_a_second_signal_waits_for_no_write_though_nobody_reads_the_narration(
+    start, unread: int, tmp_path: Path
+) -> None:
+    process = start(100_000.0, saving=100_000.0, stderr=unread)
+    until((tmp_path / "saving").exists, process)
+    (folder,) = (tmp_path / "runs").iterdir()
+    process.send_signal(signal.SIGINT)
+    until(lambda: told_by(folder, ev.CommandAcknowledged), process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(GUARD) == 130
+    *_, last = told_by(folder, Event)
+    assert isinstance(last, ev.RunStopped)
+    assert last.reason == "interrupted"

@@ -1,0 +1,36 @@
+"""How long a process that a signal ends waits for its runs."""
+
+from __future__ import annotations
+
+import signal
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from fedlora_tui.engine import ending
+from fedlora_tui.engine.ending import Signals
+
+
+@pytest.fixture
+def _handlers_as_before():
+    kinds = (*ending.REASONS, ending.ASKED, signal.SIGHUP)
+    before = [signal.getsignal(kind) for kind in kinds]
+    yield
+    for kind, handler in zip(kinds, before, strict=True):
+        signal.signal(kind, handler)
+
+
+@pytest.mark.usefixtures("_handlers_as_before")
+def test_what_follows_a_write_has_the_time_of_a_step(monkeypatch):
+    monkeypatch.setattr(ending, "LAST_STEP_SECONDS", 1_000.0)
+    monkeypatch.setattr(ending, "LAST_WRITE_SECONDS", 100_000.0)
+    race = SimpleNamespace(writing=True)
+    signals = Signals(race)
+    signals.caught, signals.since = signal.SIGTERM, time.monotonic() - 10_000.0
+    assert not signals.late
+    race.writing = False
+    assert not signals.late
+    signals.since -= 100_000.0
+    race.writing = True
+    assert signals.late
