@@ -92,13 +92,14 @@ class JsonLines:
 
     def _write_one(self, line: str) -> None:
         try:
-            sys.stdout.write(line + "\n")
-            sys.stdout.flush()
+            left = (line + "\n").encode(sys.stdout.encoding)
+            # Past Python's buffer: its lock, held for as long as the reader stalls, would abort the process at its end.
+            while left:
+                left = left[os.write(sys.stdout.fileno(), left) :]
         except (OSError, ValueError) as error:
+            # The reader has what it wanted, or went with its terminal.
             self.hung_up = getattr(error, "errno", None) == errno.EIO
-            # The reader has what it wanted; what is still in Python's buffer must not raise again at exit.
             self.closed = True
-            _to_nowhere(sys.stdout.fileno())
 
 
 def _to_nowhere(descriptor: int) -> None:

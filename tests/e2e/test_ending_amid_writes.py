@@ -70,7 +70,11 @@ def start(tmp_path: Path):
     started = []
 
     def start(
-        given: float, export: float = 0.0, saving: float = 0.0, stderr: int | None = None
+        given: float,
+        export: float = 0.0,
+        saving: float = 0.0,
+        stdout: int | None = None,
+        stderr: int | None = None,
     ) -> subprocess.Popen[bytes]:
         write_texts(tmp_path / "texts", ("alpha", "beta", "gamma"))
         values = {
@@ -83,12 +87,13 @@ def start(tmp_path: Path):
             "federation.rounds": 100_000,
         }
         words = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
+        json_lines = [] if stdout is None else ["--json"]
         with (tmp_path / "said.txt").open("wb") as said:
             process = subprocess.Popen(
-                [sys.executable, "-c", SLOW, str(given), str(export), str(saving), "run", *words],
+                [sys.executable, "-c", SLOW, str(given), str(export), str(saving), "run", *words, *json_lines],
                 cwd=tmp_path,
                 env=BUFFERED,
-                stdout=said,
+                stdout=said if stdout is None else stdout,
                 stderr=said if stderr is None else stderr,
                 stdin=subprocess.DEVNULL,
             )
@@ -212,3 +217,11 @@ def test_a_second_signal_waits_for_no_write_though_nobody_reads_the_narration(
     *_, last = told_by(folder, Event)
     assert isinstance(last, ev.RunStopped)
     assert last.reason == "interrupted"
+
+
+def test_a_run_whose_json_lines_nobody_reads_any_more_ends_by_one_signal(start, unread: int, tmp_path: Path) -> None:
+    process = start(60.0, stdout=unread)
+    until(lambda: list(tmp_path.glob("runs/*/checkpoints/round-0001")), process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(GUARD) == 143
+    assert "Fatal Python error" not in (tmp_path / "said.txt").read_text()

@@ -394,11 +394,11 @@ def test_without_a_race_there_is_one_run_as_it_was_asked_for(settings):
     assert given(settings) == [Entry(configured(settings))]
 
 
-def test_every_line_of_a_race_carries_its_run(settings, capsys):
+def test_every_line_of_a_race_carries_its_run(settings, capfd):
     from fedlora_tui import headless
 
     assert headless.run_headless(given(settings, "lora.rank=1,2", runs__name="t"), json_lines=True, patient=False) == 0
-    said = capsys.readouterr()
+    said = capfd.readouterr()
     lines = [json.loads(line) for line in said.out.splitlines()]
     by_run = {}
     for line in lines:
