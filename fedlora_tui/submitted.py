@@ -29,7 +29,7 @@ from fedlora_tui.federation.run_config import CONFIG, CONTINUES, FORK, FORK_ROUN
 from fedlora_tui.federation.superlink import Superlink
 from fedlora_tui.headless import JsonLines, Narration
 from fedlora_tui.protocol.commands import Stop
-from fedlora_tui.protocol.events import Record, Warned
+from fedlora_tui.protocol.events import Record, RunContinued, RunStarted, Warned
 from fedlora_tui.protocol.naming import called
 from fedlora_tui.protocol.state import RunState, apply
 
@@ -226,7 +226,8 @@ class _Followed:
     def __init__(self, folder: Path, begun: int) -> None:
         self._follower = Follower(folder)
         self._skip, self._new = begun, list[Record]()
-        self.state, self.heard = RunState(), False
+        self.state = RunState()
+        self.heard = self._goes = False
         self.said: set[str] = set()
 
     def look(self) -> list[Record]:
@@ -244,6 +245,8 @@ class _Followed:
         told, self._skip = records[self._skip :], max(0, self._skip - len(records))
         self._new += [record for record in told if not self._said_already(record)]
         self.heard = self.heard or bool(told)
+        # What stands before that, as what is wrong with a checkpoint, does not take back the end of an earlier process.
+        self._goes = self._goes or any(isinstance(record.event, RunStarted | RunContinued) for record in told)
         return told
 
     def _said_already(self, record: Record) -> bool:
@@ -252,7 +255,7 @@ class _Followed:
     @property
     def over(self) -> bool:
         """True once it has ended, and not before it went on."""
-        return self.heard and self.state.over
+        return self._goes and self.state.over
 
     def drain(self) -> list[Record]:
         """Give the records since the last call."""

@@ -16,10 +16,12 @@ from flwr.supercore.run import Run, RunStatus
 
 from fedlora_tui.config import Config, SuperlinkConfig
 from fedlora_tui.engine.race import Entry
+from fedlora_tui.engine.stream import Stream
 from fedlora_tui.errors import UserError
 from fedlora_tui.federation.run_config import IN_FOLDER, SAID
 from fedlora_tui.federation.superlink import Standing, Superlink
-from fedlora_tui.submitted import Submitted, follow, only_one, submit
+from fedlora_tui.protocol import events as ev
+from fedlora_tui.submitted import Submitted, _Followed, follow, only_one, submit
 from tests.deployment import eventually, free_port
 from tests.listening import listening
 
@@ -139,3 +141,34 @@ def test_a_run_that_ends_before_it_has_begun_gives_its_reason_in_one_line_and_wh
     assert str(refused.value) == "no such model"
     assert said.getvalue().count("waits for SuperNodes: 1 of 2 here: alpha") == 1
     assert "somebody" not in said.getvalue()
+
+
+STARTED = ev.RunStarted("r", "m", 1, 1, 4, 8.0, "fedit", ("alpha", "beta"), "cpu", {}, rounds=5)
+FINISHED = ev.RoundFinished(1, 5, 2.0, 2.0, 1, 1, 1.0, 1, None, ("alpha", "beta"))
+CONTINUED = ev.RunContinued(1, "it was terminated", ("alpha", "beta"), 5, 4, {}, 1e-3, "fedit", 1)
+
+
+@pytest.fixture
+def stream(tmp_path):
+    """What a run tells into its journal."""
+    told = Stream()
+    told.open_journal(tmp_path)
+    yield told
+    told.close_journal()
+
+
+@pytest.mark.parametrize("before", [ev.Warned("checkpoint round-0002 is broken"), FINISHED])
+def test_what_a_run_tells_before_it_goes_on_does_not_end_it(stream, tmp_path, before):
+    earlier = (STARTED, ev.RunStopped(1, 0, "terminated"))
+    for event in earlier:
+        stream.emit(event)
+    run = _Followed(tmp_path, begun=len(earlier))
+    stream.emit(before)
+    assert [record.event for record in run.look()] == [before]
+    assert not run.over
+    stream.emit(CONTINUED)
+    run.look()
+    assert not run.over
+    stream.emit(ev.RunStopped(2, 0, "interrupted"))
+    run.look()
+    assert run.over
