@@ -7,6 +7,7 @@ waits for its organizations; where that is on another machine, what its ServerAp
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 import threading
 import time
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from types import FrameType
 
 from rich.console import Console
 
@@ -263,6 +265,24 @@ class _Followed:
         return new
 
 
+class _Interrupts:
+    """Notes the first interrupt, so that nothing of a look is lost; later ones interrupt, whatever is waited for."""
+
+    came = False
+
+    def __enter__(self) -> _Interrupts:
+        self._before = signal.signal(signal.SIGINT, self._catch)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _catch(self, number: int, frame: FrameType | None) -> None:
+        if self.came:
+            raise KeyboardInterrupt
+        self.came = True
+
+
 def _lines(folder: Path) -> int:
     return sum(1 for _ in journal.whole_lines(folder))
 
@@ -275,9 +295,12 @@ def follow(submitted: Submitted, folder: Path, json_lines: bool, begun: int) -> 
     run, lines = _Followed(folder, begun), JsonLines()
     tell = lines.of_run()
     asked = False
-    with Narration(Console(stderr=True, highlight=False), [run]) as narration:
-        while True:
-            try:
+    try:
+        with Narration(Console(stderr=True, highlight=False), [run]) as narration, _Interrupts() as interrupts:
+            while True:
+                if interrupts.came and not asked:
+                    asked = True
+                    ask_to_stop(folder)
                 lived = lock.held(folder)
                 for words in () if run.heard else submitted.said():
                     run.said.add(words)
@@ -289,12 +312,10 @@ def follow(submitted: Submitted, folder: Path, json_lines: bool, begun: int) -> 
                 if run.over or (not lived and not new):
                     break
                 time.sleep(LOOK_SECONDS)
-            except KeyboardInterrupt:
-                if asked:
-                    say(f"{folder.name} goes on; fedlora-tui attach {called(folder)} shows it")
-                    return 130
-                asked = True
-                ask_to_stop(folder)
+    except KeyboardInterrupt:
+        if not run.over:
+            say(f"{folder.name} goes on; fedlora-tui attach {called(folder)} shows it")
+        return 130
     lines.finish(lambda: False)
     if not run.heard:
         if asked:

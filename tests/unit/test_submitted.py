@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
+import socket
 import sys
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -15,12 +19,15 @@ from flwr.proto.control_pb2 import ListRunsResponse, StartRunResponse, StreamLog
 from flwr.supercore.run import Run, RunStatus
 
 from fedlora_tui.config import Config, SuperlinkConfig
+from fedlora_tui.engine import journal
+from fedlora_tui.engine.lock import Lock
 from fedlora_tui.engine.race import Entry
 from fedlora_tui.engine.stream import Stream
 from fedlora_tui.errors import UserError
 from fedlora_tui.federation.run_config import IN_FOLDER, SAID
 from fedlora_tui.federation.superlink import Standing, Superlink
 from fedlora_tui.protocol import events as ev
+from fedlora_tui.protocol.control_place import socket_place, write_place
 from fedlora_tui.submitted import Submitted, _Followed, follow, only_one, submit
 from tests.deployment import eventually, free_port
 from tests.listening import listening
@@ -172,3 +179,59 @@ def test_what_a_run_tells_before_it_goes_on_does_not_end_it(stream, tmp_path, be
     stream.emit(ev.RunStopped(2, 0, "interrupted"))
     run.look()
     assert run.over
+
+
+@pytest.fixture
+def interrupted(monkeypatch):
+    """The first look that finds something is interrupted before that is told."""
+    look = _Followed.look
+
+    def then_interrupted(run):
+        heard, told = run.heard, look(run)
+        if told and not heard:
+            signal.raise_signal(signal.SIGINT)
+        return told
+
+    monkeypatch.setattr(_Followed, "look", then_interrupted)
+
+
+@pytest.mark.usefixtures("interrupted")
+def test_an_interrupt_amid_a_look_takes_no_line_away(stream, tmp_path, capfd):
+    for event in (STARTED, FINISHED):
+        stream.emit(event)
+    before = signal.getsignal(signal.SIGINT)
+    assert follow(Submitted(Told([], GOES_ON), 7), tmp_path, json_lines=True, begun=0) == 1
+    out, err = capfd.readouterr()
+    assert out.encode().splitlines() == list(journal.whole_lines(tmp_path))
+    assert "round 1/5" in err
+    # It was asked to stop afterwards.
+    assert "no process runs it" in err
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+@pytest.mark.usefixtures("interrupted")
+def test_who_interrupts_again_while_the_run_is_asked_to_stop_is_told_that_it_goes_on(stream, tmp_path, capfd):
+    stream.emit(STARTED)
+    held = Lock(tmp_path)
+
+    def interrupt():
+        silent, _ = door.accept()
+        os.kill(os.getpid(), signal.SIGINT)
+        left.wait()
+        silent.close()
+
+    left = threading.Event()
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(str(socket_place(tmp_path)))
+        write_place(tmp_path, socket_place(tmp_path))
+        door.listen()
+        threading.Thread(target=interrupt, daemon=True).start()
+        try:
+            assert follow(Submitted(Told([], GOES_ON), 7), tmp_path, json_lines=False, begun=0) == 130
+        except KeyboardInterrupt:
+            pytest.fail("it interrupted more than this")
+        finally:
+            left.set()
+            held.close()
+            socket_place(tmp_path).unlink()
+    assert f"{tmp_path.name} goes on; fedlora-tui attach" in capfd.readouterr().err
