@@ -42,6 +42,9 @@ ASK_SECONDS = 2.0
 ENDING_SECONDS = 20.0
 """How long the SuperLink may take to know why a run ended whose process is gone."""
 
+LAST_WORDS_SECONDS = 10.0
+"""How long what a run said last may be on its way when it is over; the log ends behind it."""
+
 
 def only_one(given: Sequence[Entry]) -> Entry:
     """Give the one run that is to be submitted. Raises UserError for a race."""
@@ -80,7 +83,8 @@ class Submitted:
         self.place = ""
         self._lines: SimpleQueue[str] = SimpleQueue()
         self._asked, self._over = 0.0, False
-        threading.Thread(target=self._listen, name="flower's log", daemon=True).start()
+        self._listening = threading.Thread(target=self._listen, name="flower's log", daemon=True)
+        self._listening.start()
 
     def _listen(self) -> None:
         # Where the SuperLink answers no more, asking how the run stands says so.
@@ -149,6 +153,8 @@ class Submitted:
             while time.monotonic() - asked < ASK_SECONDS:
                 self.tell_what_is_said()
                 time.sleep(LOOK_SECONDS)
+        self._listening.join(LAST_WORDS_SECONDS)
+        self.tell_what_is_said()
         if not standing.well:
             say(f"run {self.number}: {self._why(standing.said)}")
         return standing.well

@@ -137,6 +137,23 @@ def test_who_is_here_is_told_though_the_folder_is_elsewhere(tmp_path, capsys):
     assert "fedlora-tui: waits for SuperNodes: 1 of 2 here: alpha" in capsys.readouterr().err.splitlines()
 
 
+def test_what_a_run_elsewhere_said_last_is_told_though_it_comes_when_it_is_over(capsys):
+    over = threading.Event()
+
+    class Late(Told):
+        def lines(self, run):
+            over.wait()
+            yield from self.told
+
+        def standing(self, run):
+            found = super().standing(run)
+            over.set()
+            return found
+
+    assert Submitted(Late([f"{SAID}alpha left"], Standing(True, True, "")), 7).wait()
+    assert capsys.readouterr().err.splitlines() == ["fedlora-tui: alpha left"]
+
+
 def test_a_run_that_ends_before_it_has_begun_gives_its_reason_in_one_line_and_what_was_said(tmp_path, monkeypatch):
     said = io.StringIO()
     monkeypatch.setattr(sys, "stderr", said)
