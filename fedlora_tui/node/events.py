@@ -125,6 +125,10 @@ class Trained(NodeEvent):
     seconds: float
 
 
+BROKEN_OFF = "broken off"
+"""The error of a message whose task was given up while it was worked on: no reply of it leaves."""
+
+
 @dataclass(frozen=True)
 class MessageAnswered(NodeEvent):
     """A reply is about to leave: `left` are its bytes by kind, `bytes` those of its arrays. Written before it leaves.

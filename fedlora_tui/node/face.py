@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.node.events import (
+    BROKEN_OFF,
     INTRODUCE,
     LinkChanged,
     MessageAnswered,
@@ -66,6 +67,8 @@ def sentence(record: NodeRecord) -> str:
             return f"{_of(event)}: refused: {event.reason}"
         case NotSetUp():
             return f"{_of(event)}: {CANNOT}: {event.reason}"
+        case MessageAnswered() if event.error == BROKEN_OFF:
+            return f"{_of(event)}: {BROKEN_OFF}"
         case MessageAnswered():
             error = f"   ({event.error})" if event.error else ""
             return f"{_of(event)}: sent {numbers.count(sum(event.left.values()))} B: {by_kind(event.left)}{error}"
@@ -173,13 +176,13 @@ def _in_words(one: Handled, now: float | None) -> str:
         return f"refused: {one.refused}"
     if one.unfit:
         return f"{CANNOT}: {one.unfit}"
-    if one.answered is not None and one.answered.error:
+    if one.answered is not None and one.answered.error and not one.broken_off:
         return f"error: {one.answered.error}; {LOG} says more"
-    if one.answered is not None:
+    if one.answered is not None and not one.broken_off:
         said = one.answered.left.get(INTRODUCTION, 0)
         return f"said who it is in {numbers.count(said)} B" if said else ""
-    if now is None:
-        return "never answered"
+    if one.broken_off or now is None:
+        return BROKEN_OFF
     doing = {"train": "training", "evaluate": "measuring"}.get(one.received.kind, "answering")
     step = f", step {one.progress.step}/{one.progress.steps}" if one.progress else ""
     return f"{doing} for {numbers.duration(now - one.came)}{step}"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from fedlora_tui.node.events import (
+    BROKEN_OFF,
     LinkChanged,
     MessageAnswered,
     MessageReceived,
@@ -27,7 +28,8 @@ KEPT = 200
 class Handled:
     """One message and what became of it: `came` since when, None for what has not happened (yet).
 
-    `refused` is the policy's reason, `unfit` why the node is not set up for it.
+    `refused` is the policy's reason, `unfit` why the node is not set up for it; `broken_off`: nobody works on it any
+    more, though it may not be answered.
     """
 
     received: MessageReceived
@@ -37,6 +39,7 @@ class Handled:
     refused: str = ""
     unfit: str = ""
     answered: MessageAnswered | None = None
+    broken_off: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,17 +85,29 @@ def apply(ledger: NodeLedger, record: NodeRecord) -> NodeLedger:
     event, t = record.event, record.t
     match event:
         case NodeStarted():
-            return replace(ledger, node=event, started=t, link="connecting", link_note="", link_since=t, ended="")
+            known = replace(ledger, node=event, started=t, ended="", handled=_broken_off(ledger.handled))
+            return replace(known, link="connecting", link_note="", link_since=t)
         case NodeEnded():
-            return replace(ledger, link="down", link_note="", link_since=t, ended=event.reason)
+            known = replace(ledger, ended=event.reason, handled=_broken_off(ledger.handled))
+            return replace(known, link="down", link_note="", link_since=t)
         case LinkChanged():
             since = t if event.state != ledger.link else ledger.link_since
             return replace(ledger, link=event.state, link_note=event.note, link_since=since)
         case MessageReceived():
             sums = replace(ledger.sums, messages=ledger.sums.messages + 1, received=ledger.sums.received + event.bytes)
-            before = ledger.handled if ledger.kept is None else ledger.handled[1 - ledger.kept :]
+            before = _broken_off(ledger.handled if ledger.kept is None else ledger.handled[1 - ledger.kept :])
             return replace(ledger, handled=(*before, Handled(event, t)), sums=sums)
     return _worked_on(ledger, event)
+
+
+def _broken_off(handled: tuple[Handled, ...]) -> tuple[Handled, ...]:
+    """Give the messages when none that came before is worked on any more.
+
+    A node's app answers one after the other, so of those that are not answered only the last may go on.
+    """
+    if not handled or handled[-1].answered is not None:
+        return handled
+    return (*handled[:-1], replace(handled[-1], broken_off=True))
 
 
 def _worked_on(ledger: NodeLedger, event: NodeEvent) -> NodeLedger:
@@ -114,8 +129,10 @@ def _worked_on(ledger: NodeLedger, event: NodeEvent) -> NodeLedger:
             return _last(ledger, event.run, event.round, event.kind, unfit=event.reason)
         case MessageAnswered():
             left = {kind: sums.left.get(kind, 0) + event.left.get(kind, 0) for kind in {**sums.left, **event.left}}
-            sums = replace(sums, answered=sums.answered + 1, left=left)
-            return _last(replace(ledger, sums=sums), event.run, event.round, event.kind, answered=event)
+            off = event.error == BROKEN_OFF
+            sums = replace(sums, answered=sums.answered + (not off), left=left)
+            own = replace(ledger, sums=sums)
+            return _last(own, event.run, event.round, event.kind, answered=event, broken_off=off)
     return ledger
 
 

@@ -81,6 +81,14 @@ class Recording:
         self._journal.close()
         return unwritten(message) if self._unwritten else reply
 
+    def broken_off(self) -> None:
+        """Write down that nobody works on it any more: what was trained till now counts, and nothing leaves."""
+        if self._steps:
+            self._write(self._trained())
+        seconds = self._clock() - self._began
+        self._write(ev.MessageAnswered(self.run, self.kind, self.round, error=ev.BROKEN_OFF, seconds=seconds))
+        self._journal.close()
+
     def _trained(self) -> ev.Trained:
         tokens = sum(step.tokens for step in self._steps)
         loss = sum(step.loss * step.tokens for step in self._steps) / max(tokens, 1)
@@ -152,6 +160,11 @@ def recorded(
         return unwritten(message)
     try:
         reply = answer(recording)
+    except KeyboardInterrupt:
+        # By this Flower ends a process whose task was given up.
+        if recording is not None:
+            recording.broken_off()
+        raise
     except Exception as error:
         logger.exception("a message of round %d could not be answered", round_of(message))
         reply = Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, type(error).__name__[:40]), reply_to=message)

@@ -166,6 +166,26 @@ def test_a_round_counts_that_was_trained_and_of_which_nothing_left(
     assert [(one.received.round, set(one.answered.left)) for one in stayed] == [(2, {"words"}), (3, {"words"})]
 
 
+def test_a_round_counts_whose_training_was_broken_off_for_its_run_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, "[training]\nmax_rounds = 1\n")
+
+    def ended(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    # Before its first step, and after its last one.
+    for broken, steps in (("train_cohort", []), ("leaving", [2])):
+        with monkeypatch.context() as patch:
+            patch.setattr(client_app, broken, ended)
+            with pytest.raises(KeyboardInterrupt):
+                world.train(1)
+        assert [one.steps for one in world.events(ev.Trained)] == steps
+    assert [one.error for one in world.events(ev.MessageAnswered)] == ["broken off", "broken off"]
+    assert [one.broken_off for one in world.ledger().handled] == [True, True]
+    assert world.train(2).refusal == "its policy allows 1 rounds of a run at most, and so many are trained"
+
+
 def _refusing(*given: object) -> None:
     raise Refused("it holds what may not travel")
 

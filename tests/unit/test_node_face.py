@@ -63,7 +63,33 @@ def test_the_table_fits_its_terminal_and_keeps_bytes_and_reasons(width: int) -> 
     if width >= 120:
         assert lines[3].endswith(REASON)
         assert lines[4].endswith("training for 9.0 s, step 3/8")
-    assert face.table(ledger.handled, 200)[4].endswith("never answered")
+    assert face.table(ledger.handled, 200)[4].endswith("broken off")
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        ev.NodeStarted("clinic", "127.0.0.1:9092", True, "0.1.0"),
+        ev.NodeEnded("SIGTERM"),
+        ev.MessageReceived("8", ev.TRAIN, 1, 8, 1_234_567),
+        ev.MessageAnswered("7", ev.TRAIN, 3, error="broken off", seconds=7.0),
+    ],
+)
+def test_a_message_that_nobody_works_on_any_more_is_broken_off_and_not_trained_for_ever(after: ev.NodeEvent) -> None:
+    told = records()
+    ledger = folded([*told, NodeRecord(len(told), 1_790_000_100.0, after)])
+    lines = face.table(ledger.handled, 200, 1_790_036_000.0)
+    assert lines[4].endswith("  broken off")
+    assert lines[2:4] == face.table(folded(told).handled, 200, 1_790_036_000.0)[2:4]
+    assert ledger.sums.answered == 3
+    if isinstance(after, ev.MessageReceived):
+        assert "training for" in lines[5]
+
+
+def test_an_answer_that_comes_after_all_is_one() -> None:
+    late = ev.NodeEnded("SIGTERM"), ev.MessageAnswered("7", ev.TRAIN, 3, 8, 4, 9, {"A": 4, "B": 5, "numbers": 32})
+    told = [*records(), *(NodeRecord(13 + place, 1_790_000_100.0, own) for place, own in enumerate(late))]
+    assert "broken off" not in "\n".join(face.table(folded(told).handled, 200))
 
 
 def test_the_head_tells_who_it_is_how_the_link_stands_and_the_sums() -> None:
