@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -34,6 +35,8 @@ from fedlora_tui.protocol.naming import ALLOWED, is_name
 
 LOOK_SECONDS, DRAW_SECONDS = 0.1, 1.0
 POLICY, LOCK = "policy.toml", "lock"
+TRIES, BETWEEN = 10, 0.05
+"""Who asks whether a node runs holds its lock for an instant: a node that starts tries again for so long."""
 ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 
 
@@ -199,14 +202,21 @@ def _locked(folder: Path) -> int:
         lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise UserError(f"{folder}: cannot be made: {error.strerror}; name another with --folder") from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.read(lock, 100).decode(errors="replace").strip()
-        os.close(lock)
-        raise UserError(f"{folder}: another node runs here (pid {holder}); end it, or name another --folder") from None
-    os.ftruncate(lock, 0)
-    os.write(lock, f"{os.getpid()}\n".encode())
+    for attempt in range(TRIES):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if attempt < TRIES - 1:
+                time.sleep(BETWEEN)
+                continue
+            holder = os.read(lock, 100).decode(errors="replace").strip()
+            os.close(lock)
+            who = f" (pid {holder})" if holder else ""
+            raise UserError(f"{folder}: another node runs here{who}; end it, or name another --folder") from None
+        break
+    with suppress(OSError):  # a full disk is no reason not to have it: whoever is refused is then told no number
+        os.ftruncate(lock, 0)
+        os.write(lock, f"{os.getpid()}\n".encode())
     return lock
 
 
@@ -368,11 +378,11 @@ def print_history(folder: Path, as_json: bool) -> None:
 def _is_running(folder: Path) -> bool:
     """Tell whether a node has a folder now."""
     try:
-        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CLOEXEC)
+        lock = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     finally:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from fedlora_tui import node_command
 from fedlora_tui.cli import main
 from fedlora_tui.deployment.keys import new_node
 from fedlora_tui.node import events as ev
@@ -81,6 +83,23 @@ def test_a_folder_that_a_node_has_is_not_anothers(home: Path, capsys) -> None:
         lock.flush()
         assert main(GOOD) == 2
     assert "nodes/clinic: another node runs here (pid 4711)" in capsys.readouterr().err
+
+
+def test_who_asks_whether_a_node_runs_is_no_node_for_another_that_asks_nor_for_one_that_starts(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = home / "nodes" / "clinic"
+    folder.mkdir(parents=True)
+    (folder / "lock").touch()
+    with (folder / "lock").open("rb") as asking:
+        fcntl.flock(asking, fcntl.LOCK_SH)
+        assert not node_command._is_running(folder)
+        monkeypatch.setattr(node_command.time, "sleep", lambda seconds: asking.close())
+        own = node_command._locked(folder)
+    assert node_command._is_running(folder)
+    assert int((folder / "lock").read_text()) == os.getpid()
+    os.close(own)
+    assert not node_command._is_running(folder)
 
 
 def test_the_history_is_the_whole_ledger_as_a_table_or_as_it_is_written(home: Path, capsys) -> None:
