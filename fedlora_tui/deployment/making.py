@@ -150,8 +150,9 @@ def _fill(folder: Path, name: str, wanted: Wish, now: datetime) -> None:
     operator = _versions(About(OPERATOR, layout.joined(about.own_address, wanted.port), wanted.secure, "", ""))
     replace_file(folder / ".gitignore", b"# Private keys stand here.\n*\n", OPEN)
     replace_file(folder / "README.md", guide(about, wanted.organizations).encode(), OPEN)
-    _role(folder / SERVER, about)
-    _role(folder / OPERATOR, operator)
+    for role in (about, operator):
+        (folder / role.role).mkdir(mode=0o700)
+        _role(folder / role.role, role)
     (folder / SERVER / layout.NODES).mkdir(mode=0o700)
     protection = "insecure = true" if not wanted.secure else f'certificate = "{layout.CA}"'
     least = min(2, len(wanted.organizations))
@@ -185,7 +186,6 @@ def _versions(about: About) -> About:
 
 
 def _role(folder: Path, about: About) -> None:
-    folder.mkdir(mode=0o700)
     replace_file(folder / layout.ABOUT, layout.to_toml(about).encode(), OPEN)
     replace_file(folder / layout.START, start_script(about).encode(), SCRIPT)
 
@@ -197,15 +197,21 @@ def _certify(server: Path, authority: keys.Pair, hosts: tuple[str, ...], now: da
 
 
 def _node(folder: Path, server: About, name: str) -> None:
+    """Make a node's folder whole or not at all. Raises OSError, and leaves what somebody else made there."""
     about = About(NODE, server.superlink, server.secure, server.fedlora_tui, server.flwr, organization=name)
     place, pair = folder / layout.node_folder(name), keys.new_node(name)
-    _role(place, replace(about, key=fingerprint(pair.public)) if server.secure else about)
-    (place / layout.DATA).mkdir(mode=0o700)
-    replace_file(place / layout.POLICY, policy_toml().encode(), OPEN)
-    if server.secure:
-        replace_file(place / layout.NODE_KEY, pair.private, SECRET)
-        replace_file(place / layout.CA, (folder / SERVER / layout.CA).read_bytes(), OPEN)
-        replace_file(folder / SERVER / layout.NODES / f"{name}.pub", pair.public, OPEN)
+    place.mkdir(mode=0o700)
+    try:
+        _role(place, replace(about, key=fingerprint(pair.public)) if server.secure else about)
+        (place / layout.DATA).mkdir(mode=0o700)
+        replace_file(place / layout.POLICY, policy_toml().encode(), OPEN)
+        if server.secure:
+            replace_file(place / layout.NODE_KEY, pair.private, SECRET)
+            replace_file(place / layout.CA, (folder / SERVER / layout.CA).read_bytes(), OPEN)
+            replace_file(folder / SERVER / layout.NODES / f"{name}.pub", pair.public, OPEN)
+    except OSError:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
 
 
 def add(folder: Path, names: Sequence[str]) -> None:
@@ -216,13 +222,18 @@ def add(folder: Path, names: Sequence[str]) -> None:
         taken = [folder / layout.node_folder(name), folder / SERVER / layout.NODES / f"{name}.pub"]
         standing = next((place for place in taken if os.path.lexists(place)), None)
         if standing is not None or names.count(name) > 1:
-            raise UserError(f"deploy add {name}: {standing or name} is there already; name another, or remove it first")
+            raise _taken(name, standing or name)
     for name in names:
         try:
             _node(folder, _versions(server), name)
+        except FileExistsError as error:
+            raise _taken(name, error.filename) from None
         except OSError as error:
-            shutil.rmtree(folder / layout.node_folder(name), ignore_errors=True)
             raise UserError(f"deploy add {name}: {error.filename}: {error.strerror}; nothing of it is left") from None
+
+
+def _taken(name: str, by: object) -> UserError:
+    return UserError(f"deploy add {name}: {by} is there already; name another, or remove it first")
 
 
 def renew(folder: Path, hosts: Sequence[str], now: datetime | None = None) -> About:

@@ -220,6 +220,24 @@ def test_a_deployment_gets_another_organization_and_keeps_the_others(deployment,
     assert _everything(folder) == after
 
 
+def test_of_two_that_add_an_organization_at_once_the_later_leaves_what_the_other_made(tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "fed"
+    making.make(folder, making.wish("port", [], 8000, secure=True))
+    new_node, found = keys.new_node, {}
+
+    def overtaken(name: str) -> keys.Pair:
+        monkeypatch.setattr(keys, "new_node", new_node)
+        making.add(folder, [name])
+        found.update(_everything(folder))
+        return new_node(name)
+
+    monkeypatch.setattr(keys, "new_node", overtaken)
+    assert main(["deploy", "add", str(folder), "clinic"]) == 2
+    assert "node-clinic/node.key" in found
+    assert _everything(folder) == found
+    assert "node-clinic is there already; name another" in capsys.readouterr().err
+
+
 def test_a_renewed_certificate_is_by_the_same_authority_and_may_be_for_other_hosts(tmp_path, capsys):
     folder = tmp_path / "fed"
     making.make(folder, making.wish("port", ["old.example.org"], 8000, secure=True))
