@@ -183,6 +183,8 @@ def run_node(own: Asked) -> int:
                     shown.hang_up()
                 shown.draw()
                 time.sleep(LOOK_SECONDS)
+            if signals.hung_up:
+                shown.hang_up()
             why = signals.name
     except Refusing as refusing:
         why = str(refusing)
@@ -273,7 +275,10 @@ class Face:
 
     def __exit__(self, *error: object) -> None:
         if self._on_terminal and not self._gone:
-            self._live.stop()
+            try:
+                self._live.stop()
+            except OSError:
+                self.hang_up()
             self._on_terminal = False
 
     def tell(self, event: NodeEvent) -> None:
