@@ -9,8 +9,9 @@ import re
 import shutil
 import signal
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +38,8 @@ LOOK_SECONDS, DRAW_SECONDS = 0.1, 1.0
 POLICY, LOCK = "policy.toml", "lock"
 TRIES, BETWEEN = 10, 0.05
 """Who asks whether a node runs holds its lock for an instant: a node that starts tries again for so long."""
+STALLED_SECONDS, LAST_WORDS_SECONDS = 5.0, 2.0
+"""How long a node that is to end may stand still, for nobody reads what it prints, and how long its last words take."""
 ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 
 
@@ -169,7 +172,8 @@ def run_node(own: Asked) -> int:
         supernode = SuperNode(own.folder, connection, settings)
     except OSError as error:
         raise UserError(f"{own.folder}: cannot be written: {error.strerror}; name another with --folder") from None
-    signals = Signals()
+    ending = Ending(journal, supernode)
+    signals = Signals(ending.begin)
     shown = Face(own.folder, journal)
     shown.tell(NodeStarted(own.organization, connection.superlink, connection.insecure, __version__, words(own.policy)))
     why = "its SuperNode ended"
@@ -190,8 +194,7 @@ def run_node(own: Asked) -> int:
         why = str(refusing)
         raise UserError(f"{own.organization}: {why}") from None
     finally:
-        supernode.end()
-        shown.tell(NodeEnded(why))
+        ending.end(why)
         shown.close()
         os.close(lock)
     return signals.status
@@ -222,10 +225,45 @@ def _locked(folder: Path) -> int:
     return lock
 
 
+class Ending:
+    """The end of a node, which comes once: by its main thread, or in its place where that stands still.
+
+    A main thread that prints what nobody reads waits in the midst of it, whatever signals come.
+    """
+
+    def __init__(self, journal: NodeJournal, supernode: SuperNode) -> None:
+        self._journal, self._supernode = journal, supernode
+        self._once = threading.Lock()
+        self._ended = False
+
+    def end(self, why: str) -> None:
+        """End the SuperNode and write down why, where that is not done yet; wait for who does it already."""
+        with self._once:
+            if not self._ended:
+                self._ended = True
+                self._supernode.end()
+                with suppress(OSError):  # a ledger that takes no line is no reason to stay
+                    self._journal.append(NodeEnded(why))
+
+    def begin(self, kind: signal.Signals) -> None:
+        """From now on the process ends by this signal, be it that its main thread goes no further."""
+        threading.Thread(target=self._without_main, args=(kind,), daemon=True).start()
+
+    def _without_main(self, kind: signal.Signals) -> None:
+        time.sleep(STALLED_SECONDS)
+        try:
+            self.end(kind.name)
+            time.sleep(LAST_WORDS_SECONDS)
+        finally:
+            os._exit(128 + kind)
+
+
 class Signals:
     """What the system asks of this process: to end, or to go on without a terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, ends: Callable[[signal.Signals], None]) -> None:
+        """`ends` is told of the first signal by which the process is to end."""
+        self._ends = ends
         self._caught: signal.Signals | None = None
         self.hung_up = False
         for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -234,8 +272,9 @@ class Signals:
     def _catch(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGHUP:
             self.hung_up = True
-        else:
+        elif self._caught is None:
             self._caught = signal.Signals(number)
+            self._ends(self._caught)
 
     @property
     def ended(self) -> bool:
