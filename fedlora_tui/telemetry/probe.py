@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -44,6 +45,16 @@ class Probe:
 
     def _disk_run(self) -> int | None:
         try:
-            return sum(f.stat().st_size for f in self.folder.rglob("*") if f.is_file()) if self.folder else None
+            return _bytes_below(self.folder) if self.folder and self.folder.is_dir() else None
         except OSError:
             return None
+
+
+def _bytes_below(folder: Path) -> int:
+    """Add up a folder's files; one that is renamed or removed while they are gone through is left out."""
+    size = 0
+    for home, _, files in os.walk(folder):
+        for file in files:
+            with contextlib.suppress(FileNotFoundError):
+                size += Path(home, file).stat().st_size
+    return size

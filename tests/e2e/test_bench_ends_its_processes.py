@@ -65,8 +65,15 @@ def reached(process, there):
 
 def at_work(process, tmp_path):
     """Wait until a run below the benchmark trains; give all processes there."""
-    journals = (tmp_path / "temporary").rglob
-    reached(process, lambda: any('"train_step"' in journal.read_text() for journal in journals("events.jsonl")))
+
+    def trains():
+        try:
+            return any('"train_step"' in file.read_text() for file in (tmp_path / "temporary").rglob("events.jsonl"))
+        except FileNotFoundError:
+            # A checkpoint was given its name while the folders were gone through.
+            return False
+
+    reached(process, trains)
     return psutil.Process(process.pid).children(recursive=True)
 
 

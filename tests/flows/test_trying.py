@@ -111,6 +111,8 @@ def test_only_the_face_that_asked_is_told(served: Served) -> None:
             assert "quolfinamide" not in record.line
             assert said not in record.line
         link.close()
+    served.race.send(Stop())
+    assert served.race.wait(PATIENCE)
     found = [file for file in served.folder.rglob("*") if file.is_file() and _holds(file, "quolfinamide", said)]
     assert found == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -167,3 +168,22 @@ def test_cuda_visible_devices_says_which_gpus_are_shown_and_in_which_order(machi
 def test_a_machine_without_the_library_has_no_gpu(machine):
     machine(3, broken=("all",))
     assert nvml.visible() == []
+
+
+def test_a_checkpoint_that_is_given_its_name_amid_a_look_leaves_the_size_of_the_rest(tmp_path, monkeypatch):
+    part = tmp_path / "checkpoints" / ".round-0001.part"
+    part.mkdir(parents=True)
+    (part / "state.json").write_bytes(b"x" * 7)
+    (tmp_path / "events.jsonl").write_bytes(b"y" * 5)
+    scandir = os.scandir
+
+    def renamed(folder):
+        if str(folder).endswith(".part"):
+            part.rename(part.with_name("round-0001"))
+        return scandir(folder)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", renamed)
+        assert Probe(tmp_path).look().disk_run == 5
+    assert Probe(tmp_path).look().disk_run == 12
+    assert Probe(tmp_path / "gone").look().disk_run is None
