@@ -113,22 +113,33 @@ def clear(run: Path, round: int) -> None:
 def fault(run: Path, round: int) -> str | None:
     """Say which file of a checkpoint is missing or is not what was written; None where it is whole."""
     folder = run / FOLDER / name(round)
-    try:
-        sums = _read_sums(folder)
-    except (OSError, ValueError):
-        return f"{name(round)}/{SUMS} is missing or broken"
+    found, before = None, None
+    # A run that is at work may thin it out meanwhile: what is amiss is so by sums that still hold then.
+    while True:
+        try:
+            sums = _read_sums(folder)
+        except (OSError, ValueError):
+            return f"{name(round)}/{SUMS} is missing or broken"
+        if sums == before:
+            return found
+        found, before = _fault(folder, sums), sums
+        if found is None:
+            return None
+
+
+def _fault(folder: Path, sums: Mapping[str, str]) -> str | None:
     for file in dict.fromkeys((STATE, ADAPTER, *sums)):
         try:
             data = (folder / file).read_bytes()
         except FileNotFoundError:
-            return f"{name(round)}/{file} is missing"
+            return f"{folder.name}/{file} is missing"
         except (OSError, ValueError) as error:
-            return f"{name(round)}/{file!r} cannot be read: {error}"
+            return f"{folder.name}/{file!r} cannot be read: {error}"
         if hashlib.sha256(data).hexdigest() != sums.get(file):
-            return f"{name(round)}/{file} is not what was written"
+            return f"{folder.name}/{file} is not what was written"
     kept = set(json.loads((folder / STATE).read_text(encoding="utf-8"))["files"]) - {SERVER, OWN}
     missing = sorted(kept - sums.keys())
-    return f"{name(round)}/{missing[0]} is missing" if missing else None
+    return f"{folder.name}/{missing[0]} is missing" if missing else None
 
 
 def is_full(run: Path, round: int) -> bool:
@@ -195,17 +206,24 @@ def read_state(run: Path, round: int) -> dict[str, Any]:
 def read(run: Path, round: int) -> Checkpoint:
     """Read one checkpoint back: of its files those that have a checksum, for only these were looked at."""
     state = read_state(run, round)
-    home = run / FOLDER / name(round)
-    summed = _read_sums(home)
-
-    def kept(file: str) -> dict[str, Tensor]:
-        return load_file(home / file) if file in summed else {}
-
-    tensors = kept(ADAPTER)
+    kept = _read_summed(run / FOLDER / name(round))
+    tensors = kept.get(ADAPTER, {})
     ordered = {key: tensors[key] for key in _module_order(tensors, state.get("modules"))}
     adapter = from_tensors(ordered, int(state["rank"]), float(state["alpha"]), state.get("alphas", {}))
-    server, delta = _server_of(kept(SERVER), state), _delta_of(kept(DELTA), list(adapter.factors))
-    return Checkpoint(round, adapter, state, server, delta, _own_of(kept(OWN), adapter))
+    server, delta = _server_of(kept.get(SERVER, {}), state), _delta_of(kept.get(DELTA, {}), list(adapter.factors))
+    return Checkpoint(round, adapter, state, server, delta, _own_of(kept.get(OWN, {}), adapter))
+
+
+def _read_summed(folder: Path) -> dict[str, dict[str, Tensor]]:
+    """Read the tensors of each file that has a checksum."""
+    sums = _read_sums(folder)
+    try:
+        return {file: load_file(folder / file) for file in (ADAPTER, SERVER, DELTA, OWN) if file in sums}
+    except FileNotFoundError:
+        # A run that is at work may have thinned it out meanwhile.
+        if _read_sums(folder) == sums:
+            raise
+        return _read_summed(folder)
 
 
 def _delta_of(kept: Mapping[str, Tensor], modules: Sequence[str]) -> BaseDelta:

@@ -205,6 +205,40 @@ def test_thinning_out_that_is_ended_in_between_leaves_a_whole_checkpoint(tmp_pat
     assert checkpoint.fault(tmp_path, 1) is None
 
 
+@pytest.fixture
+def thinned_amid_reading(tmp_path, monkeypatch):
+    """Thin a full checkpoint out right after the first of its files that is read from now on."""
+    checkpoint.write(tmp_path, full())
+    home = tmp_path / "checkpoints" / "round-0001"
+    reads = {"read_bytes": checkpoint.Path.read_bytes, "load_file": checkpoint.load_file}
+    thinned = []
+
+    def read(by, path):
+        data = reads[by](path)
+        if path.name != "SHA256SUMS" and not thinned:
+            thinned.append(path.name)
+            checkpoint.thin_out(tmp_path, 1)
+            assert not (home / "server.safetensors").exists()
+        return data
+
+    monkeypatch.setattr(checkpoint.Path, "read_bytes", lambda path: read("read_bytes", path))
+    monkeypatch.setattr(checkpoint, "load_file", lambda path: read("load_file", path))
+    return thinned
+
+
+def test_one_that_is_thinned_out_while_it_is_looked_at_is_whole(tmp_path, thinned_amid_reading):
+    assert checkpoint.fault(tmp_path, 1) is None
+    assert thinned_amid_reading == ["state.json"]
+
+
+def test_one_that_is_thinned_out_while_it_is_read_gives_what_stays(tmp_path, thinned_amid_reading):
+    kept = checkpoint.read(tmp_path, 1)
+    assert thinned_amid_reading == ["adapter.safetensors"]
+    assert content(kept.adapter) == content(adapter())
+    assert set(kept.delta.factors) == set(MODULES)
+    assert (kept.server.first, kept.own) == ({}, {})
+
+
 def test_sums_that_were_not_yet_put_in_place_are_no_hindrance_and_go(tmp_path, monkeypatch):
     checkpoint.write(tmp_path, full())
 
