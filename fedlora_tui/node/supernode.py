@@ -171,7 +171,8 @@ class SuperNode:
             self._starts, self._again = 0, self._clock() + HELD_WAIT
             return [Heard(DOWN, IN_USE)]
         why = in_words(self._last) or f"its SuperNode ended with status {process.returncode}; see {self._folder / LOG}"
-        if not self._was_up and (self._starts >= MOST_PORTS or self._last):
+        final = self._last and not _port_was_taken(self._last)
+        if not self._was_up and (self._starts >= MOST_PORTS or final):
             raise Refusing(why)
         lasted = self._clock() - self._started > LONGEST_WAIT
         self._wait = SHORTEST_WAIT if lasted else min(2 * self._wait, LONGEST_WAIT)
@@ -220,11 +221,17 @@ def in_words(note: str) -> str:
         return "nobody listens there"
     if "name or service not known" in low or "temporary failure in name resolution" in low:
         return "there is no machine of this name"
-    if "address already in use" in low:
+    if _port_was_taken(note):
         return "its port was taken by another process"
     for noise in ("Exit Code: 305", "Failed to initialize the connection to the SuperLink."):
         note = note.replace(noise, "")
     return note.partition("For more information, visit")[0].strip()
+
+
+def _port_was_taken(note: str) -> bool:
+    """Tell whether Flower's note says that the port it was given could not be bound."""
+    # Why its API failed stands in the log alone; the port is all that it is given.
+    return "HTTP API failed to start" in note
 
 
 def free_port() -> int:

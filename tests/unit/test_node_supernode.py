@@ -128,13 +128,26 @@ def test_flowers_refusal_is_told_apart_by_asking_whether_the_key_is_let_in(
     os.close(speaks)
 
 
-def test_one_that_never_comes_up_is_tried_on_other_ports_and_then_given_up(own: Node, tmp_path: Path) -> None:
-    own.told(("connecting", ""))
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        ([], "ended with status 1; see "),
+        (
+            [("ended", "RuntimeError: SuperNode Runtime HTTP API failed to start.")],
+            "its port was taken by another process",
+        ),
+    ],
+    ids=["without a word", "port taken"],
+)
+def test_one_that_never_comes_up_is_tried_on_other_ports_and_then_given_up(
+    own: Node, tmp_path: Path, told: list[tuple[str, str]], why: str
+) -> None:
+    own.told(("connecting", ""), *told)
     own.node.start()
     for _ in range(supernode.MOST_PORTS - 1):
         own.until(2)
         own.now += supernode.LONGEST_WAIT
-    with pytest.raises(Refusing, match="ended with status 1; see "):
+    with pytest.raises(Refusing, match=why):
         own.until(2)
     assert (tmp_path / "supernode.toml").stat().st_mode & 0o777 == 0o600
 
