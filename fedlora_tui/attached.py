@@ -19,15 +19,14 @@ from fedlora_tui.protocol import wire
 from fedlora_tui.protocol.commands import Command
 from fedlora_tui.protocol.control_place import found_socket
 from fedlora_tui.protocol.events import (
+    ENDS,
     UNRECORDED,
     Preparing,
     Record,
     RoundStarted,
     RunContinued,
     RunFailed,
-    RunFinished,
     RunStarted,
-    RunStopped,
     TrainStep,
 )
 from fedlora_tui.protocol.naming import called
@@ -286,7 +285,7 @@ class RemoteRun:
             self._reached = (event.round, 0)
         elif isinstance(event, TrainStep):
             self._reached = (event.round, event.step)
-        elif isinstance(event, RunFinished | RunStopped | RunFailed):
+        elif isinstance(event, ENDS):
             self._ending_told = True
         elif isinstance(event, Preparing | RunContinued):
             # What came before was the end of an earlier process of this run.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
 import os
 import re
 import shutil
@@ -24,6 +23,8 @@ from rich.text import Text
 from fedlora_tui import __version__
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.deployment.keys import node_public, read_certificate
+from fedlora_tui.engine.lock import NAME as LOCK
+from fedlora_tui.engine.lock import held, take
 from fedlora_tui.errors import UserError
 from fedlora_tui.node import face
 from fedlora_tui.node.events import LinkChanged, NodeEnded, NodeEvent, NodeRecord, NodeStarted, to_line
@@ -35,9 +36,7 @@ from fedlora_tui.place import look
 from fedlora_tui.protocol.naming import ALLOWED, is_name
 
 LOOK_SECONDS, DRAW_SECONDS = 0.1, 1.0
-POLICY, LOCK = "policy.toml", "lock"
-TRIES, BETWEEN = 10, 0.05
-"""Who asks whether a node runs holds its lock for an instant: a node that starts tries again for so long."""
+POLICY = "policy.toml"
 STALLED_SECONDS, LAST_WORDS_SECONDS = 5.0, 2.0
 """How long a node that is to end may stand still, for nobody reads what it prints, and how long its last words take."""
 ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
@@ -207,18 +206,13 @@ def _locked(folder: Path) -> int:
         lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise UserError(f"{folder}: cannot be made: {error.strerror}; name another with --folder") from None
-    for attempt in range(TRIES):
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if attempt < TRIES - 1:
-                time.sleep(BETWEEN)
-                continue
-            holder = os.read(lock, 100).decode(errors="replace").strip()
-            os.close(lock)
-            who = f" (pid {holder})" if holder else ""
-            raise UserError(f"{folder}: another node runs here{who}; end it, or name another --folder") from None
-        break
+    try:
+        take(lock)
+    except BlockingIOError:
+        holder = os.read(lock, 100).decode(errors="replace").strip()
+        os.close(lock)
+        who = f" (pid {holder})" if holder else ""
+        raise UserError(f"{folder}: another node runs here{who}; end it, or name another --folder") from None
     with suppress(OSError):  # a full disk is no reason not to have it: whoever is refused is then told no number
         os.ftruncate(lock, 0)
         os.write(lock, f"{os.getpid()}\n".encode())
@@ -405,7 +399,7 @@ def print_history(folder: Path, as_json: bool) -> None:
         return
     ledger = folded(records, NodeLedger(kept=None))
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000
-    running = _is_running(folder)
+    running = held(folder)
     if not running and not ledger.ended:
         ledger = replace(ledger, link="down", ended="killed: nothing of its end is in the ledger")
     print("\n".join(face.wrapped(face.head(ledger, time.time()), width)) + "\n")
@@ -417,18 +411,3 @@ def print_history(folder: Path, as_json: bool) -> None:
             shown = face.day(one.came)
             print(shown)
         print(row)
-
-
-def _is_running(folder: Path) -> bool:
-    """Tell whether a node has a folder now."""
-    try:
-        lock = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(lock)
-    return False

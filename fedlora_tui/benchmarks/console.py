@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fedlora_tui.benchmarks.coming_and_going import ENDLESS, LOOKED_AT, Visit, come_and_go
-from fedlora_tui.benchmarks.followed import ENDS, Followed
+from fedlora_tui.benchmarks.followed import Followed
 from fedlora_tui.benchmarks.keys import ESCAPE, Stroke, Typist, percentile
 from fedlora_tui.benchmarks.pseudo_terminal import PseudoTerminal, pseudo_terminal, rate, share
 from fedlora_tui.benchmarks.report import Cell, Report
@@ -162,7 +162,7 @@ class ConsoleBench:
 def watch(file: Path, runs: Path) -> Watched:
     """Watch a run with its console, from its start to its end and some seconds of rest."""
     with _console(file, runs) as (terminal, followed):
-        _until(terminal.read, followed, *ENDS)
+        _until(terminal.read, followed, *ev.ENDS)
         followed.check()
         rest = _rest(terminal, terminal.read)
         terminal.leave("q")
@@ -175,10 +175,10 @@ def type_keys(file: Path, runs: Path, seed: int) -> Typed:
     """Pause a run in its first round, let it rest, and press keys from then on until it ends."""
     with _console(file, runs) as (terminal, followed):
         typist = Typist(terminal, seed)
-        _until(typist.read, followed, ev.TrainStep, *ENDS)
+        _until(typist.read, followed, ev.TrainStep, *ev.ENDS)
         typist.read(SEEN_SECONDS)
         terminal.press(" ")
-        _until(typist.read, followed, ev.RunPaused, *ENDS)
+        _until(typist.read, followed, ev.RunPaused, *ev.ENDS)
         rest = _rest(terminal, typist.read)
         if not followed.ended:
             terminal.press(" ")

@@ -8,17 +8,7 @@ from pathlib import Path
 
 from fedlora_tui.engine import journal
 from fedlora_tui.errors import UserError
-from fedlora_tui.protocol.events import (
-    Event,
-    Record,
-    RoundFinished,
-    RunFailed,
-    RunFinished,
-    RunStopped,
-    from_json,
-)
-
-ENDS = (RunFinished, RunStopped, RunFailed)
+from fedlora_tui.protocol.events import ENDS, Event, Record, RoundFinished, RunFinished, from_json
 
 START_SECONDS = 900.0
 """How long the start of a run, or one of its rounds, may take."""

@@ -16,7 +16,7 @@ from fedlora_tui.protocol.naming import called
 
 NAME = "lock"
 TRIES, BETWEEN = 10, 0.05
-"""Who asks whether a run is being written holds the lock for an instant: a writer tries again for so long."""
+"""Who asks whether a folder is being written holds its lock for an instant: a writer tries again for so long."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,11 @@ class Lock:
         """Take the lock. Raises UserError where another holds it, and OSError where there can be none."""
         # Opened without cutting it: it says who holds it.
         self._file = os.fdopen(os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
-        for attempt in range(TRIES):
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if attempt == TRIES - 1:
-                    self._file.close()
-                    raise UserError(refusal(folder)) from None
-                time.sleep(BETWEEN)
-            else:
-                break
+        try:
+            take(self._file.fileno())
+        except BlockingIOError:
+            self._file.close()
+            raise UserError(refusal(folder)) from None
         self._holder = Holder(os.getpid(), socket.gethostname(), round(time.time(), 3))
         with suppress(OSError):  # a full disk is no reason not to hold it: it is then held by nobody known
             self._file.truncate(0)
@@ -75,8 +70,18 @@ class Lock:
         self._file.close()
 
 
+def take(descriptor: int) -> None:
+    """Take the lock on an open file for this process alone. Raises BlockingIOError where another holds it."""
+    for _ in range(TRIES - 1):
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(BETWEEN)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def held(folder: Path) -> bool:
-    """Tell whether a run is being written now."""
+    """Tell whether a run, or a node's ledger, is being written now."""
     try:
         file = (folder / NAME).open("rb")
     except OSError:

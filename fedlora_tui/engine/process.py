@@ -101,21 +101,16 @@ def _serve(given: Sequence[Entry], manner: Manner, connection: socket.socket, ea
     control.adopt(connection)
     race.start()
     while not race.wait(LOOK_SECONDS):
-        _drain(race)
+        race.drain()
     control.settle(LAST_WORDS_SECONDS)
     while control.watched and signals.caught is None:
         # Whoever watches may still export; when the last one has left, so does this process.
         time.sleep(LOOK_SECONDS)
-        _drain(race)
+        race.drain()
     signals.let_exports_end()
     control.part(LAST_WORDS_SECONDS)
     race.close()
     return signals.status
-
-
-def _drain(race: Race) -> None:
-    for run in race.runs:
-        run.drain()  # nobody here reads them
 
 
 def _leave_the_terminal(early: IO[bytes]) -> None:

@@ -11,14 +11,12 @@ from pathlib import Path
 
 from fedlora_tui.engine.journal import NAME, Journal
 from fedlora_tui.protocol.events import (
+    ENDS,
     UNRECORDED,
     Event,
     Record,
     RunContinued,
-    RunFailed,
-    RunFinished,
     RunStarted,
-    RunStopped,
     TrainStep,
     Warned,
 )
@@ -63,7 +61,7 @@ class Stream:
             for record in past:
                 self._seq = record.seq
                 self.state = apply(self.state, record)
-                if told and not isinstance(record.event, RunFinished | RunStopped | RunFailed):
+                if told and not isinstance(record.event, ENDS):
                     for reader in self._readers:
                         reader(record)
 

@@ -186,6 +186,10 @@ class RunFailed(Event):
     step: int = 0
 
 
+ENDS = (RunFinished, RunStopped, RunFailed)
+"""One of these is the last that the process of a run tells of it, if it comes to that."""
+
+
 @dataclass(frozen=True)
 class CohortSized(Event):
     """From now on `cohort` organizations go through the base in one pass; fewer than before where memory ran out.

@@ -18,6 +18,7 @@ from fedlora_tui.node import events as ev
 from fedlora_tui.node.journal import NodeJournal, read_ledger
 from tests.deployment import PATIENCE, eventually, free_port
 from tests.e2e.tmux import Terminal, terminal
+from tests.stalled import stalled
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
@@ -108,20 +109,13 @@ def test_a_node_whose_terminal_goes_at_the_moment_at_which_it_is_ended_ends_as_i
 
 
 def test_a_node_of_which_nobody_reads_what_it_prints_ends_all_the_same(command: list[str], tmp_path: Path) -> None:
-    unread, own = os.pipe()
-    os.set_blocking(own, False)
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            os.write(own, b" ")
-    os.set_blocking(own, True)
     folder = tmp_path / "nodes" / "clinic"
-    node = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, **ENVIRONMENT}, stdout=own)
-    os.close(own)
-    try:
-        eventually(lambda: isinstance(read_ledger(folder)[-1].event, ev.NodeStarted), "the node's beginning")
-        node.terminate()
-        assert node.wait(PATIENCE) == 128 + signal.SIGTERM
-        assert read_ledger(folder)[-1].event == ev.NodeEnded("SIGTERM")
-    finally:
-        os.close(unread)
-        node.kill()
+    with stalled() as unread:
+        node = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, **ENVIRONMENT}, stdout=unread)
+        try:
+            eventually(lambda: isinstance(read_ledger(folder)[-1].event, ev.NodeStarted), "the node's beginning")
+            node.terminate()
+            assert node.wait(PATIENCE) == 128 + signal.SIGTERM
+            assert read_ledger(folder)[-1].event == ev.NodeEnded("SIGTERM")
+        finally:
+            node.kill()

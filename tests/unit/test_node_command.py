@@ -13,6 +13,7 @@ import pytest
 from fedlora_tui import node_command
 from fedlora_tui.cli import main
 from fedlora_tui.deployment.keys import new_node
+from fedlora_tui.engine.lock import held
 from fedlora_tui.node import events as ev
 from fedlora_tui.node import supernode
 from fedlora_tui.node.journal import NodeJournal
@@ -93,13 +94,13 @@ def test_who_asks_whether_a_node_runs_is_no_node_for_another_that_asks_nor_for_o
     (folder / "lock").touch()
     with (folder / "lock").open("rb") as asking:
         fcntl.flock(asking, fcntl.LOCK_SH)
-        assert not node_command._is_running(folder)
+        assert not held(folder)
         monkeypatch.setattr(node_command.time, "sleep", lambda seconds: asking.close())
         own = node_command._locked(folder)
-    assert node_command._is_running(folder)
+    assert held(folder)
     assert int((folder / "lock").read_text()) == os.getpid()
     os.close(own)
-    assert not node_command._is_running(folder)
+    assert not held(folder)
 
 
 def test_the_history_is_the_whole_ledger_as_a_table_or_as_it_is_written(home: Path, capsys) -> None:
