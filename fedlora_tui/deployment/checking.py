@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,7 +25,8 @@ OK, LOOK, WRONG = "ok", "look", "wrong"
 SOON = timedelta(days=30)
 CLOCKS_DIFFER_SECONDS = 240.0
 """Flower lets no node in whose clock differs by five minutes."""
-NOT_ABSENT = "not there yet"
+LET_IN_SOON = (1.0, 2.0, 4.0)
+"""Rests between the questions of a node that is not let in: its key may have come a moment before it is started."""
 
 
 @dataclass(frozen=True)
@@ -266,7 +268,7 @@ class _Looking:
             )
 
     def _registered(self, authority: bytes | None) -> Iterator[Link]:
-        from fedlora_tui.federation.asking import LET_IN, refusal_of_key
+        from fedlora_tui.federation.asking import LET_IN, NOT_REGISTERED, refusal_of_key
 
         file = self.folder / layout.NODE_KEY
         try:
@@ -275,7 +277,11 @@ class _Looking:
         except (OSError, ValueError):
             return  # its own link says so
         try:
-            refusal = refusal_of_key(self.about.superlink, authority or b"", private)
+            for rest in (0.0, *(LET_IN_SOON if self.before_start else ())):
+                time.sleep(rest)
+                refusal = refusal_of_key(self.about.superlink, authority or b"", private)
+                if refusal != NOT_REGISTERED:
+                    break
         except Exception as error:  # whatever goes wrong on the way is said, as every other link's is
             yield self._link(
                 "key", f"it could not be asked for ({error})", WRONG, "try again; look at the server's log"

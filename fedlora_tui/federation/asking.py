@@ -17,7 +17,7 @@ from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from fedlora_tui.federation.roll import Roll, read_keys
 
-LET_IN = ""
+LET_IN, NOT_REGISTERED = "", "this node's key is not registered"
 CONNECTED = "online"
 IMPOSSIBLE = 0
 """A heartbeat's interval that Flower refuses, after it has looked for the key: so asking connects nobody."""
@@ -43,7 +43,7 @@ def refusal_of_key(address: str, authority: bytes, private: bytes) -> str:
             if code == ApiErrorCode.FLEET_INVALID_HEARTBEAT_INTERVAL:
                 return LET_IN
             if code == ApiErrorCode.FLEET_NODE_ACTIVATION_FAILED:
-                return "this node's key is not registered"
+                return NOT_REGISTERED
             return said.message if said else f"it answers {error.response.status_code}: {error.response.text[:200]}"
     return LET_IN
 

@@ -36,7 +36,8 @@ from fedlora_tui.federation.standing import AUTHENTICATED, INSECURE, NODES, STAN
 HOLDS_FOR_FLOWER = "1.41"
 """The one private touch below (`extensions.get_middleware`) was checked against this release."""
 FLOWER_HOME = "flower"
-FIRST_LOOK_SECONDS, LOOK_SECONDS = 0.5, 3.0
+LOOK_SECONDS = 0.5
+"""How long lies between two looks at the folder of public keys."""
 _log = logging.getLogger("flwr")
 
 
@@ -140,7 +141,7 @@ def _attend(asked: Asked, refusals: Refusals, opened: threading.Event) -> None:
     agreed: object = None
     told = over = ""
     while True:
-        time.sleep(LOOK_SECONDS if agreed else FIRST_LOOK_SECONDS)
+        time.sleep(LOOK_SECONDS)
         refusals.write()
         try:
             over = over or _said_over(asked, refusals)

@@ -188,7 +188,7 @@ def test_a_server_with_an_expired_certificate_is_refused_and_told(started, tmp_p
 
 
 def test_a_run_of_four_ends_in_the_local_runtimes_adapter_and_says_who_was_refused(started, tmp_path):
-    school = _one_that_takes_the_name_of("port", started)
+    school = _one_that_takes_the_name_of("port", started, tmp_path / "made")
     begun = started.start("operator", *RUN)
     said = "a node was refused: its key is school's, and it calls itself port: start it with --name school"
     eventually(lambda: said in started.said("operator"), "a name that is not the key's refused")
@@ -218,13 +218,20 @@ def test_a_run_of_four_ends_in_the_local_runtimes_adapter_and_says_who_was_refus
         assert torch.linalg.norm(found[name] - tensor) <= 1e-5 * torch.linalg.norm(tensor), name
 
 
-def _one_that_takes_the_name_of(name: str, started) -> Path:
-    """Let an organization in whose node calls itself another, before the other is there; give its folder."""
-    assert started.ask("deploy", "add", str(started.folder), "school").returncode == 0
+def _one_that_takes_the_name_of(name: str, started, made: Path) -> Path:
+    """Let an organization in whose node calls itself another, before the other is there; give its folder.
+
+    It is started a moment before the server has its key, and waits for that.
+    """
+    shutil.copytree(started.folder, made, ignore=shutil.ignore_patterns("superlink.*", "flower", "runs", "journal"))
+    assert started.ask("deploy", "add", str(made), "school").returncode == 0
     started.end(f"node-{name}")
-    folder = started.folder / "node-school"
+    folder = Path(shutil.move(made / "node-school", started.folder))
     (folder / "data" / "notes.txt").write_text(text_of(name))
     started.start("node-school", "--name", name)
+    own = door.fingerprint(_pem(folder / "node.key"))
+    eventually(lambda: own in {one.key for one in started.refused()}, "a node whose key is not there yet")
+    shutil.copy(made / "server" / "nodes" / "school.pub", started.folder / "server" / "nodes")
     return folder
 
 
