@@ -91,15 +91,19 @@ def _show(
     options = replace(options, runs_folder=str(runs))
     with tempfile.TemporaryDirectory(prefix="fedlora-tui-") as folder:
         log = Path(folder) / CONSOLE_LOG
-        result = run_console(link.runs, options, log, link, link.place, ForkBeside(runs), RunsBeside(runs))
+        try:
+            result = run_console(link.runs, options, log, link, link.place, ForkBeside(runs), RunsBeside(runs))
+        except KeyboardInterrupt:
+            # Before the console stood, or once more while it gave the terminal back.
+            return _interrupted(link, terminate, bool(terminated))
         if result.failure is not None:
             kept = _kept(log)
             result = replace(result, failure=f"{result.failure}{kept and f': see {kept}'}")
     if terminated and terminate is not None and not all(run.over for run in link.runs):
         _end(link, terminate)
     elif result.left == "abandoned" and terminate is not None:
-        # Told twice, it does not wait for the step that is under way.
-        terminate(signal.SIGTERM)
+        # Told twice, it does not wait for the step that is under way; two of one kind may come as one.
+        terminate()
         terminate(signal.SIGTERM)
     # What was told since the last look: a process may have ended before its console had given the terminal back.
     newest = (fold(state, run.drain()) for state, run in zip(result.states, link.runs, strict=True))
@@ -123,6 +127,16 @@ def _show(
     if terminated:
         return 128 + signal.SIGTERM
     return 1 if result.failure is not None or any(state.phase == "failed" for state in result.states) else 0
+
+
+def _interrupted(link: Link, terminate: Callable[..., None] | None, terminated: bool) -> int:
+    """Leave no run behind that nobody has seen: end those that this process started; give the exit status."""
+    if terminate is not None:
+        _end(link, terminate)
+        with contextlib.suppress(OSError):
+            sys.stderr.write("fedlora-tui: interrupted: what was started is ended; fedlora-tui runs lists the runs\n")
+    link.close()
+    return 128 + (signal.SIGTERM if terminated else signal.SIGINT)
 
 
 def _end(link: Link, terminate: Callable[..., None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,12 @@ def run_detached(given: Sequence[Entry], patient: bool) -> int:
     """
     engine = start_engine(given, Manner(patient=patient))
     link = Link(engine.connection, steers=False, labels=[entry.label for entry in given], ending=engine.ending)
-    begun = [_begun(run, entry.continues) for run, entry in zip(link.runs, given, strict=True)]
+    try:
+        begun = [_begun(run, entry.continues) for run, entry in zip(link.runs, given, strict=True)]
+    except KeyboardInterrupt:
+        # Who interrupts this wants no run; that it has begun was not said yet.
+        engine.terminate(signal.SIGTERM)
+        raise
     link.close()
     for run in begun:
         print(run, flush=True)

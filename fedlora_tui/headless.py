@@ -134,12 +134,15 @@ def run_headless(given: Sequence[Entry], json_lines: bool, patient: bool) -> int
 
 
 def _follow(race: Race, narration: Narration, signals: Signals, lines: JsonLines) -> None:
+    gone = False
     while not race.wait(LOOK_SECONDS):
         if signals.hung_up:
             narration.hang_up()
         narration.tell()
         # Whoever reads the lines has had enough; a terminal that hung up took its reader with it against their will.
-        if lines.closed and not lines.hung_up:
+        # Where that was the reader of a pipe, the pipe may break a moment before the signal comes.
+        before, gone = gone, lines.closed and not (lines.hung_up or signals.hung_up)
+        if before and gone:
             signals.end("standard output was closed")
     signals.let_exports_end()
     narration.tell()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -122,6 +123,10 @@ def _go_through(race: Race, control: Control) -> None:
     race.start()
     while not race.wait(LOOK_SECONDS):
         race.drain()
+    if signals is not None:
+        signals.let_exports_end()
+    while race.writing:
+        time.sleep(LOOK_SECONDS)
     control.part(LAST_WORDS_SECONDS)
     race.close()
     for kind, handler in before.items():

@@ -141,12 +141,14 @@ class Trying:
             self._gate.changed.notify_all()
 
     def _work(self) -> None:
-        while self._now is not None:
-            refusal = self._attempt(self._now)
+        asked = self._now
+        while asked is not None:
+            refusal = self._attempt(asked)
             if refusal:
-                self._now.tell(Answer(self._now.question.number, over=True, refusal=refusal))
+                asked.tell(Answer(asked.question.number, over=True, refusal=refusal))
             with self._lock:
-                self._now = self._waiting.popleft() if self._waiting else None
+                # Where none waits, this thread ends, and whoever asks next starts another.
+                asked = self._now = self._waiting.popleft() if self._waiting else None
 
     def _attempt(self, asked: _Asked) -> str:
         """Answer a question; say why not where that cannot be done, whatever went wrong: the run goes on."""

@@ -359,9 +359,11 @@ def test_a_console_that_only_watches_changes_nothing(screens, tmp_path: Path) ->
     os.kill(engine_of(tmp_path / "runs" / run), signal.SIGKILL)
 
 
-def test_a_run_whose_terminal_hangs_up_goes_on(screens, tmp_path: Path) -> None:
+@pytest.mark.parametrize("reader", ["", " | cat"], ids=["terminal", "pipe"])
+def test_a_run_whose_terminal_hangs_up_goes_on(screens, tmp_path: Path, reader: str) -> None:
     screen = screens()
-    console(screen, tmp_path, "run", "--json", "--rounds", str(MANY), *SMALL)
+    words = [*WORDS, "run", "--json", "--rounds", str(MANY), *SMALL, "--runs-dir", str(tmp_path / "runs")]
+    screen.open(" ".join(words) + reader, 120, 40, ENVIRONMENT)
     folder = run_of(tmp_path)
     until(lambda: rounds_of(folder) >= 1, "a round")
     process = engine_of(folder)

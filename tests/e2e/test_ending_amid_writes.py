@@ -176,6 +176,17 @@ def test_a_checkpoint_that_is_being_written_becomes_whole_and_its_round_is_kept(
     assert finished == [1, 2]
 
 
+def test_a_termination_behind_what_its_console_asks_for_ends_the_process_at_once(start, tmp_path: Path) -> None:
+    process = start(10 * GUARD, saving=10 * GUARD)
+    until((tmp_path / "saving").exists, process)
+    # As a console does that is left without waiting; two of one kind would come as one.
+    process.send_signal(ending.ASKED)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(GUARD) == 143
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert isinstance(told_by(folder, ev.RunStopped)[0], ev.RunStopped)
+
+
 def test_who_watches_a_process_that_ends_amid_its_work_is_told_how_its_run_ended(start, tmp_path: Path) -> None:
     process = start(1.0, saving=600.0)
     until((tmp_path / "saving").exists, process)

@@ -174,6 +174,10 @@ def test_a_run_that_is_done_says_so_and_one_that_is_alive_names_its_holder(whole
         process.end()
 
 
+def trains(runs: Path) -> bool:
+    return any("train_step" in journal.read_text() for journal in runs.glob("*/events.jsonl"))
+
+
 def test_what_stands_on_the_screen_of_a_stopped_run_says_how_it_goes_on(tmp_path):
     done = subprocess.Popen(
         [*PROGRAM, "run", *words(tmp_path), "--rounds", "100000"],
@@ -184,7 +188,8 @@ def test_what_stands_on_the_screen_of_a_stopped_run_says_how_it_goes_on(tmp_path
         text=True,
     )
     until = time.monotonic() + GUARD
-    while size(tmp_path / "runs") == 0 and time.monotonic() < until:
+    # Until it trains: a start that takes long is broken off without a word of what comes after.
+    while not trains(tmp_path / "runs") and time.monotonic() < until:
         time.sleep(0.01)
     done.send_signal(signal.SIGINT)
     _, said = done.communicate(timeout=GUARD)

@@ -31,6 +31,20 @@ class Gate(MetaPathFinder):
 sys.meta_path.insert(0, Gate())
 '''
 
+SIGNAL_AT_TEXTUAL = '''
+"""Sends its own process a signal while the console is being imported."""
+import os, signal, sys
+from importlib.abc import MetaPathFinder
+
+class AtImport(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "fedlora_tui.console.app":
+            os.kill(os.getpid(), getattr(signal, os.environ["SENT"]))
+        return None
+
+sys.meta_path.insert(0, AtImport())
+'''
+
 
 @pytest.fixture
 def screen(tmp_path: Path) -> Iterator[Terminal]:
@@ -69,6 +83,30 @@ def test_the_first_frame_and_the_first_answer_come_before_torch(screen: Terminal
     assert not gate.exists()
     gate.touch()
     screen.wait_for("running")
+
+
+@pytest.mark.parametrize(("sent", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_before_the_console_stands_leaves_no_run_behind_that_nobody_has_seen(
+    screen: Terminal, tmp_path: Path, sent: str, status: int
+) -> None:
+    held = tmp_path / "held"
+    held.mkdir()
+    (held / "sitecustomize.py").write_text(SIGNAL_AT_TEXTUAL)
+    runs = start(screen, tmp_path, "--rounds", "400", PYTHONPATH=str(held), SENT=sent)
+    shown = screen.wait_for(f"left-with-{status}")
+    assert "what was started is ended" in shown.replace("\n", " ")
+    assert "Traceback" not in shown
+    alive = subprocess.run(["pgrep", "-f", f"fedlora_tui --runs-dir {runs} --orgs"], capture_output=True, text=True)
+    own = {number for number in alive.stdout.split() if "left-with" not in words_of(number)}
+    assert not own
+    assert all([*read(folder)][-1].event.type == "run_stopped" for folder in runs.glob("*"))
+
+
+def words_of(process: str) -> str:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return "left-with: it is gone"
 
 
 def test_a_run_is_paused_steered_resumed_and_left_from_the_keyboard(screen: Terminal, tmp_path: Path) -> None:
