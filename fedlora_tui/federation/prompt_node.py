@@ -27,8 +27,8 @@ from flwr.supernode.cli.flower_supernode import flower_supernode
 from fedlora_tui.federation.pulling import pull_soon
 
 HOLDS_FOR_FLOWER = "1.41"
-"""What is put in place of `time`, `subprocess` and `_pull_and_store_message` in `start_client_internal` below, and of
-two modules' `HEARTBEAT_DEFAULT_INTERVAL`, was checked against this release."""
+"""What is put in place of `time`, `subprocess`, `_pull_and_store_message` and `_push_messages` in
+`start_client_internal` below, and of two modules' `HEARTBEAT_DEFAULT_INTERVAL`, was checked against this release."""
 
 APP = "fedlora_tui.node.client_app:app"
 SERVER = "fedlora_tui.federation.app_server"
@@ -103,6 +103,55 @@ def cleared_away(pull: Callable[..., int | None]) -> Callable[..., int | None]:
     return pulled
 
 
+class Answering:
+    """Sees to it that the message which was taken in last is answered before the next is asked for.
+
+    Flower sends whatever replies lie there, and takes its message for answered. An app may have answered one that was
+    cleared away: the reply that is waited for would then stay behind until another message comes.
+    """
+
+    def __init__(self) -> None:
+        self._taken = ""
+
+    def taking(self, pull: Callable[..., int | None]) -> Callable[..., int | None]:
+        """Give a way to take a message in that notes which one came."""
+
+        def pulled(**named: Any) -> int | None:
+            def received() -> Any:
+                came = named["receive"]()
+                self._taken = "" if came is None else came[0].metadata.message_id
+                return came
+
+            return pull(**named | {"receive": received})
+
+        return pulled
+
+    def sending(self, push: Callable[..., None]) -> Callable[..., None]:
+        """Give a way to send replies, once that to the message which was taken in is among them."""
+
+        def pushed(**named: Any) -> None:
+            push(**named | {"state": _Replies(named["state"], self._taken)})
+
+        return pushed
+
+
+class _Replies:
+    """A SuperNode's state, in which no replies lie before that to one message is among them."""
+
+    def __init__(self, state: Any, message: str) -> None:
+        self._state, self._message = state, message
+        self._lying: list[Any] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._state, name)
+
+    def get_messages_legacy(self, **asked: Any) -> list[Any]:
+        """Give the replies that lie there, each of which Flower's state gives once."""
+        self._lying += self._state.get_messages_legacy(**asked)
+        there = any(reply.metadata.reply_to_message_id == self._message for reply in self._lying)
+        return self._lying if there else []
+
+
 def make_prompt(app: str = APP, pace: Pace | None = None, start: Callable[[Sequence[str]], Any] | None = None) -> None:
     """Let the SuperNode of this process be prompt; `app` is where its app is found, as MODULE:NAME."""
     pull_soon()
@@ -110,7 +159,9 @@ def make_prompt(app: str = APP, pace: Pace | None = None, start: Callable[[Seque
         vars(module)["HEARTBEAT_DEFAULT_INTERVAL"] = HEARTBEAT_SECONDS
     own, begin = pace or Pace(), start or _kept_alive
     inner: Any = start_client_internal
-    inner._pull_and_store_message = own.asked(cleared_away(inner._pull_and_store_message))
+    answering = Answering()
+    inner._pull_and_store_message = own.asked(answering.taking(cleared_away(inner._pull_and_store_message)))
+    inner._push_messages = answering.sending(inner._push_messages)
     inner.time = SimpleNamespace(sleep=own.sleep)
 
     def popen(command: Sequence[str], **given: Any) -> Any:

@@ -18,6 +18,7 @@ from fedlora_tui.federation.prompt_node import (
     REPLY_SECONDS,
     SERVER,
     SHORTEST,
+    Answering,
     Pace,
     make_prompt,
 )
@@ -28,10 +29,12 @@ from flwr.common.constant import HEARTBEAT_MIN_INTERVAL, SubStatus  # isort: ski
 from flwr.proto.runtime_pb2 import AcquireTaskResponse  # isort: skip
 from flwr.proto.task_pb2 import Task  # isort: skip
 from flwr.supercore.inflatable import inflatable_utils  # isort: skip
+from flwr.supercore.object_store import ObjectStoreFactory  # isort: skip
 from flwr.supercore.superexec import run_superexec  # isort: skip
 from flwr.supercore.task_identity import TaskIdentity  # isort: skip
 from flwr.supercore import heartbeat  # isort: skip
 from flwr.supernode import fleet_http_connection, start_client_internal  # isort: skip
+from flwr.supernode.nodestate import NodeStateFactory  # isort: skip
 from flwr.supernode.runtime import run_clientapp  # isort: skip
 
 
@@ -44,7 +47,8 @@ def test_what_is_put_in_place_of_flowers_holds_for_this_flower():
     assert supernode.count("time.sleep(3)") == 1
     assert 'command = ["flower-superexec"]' in supernode
     assert supernode.count("subprocess.") == supernode.count("subprocess.Popen(command)") == 1
-    assert supernode.count("_pull_and_store_message(") == 2
+    assert supernode.count("_pull_and_store_message(") == supernode.count("_push_messages(") == 2
+    assert "receive()" in inspect.getsource(start_client_internal._pull_and_store_message)
     flowers = inspect.getsource(run_clientapp.run_clientapp)
     order = ["HeartbeatSender(", "pull_task_input(client)", "client_app(message=", "push_message(client, reply_message"]
     assert sorted(order, key=flowers.index) == order
@@ -103,11 +107,46 @@ def test_a_node_asks_seldom_when_it_waited_long_and_when_its_superlink_is_slow()
     assert slept == [SHORTEST, REPLY_SECONDS]
 
 
+def test_an_answer_to_a_message_that_was_cleared_away_goes_not_in_the_place_of_the_one_that_is_waited_for(monkeypatch):
+    store = ObjectStoreFactory()
+    state = NodeStateFactory(store).state()
+
+    for name, number in {"task_id": 1, "run_id": 9, "node_id": 5}.items():
+        monkeypatch.setattr(TaskIdentity, f"_{name}", number)
+
+    def message(number):
+        asked = Message(RecordDict(), 5, MessageType.TRAIN, group_id="1")
+        asked.metadata.__dict__["_message_id"] = number
+        return asked
+
+    def answer(number):
+        start_client_internal._insert_message(Message(RecordDict(), reply_to=message(number)), state, store.store())
+
+    sent = []
+
+    def send(reply, tree, seconds):
+        sent.append(reply.metadata.reply_to_message_id)
+        return set(), "session"
+
+    # The app answers one after the other, while Flower waits for a reply.
+    coming = ["cleared away", "taken", "of another time"]
+    monkeypatch.setattr(start_client_internal, "time", SimpleNamespace(sleep=lambda seconds: answer(coming.pop(0))))
+    answering = Answering()
+    pull = answering.taking(lambda receive: 9 if receive() else None)
+    push = answering.sending(start_client_internal._push_messages)
+    assert pull(receive=lambda: (message("taken"), None)) == 9
+    push(state=state, object_store=store.store(), send=send, push_object=None)
+    assert sent == ["cleared away", "taken"]
+    assert coming == ["of another time"]
+    assert not state.get_messages_legacy(is_reply=True)
+    assert pull(receive=lambda: None) is None
+
+
 def test_the_apps_process_stands_in_the_place_of_flowers_and_a_heartbeat_comes_twice_as_often(monkeypatch):
     for module in (fleet_http_connection, heartbeat):
         assert HEARTBEAT_MIN_INTERVAL <= HEARTBEAT_SECONDS < module.HEARTBEAT_DEFAULT_INTERVAL
         monkeypatch.setattr(module, "HEARTBEAT_DEFAULT_INTERVAL", module.HEARTBEAT_DEFAULT_INTERVAL)
-    for name in ("time", "subprocess", "_pull_and_store_message"):
+    for name in ("time", "subprocess", "_pull_and_store_message", "_push_messages"):
         monkeypatch.setattr(start_client_internal, name, getattr(start_client_internal, name))
     started = []
     make_prompt("some:app", Pace(), started.append)
