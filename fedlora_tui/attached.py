@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from fedlora_tui.engine import lock
+from fedlora_tui.engine import journal, lock
 from fedlora_tui.errors import UserError
 from fedlora_tui.protocol import wire
 from fedlora_tui.protocol.commands import Command
@@ -243,6 +243,7 @@ class RemoteRun:
         self.awaited = 0
         """The number of the last record of its history, as it stood when this face came."""
         self._reached = (0, 0)
+        self._newest = 0
         self._ending_told = False
 
     def start(self) -> None:
@@ -276,6 +277,7 @@ class RemoteRun:
     def take(self, record: Record) -> None:
         """Take in what the run told."""
         event = record.event
+        self._newest = max(self._newest, record.seq)
         if isinstance(event, RunStarted):
             self.folder = Path(event.folder) if self._link.home is None else self._link.home / event.run
             if Path(event.folder).absolute() != self.folder.absolute():
@@ -309,6 +311,7 @@ class RemoteRun:
         """The run's process is gone: say so, and what goes on with it, where the run had no ending before."""
         if self._over:
             return
+        self._read_on()
         if self._ending_told:
             self.end("")
         elif self.folder is not None:
@@ -317,6 +320,14 @@ class RemoteRun:
             self.end("")
         else:
             self.end(f"cannot start: {why}")
+
+    def _read_on(self) -> None:
+        """Take in what its process wrote down and could not tell, to a face that was far behind for instance."""
+        if self.folder is None:
+            return
+        with contextlib.suppress(OSError, ValueError, UserError):
+            for record in journal.since(self.folder, self._newest):
+                self.take(record)
 
 
 class RemoteTries:

@@ -42,10 +42,17 @@ KEPT_BY_A_FORK = {
 
 
 def finished(runs: Path, run: str | None) -> str | None:
-    """Say that a run is done and has nothing to go on with; None where it can go on. Raises UserError."""
+    """Say that a run is done and has nothing to go on with; None where it can go on.
+
+    Raises UserError where it is not there or is being written.
+    """
     folder = find(runs, run)
+    # Looked at before its journal is read: a run that ends meanwhile is done, and not gone on with.
+    written = lock.held(folder)
     told = summary(folder)
     if told.state != "done":
+        if written:
+            raise UserError(lock.refusal(folder))
         return None
     more = f"fedlora-tui fork {called(folder)} --round {told.round} --rounds {told.round + 10} goes on from there"
     return f"run {folder.name} is done: round {told.round} of {told.rounds}; {more}"

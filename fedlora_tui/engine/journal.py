@@ -76,6 +76,17 @@ def read(folder: Path) -> Iterator[Record]:
         yield parsed(line, folder, number)
 
 
+def since(folder: Path, number: int) -> list[Record]:
+    """Read the events after the one of a number, oldest first, and nothing before it; errors are those of `read`."""
+    newer = list[Record]()
+    for line in lines_from_end(folder):
+        record = parsed(line, folder)
+        if record.seq <= number:
+            break
+        newer.append(record)
+    return newer[::-1]
+
+
 def whole_lines(folder: Path) -> Iterator[bytes]:
     """Give a journal's lines as they stand now, without their ends; a last one that has no end is left out."""
     with (folder / NAME).open("rb") as lines:

@@ -38,11 +38,14 @@ def _summary(folder: Path) -> ListedRun:
         head = file.readline()
     first = _line(head) if head.endswith(b"\n") else {}
     waits = None if first else waits_since(folder)
-    told = _Tail(folder)
+    told, held = _Tail(folder), lock.held(folder)
+    if not held and told.phase not in ENDS.values():
+        # It may have ended between the two looks: an end is told before the lock is let go.
+        told = _Tail(folder)
     return ListedRun(
         id=folder.name,
         name=folder.name.split("-", 2)[-1],
-        state=_state(folder, told) if first else "starting" if waits else "stale",
+        state=_state(folder, told, held) if first else "starting" if waits else "stale",
         round=told.round,
         rounds=told.rounds or int(first.get("rounds", 0)),
         train_loss=told.train_loss,
@@ -55,9 +58,9 @@ def _summary(folder: Path) -> ListedRun:
     )
 
 
-def _state(folder: Path, told: _Tail) -> str:
+def _state(folder: Path, told: _Tail, held: bool) -> str:
     # A run that is done stays open as long as a console looks at it; nothing comes after its end.
-    if told.phase != "done" and lock.held(folder):
+    if told.phase != "done" and held:
         who = lock.holder(folder)
         return "paused" if told.phase == "paused" or (who is not None and who.waits) else "running"
     return told.phase if told.phase in ENDS.values() else "stale"

@@ -164,3 +164,20 @@ def test_the_table_fits_the_terminal(tmp_path, width):
     if width >= 80:
         assert lines[0].split()[:4] == ["run", "state", "round", "hold-out"]
         assert time.strftime("%Y", time.localtime(1_790_000_001)) in lines[1]
+
+
+def test_a_run_that_ends_while_it_is_listed_or_resumed_is_done(tmp_path, monkeypatch, capsys):
+    folder = written(tmp_path / "a", finished(1), finished(2))
+
+    def ended_meanwhile(folder):
+        kept = Journal(folder)
+        kept.append(Record(9, 0.0, ev.RunFinished(2, 1.0, 2.0, 3.0, 2, 2.0, 1.0)))
+        kept.close()
+        return False
+
+    monkeypatch.setattr(listing.lock, "held", ended_meanwhile)
+    assert summary(folder).state == "done"
+    folder = written(tmp_path / "b", finished(1), finished(2))
+    monkeypatch.setattr(listing.lock, "held", lambda folder: ended_meanwhile(folder) or True)
+    assert main(["resume", str(folder), "--runs-dir", str(tmp_path)]) == 0
+    assert "run b is done: round 2 of 9" in capsys.readouterr().err
