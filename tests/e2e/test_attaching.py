@@ -55,9 +55,9 @@ def screens(tmp_path: Path) -> Iterator[Callable[[], Terminal]]:
         context.__exit__(None, None, None)
 
 
-def console(screen: Terminal, tmp_path: Path, *words: str, width: int = 120) -> None:
+def console(screen: Terminal, tmp_path: Path, *words: str, width: int = 120, **environment: str) -> None:
     command = " ".join([*WORDS, *words, "--runs-dir", str(tmp_path / "runs")])
-    screen.open(f"{command}; echo left-with-$?", width, 40, ENVIRONMENT)
+    screen.open(f"{command}; echo left-with-$?", width, 40, ENVIRONMENT | environment)
 
 
 def run_of(tmp_path: Path) -> Path:
@@ -297,9 +297,17 @@ def test_an_attached_console_that_is_terminated_leaves_and_the_run_goes_on(scree
     assert not any(record.event.type == "command_acknowledged" for record in read(folder))
 
 
+def patient_wheel(tmp_path: Path) -> str:
+    """Give what PYTHONPATH is to be where who has the wheel may refuse it for as long as two key presses take here."""
+    folder = tmp_path / "patient"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text("from fedlora_tui.engine import wheel\nwheel.REFUSAL_SECONDS = 15.0\n")
+    return os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
+
+
 def test_one_of_two_consoles_steers_and_the_wheel_passes_or_is_kept(screens, tmp_path: Path) -> None:
     first, second = screens(), screens()
-    console(first, tmp_path, "--rounds", str(MANY), *SMALL)
+    console(first, tmp_path, "--rounds", str(MANY), *SMALL, PYTHONPATH=patient_wheel(tmp_path))
     first.wait_for("running")
     folder = run_of(tmp_path)
     console(second, tmp_path, "attach", folder.name)
