@@ -290,7 +290,8 @@ def _sentence(record: Record, state: RunState) -> str:
         return f"INSECURE: {event.insecure}"
     if isinstance(event, NodeRefused):
         place = f" from {event.address}" if event.address else ""
-        return f"a node was refused {event.times}x{place}: {event.reason} {event.key}".rstrip()
+        whose = f" with {event.whose}'s key" if event.whose else ""
+        return f"a node{whose} was refused {event.times}x{place}: {event.reason} {event.key}".rstrip()
     if isinstance(event, KnobTurned) and event.knob == "fault":
         return f"{event.org}: fault {event.before} -> {event.value} from round {event.round} on, as asked"
     if isinstance(event, CommandRefused) and event.command == "export":

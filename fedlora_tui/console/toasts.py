@@ -68,7 +68,8 @@ def unasked(event: ev.Event, label: str, glyphs: Glyphs) -> Toast | None:
             sign = glyphs.organization_state("quarantine")
             return Toast(sign, "broken_bold", f"{whose}{event.org} is in quarantine")
         case ev.NodeRefused():
-            return Toast(glyphs.run_state("failed"), "broken_bold", f"{whose}a node was refused: {event.reason}")
+            node = f"a node with {event.whose}'s key" if event.whose else "a node"
+            return Toast(glyphs.run_state("failed"), "broken_bold", f"{whose}{node} was refused: {event.reason}")
         case ev.RunPaused(reason=words) | ev.Warned(message=words) if NO_ROOM in words:
             return Toast("!", "care_bold", f"{whose}{words}")
     return None

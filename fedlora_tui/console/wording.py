@@ -100,10 +100,11 @@ def _run_words(event: ev.Event, state: RunState, glyphs: Glyphs) -> tuple[str, s
 
 
 def refused_words(event: ev.NodeRefused) -> str:
-    """Write who was refused at the door: `a node, 3 times, from 192.0.2.9: its key is not registered (SHA256:...)`."""
+    """Write who was refused at the door: `a node with mill's key, 3 times, from 192.0.2.9: its clock (SHA256:...)`."""
+    whose = f" with {event.whose}'s key" if event.whose else ""
     times = f", {event.times} times," if event.times > 1 else ""
     place = f" from {event.address}" if event.address else ""
-    return f"a node{times}{place}: {event.reason}" + (f" ({event.key})" if event.key else "")
+    return f"a node{whose}{times}{place}: {event.reason}" + (f" ({event.key})" if event.key else "")
 
 
 _TENSOR = re.compile(r"[\w.]*?((?:h|layers|blocks|block)\.\d+\.\S+?)\.(lora_[AB])\.weight")

@@ -26,7 +26,7 @@ class AtTheDoor:
         seen, now = self._attendance.look(present, config, refusals), refused()
         new = since(self._told, now)
         self._told = now
-        there = tuple(NodeRefused(one.reason, one.address, one.key, one.times) for one in new)
+        there = tuple(NodeRefused(one.reason, one.address, one.key, one.times, one.whose) for one in new)
         return replace(seen, refused=(*seen.refused, *there))
 
     @property

@@ -24,7 +24,8 @@ class NodeRefused(Event):
     """A node was refused at the SuperLink, or by the run as it said who it is, `times` times since that was last told.
 
     `address` is where it asked from, empty where the run refused it, which does not know; `key` the fingerprint of its
-    key as `ssh-keygen -l` shows it, empty where it gave none that can be read.
+    key as `ssh-keygen -l` shows it, empty where it gave none that can be read; `whose` the organization whose key the
+    server's folder says or said that it is, empty where it never did.
     """
 
     type: ClassVar[str] = "node_refused"
@@ -32,3 +33,4 @@ class NodeRefused(Event):
     address: str
     key: str
     times: int
+    whose: str = ""

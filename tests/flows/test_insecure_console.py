@@ -1,8 +1,11 @@
 """A run without protection says so as long as it is looked at, and who was refused at the door is told and counted."""
 
+from dataclasses import replace
+
 import pytest
 
 from fedlora_tui.console.drawing.glyphs import UNICODE
+from fedlora_tui.console.toasts import unasked
 from fedlora_tui.console.wording import entry_of
 from fedlora_tui.headless import _sentence
 from fedlora_tui.protocol import events as ev
@@ -59,6 +62,12 @@ def test_the_log_says_who_was_refused_and_what_is_lacking():
     said = "a node, 3 times, from 192.0.2.9: its key is not registered (SHA256:abc)"
     assert words(REFUSED) == ("refused", said)
     assert words(ev.NodeRefused("its clock", "", "", 1)) == ("refused", "a node: its clock")
+    known = replace(REFUSED, whose="mill")
+    assert words(known) == ("refused", said.replace("a node", "a node with mill's key"))
+    shown = unasked(known, "", UNICODE)
+    assert shown is not None
+    assert shown.words == "a node with mill's key was refused: its key is not registered"
+    assert _sentence(Record(1, 1.0, known), RunState()).startswith("a node with mill's key was refused 3x from")
     assert (
         _sentence(Record(1, 1.0, REFUSED), RunState())
         == "a node was refused 3x from 192.0.2.9: its key is not registered SHA256:abc"

@@ -41,9 +41,11 @@ def test_refusals_are_told_once_with_how_often_and_only_those_since_the_run_bega
     for _ in range(2):
         now[0] += 2
         counted.count("unknown", "192.0.2.1", "k")
+    counted.know({"k": "mill"})
+    counted.write(at_once=True)
     counted.count("clock", "192.0.2.2")
     seen = door.look(())
-    told = (NodeRefused("unknown", "192.0.2.1", "k", 2), NodeRefused("clock", "192.0.2.2", "", 1))
+    told = (NodeRefused("unknown", "192.0.2.1", "k", 2, "mill"), NodeRefused("clock", "192.0.2.2", "", 1))
     assert seen == Seen(("port",), {"clinic": "gone"}, (Warned("a word"),), (OLD, *told))
     assert door.look(()).refused == (OLD,)
     door.dropped("port")
