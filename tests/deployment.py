@@ -113,7 +113,7 @@ class Deployment:
         with socket.socket() as caller:
             return caller.connect_ex(("127.0.0.1", self.port)) == 0
 
-    def supernode(self, organization: str, data: Path, *more: str) -> None:
+    def supernode(self, organization: str, data: Path, *more: str, **environment: str) -> None:
         """Start the SuperNode of an organization."""
         own = f'organization="{organization}" data="{data}"'
         command = [
@@ -125,7 +125,7 @@ class Deployment:
             self.address,
         ]
         command += ["--host", "127.0.0.1", "--port", free_port(), "--node-config", own]
-        self.start(organization, [*map(str, command), *more])
+        self.start(organization, [*map(str, command), *more], **environment)
 
     def kill(self, name: str, kind: signal.Signals = signal.SIGKILL) -> None:
         """End a process and all that it started."""

@@ -20,10 +20,10 @@ from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
+from fedlora_tui.federation.arriving import Arriving
 from fedlora_tui.federation.introduction import INTRODUCE, question
 from fedlora_tui.federation.messages import BUSY, GONE, STRANGER
 from fedlora_tui.federation.parcels import packed, unpacked
-from fedlora_tui.federation.pulling import pull_soon
 from fedlora_tui.federation.signs_of_life import SignsOfLife
 
 LOOK_SECONDS = 0.1
@@ -76,7 +76,7 @@ class DeployedGrid(Grid):
 
     def __init__(self, grid: Grid, sleep: Callable[[float], None] = time.sleep) -> None:
         self._grid, self._sleep = grid, sleep
-        pull_soon()
+        self._arriving = Arriving(grid)
         self._waiting: Waiting
         self._nodes: dict[str, int] = {}
         self._keys: dict[int, bytes] = {}
@@ -97,7 +97,7 @@ class DeployedGrid(Grid):
             self._keys = {node.node_id: node.public_key for node in nodes}
             self._since = {node.node_id: node.last_activated_at for node in nodes}
         # A node that connects anew has forgotten what it was asked.
-        self._owed = {node: owed for node, owed in self._owed.items() if self._since.get(node) == owed.since}
+        self._forgive([node for node, owed in self._owed.items() if self._since.get(node) != owed.since])
         return dict(self._since)
 
     def key_of(self, node: int) -> bytes:
@@ -112,7 +112,7 @@ class DeployedGrid(Grid):
     def answers(self, numbers: Iterable[str]) -> dict[str, Message]:
         """Give the replies that are here of those to messages with these numbers."""
         wanted = list(numbers)
-        found = self._grid.pull_messages(wanted) if wanted else ()
+        found = self.pull_messages(wanted) if wanted else ()
         return {reply.metadata.reply_to_message_id: reply for reply in found}
 
     def named(self, nodes: Mapping[str, int]) -> None:
@@ -155,7 +155,7 @@ class DeployedGrid(Grid):
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """Give the replies that are here."""
-        return self._grid.pull_messages(message_ids)
+        return self._arriving.pull(list(message_ids))
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         """Send, and wait for the replies as long as whoever watches wants; what does not come in time is left out."""
@@ -205,6 +205,7 @@ class DeployedGrid(Grid):
                     del reply
                 for number in self._lost(signs, waited, held, kind, round):
                     message = waited.pop(number)
+                    self._arriving.forget(number)
                     self._waiting.came(kind, round, _name(message, names), False)
                     yield _error(message, ErrorCode.NODE_UNAVAILABLE, GONE)
                 if rest:
@@ -230,8 +231,14 @@ class DeployedGrid(Grid):
         node = message.metadata.dst_node_id
         owed = self._owed.get(node)
         if owed is not None and (owed.rounds >= LOST_AFTER or self.answers([owed.number])):
-            del self._owed[node]
+            self._forgive([node])
         return node in self._owed
+
+    def _forgive(self, nodes: Iterable[int]) -> None:
+        """Know that these nodes owe no answer any more."""
+        for node in nodes:
+            if (owed := self._owed.pop(node, None)) is not None:
+                self._arriving.forget(owed.number)
 
     def _not_answered(self, waited: Mapping[str, Message], held: Sequence[Message]) -> None:
         """Remember who owes an answer when a wait ends."""
@@ -243,20 +250,27 @@ class DeployedGrid(Grid):
             node = message.metadata.dst_node_id
             if _kind(message) in (TRAIN, EVALUATE):
                 self._owed[node] = _Owed(number, self._since.get(node, ""))
+            else:
+                self._arriving.forget(number)
 
     def _lost(
         self, signs: SignsOfLife, waited: Mapping[str, Message], held: Sequence[Message], kind: str, round: int
     ) -> list[str]:
-        """Give the messages that nobody answers any more, for their nodes began anew; tell of those who are silent."""
+        """Give the messages that nobody answers any more, for their nodes began anew or are gone amid the reply.
+
+        Those who are silent are told of. Where nothing of a reply has come yet, Flower answers for who is gone.
+        """
         asked = {message.metadata.dst_node_id for message in (*waited.values(), *held)}
         seen = signs.look({*asked, *self._owed})
         if seen is None:
             return []
         # A node that connects anew has forgotten what it was asked.
-        self._owed = {node: owed for node, owed in self._owed.items() if node not in seen.anew}
+        self._forgive(seen.anew)
         names = {node: name for name, node in self._nodes.items() if node in asked}
         self._waiting.silent(kind, round, {names[node]: until for node, until in seen.silent.items() if node in names})
-        return [number for number, message in waited.items() if message.metadata.dst_node_id in seen.anew]
+        amid = {number for number in waited if self._arriving.announced(number)}
+        nodes = {number: message.metadata.dst_node_id for number, message in waited.items()}
+        return [number for number, node in nodes.items() if node in seen.anew or (number in amid and node in seen.gone)]
 
     def _send(self, messages: Sequence[Message]) -> tuple[dict[str, Message], list[Message]]:
         """Send messages; give those that are on their way by their numbers, and errors in place of the others."""

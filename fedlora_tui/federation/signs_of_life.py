@@ -1,4 +1,5 @@
-"""What nodes show of themselves while a reply is waited for: who was started anew and will not send it, who is silent.
+"""What nodes show of themselves while a reply is waited for: who was started anew and will not send it, who is silent,
+and who is gone.
 
 Flower answers for a node once two of its heartbeats are missing, and not where the node is back by then: the new
 process knows nothing of what the one before was asked.
@@ -18,9 +19,10 @@ LOOK_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Signs:
-    """Who began anew since a message was sent, and until when (epoch) each that is silent is waited for, by node."""
+    """Who began anew since a message was sent, who is gone, until when (epoch) each that is silent is waited for."""
 
     anew: frozenset[int] = frozenset()
+    gone: frozenset[int] = frozenset()
     silent: dict[int, float] = field(default_factory=dict)
 
 
@@ -48,7 +50,8 @@ class SignsOfLife:
         anew = (node for node, since in began.items() if since != self._begun.get(node, since))
         # A node that is well shows itself about twice as often as it has to.
         late = (node for node in here if 0.0 < node.online_until - now < node.heartbeat_interval)
-        return Signs(frozenset(anew), {node.node_id: node.online_until for node in late})
+        gone = frozenset(self._begun.keys() & set(waited)) - began.keys()
+        return Signs(frozenset(anew), gone, {node.node_id: node.online_until for node in late})
 
     def _here(self) -> list[NodeInfo]:
         try:

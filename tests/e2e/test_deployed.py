@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -132,6 +133,42 @@ def test_it_outlives_a_node_that_is_killed_one_that_is_late_and_a_superlink_that
     assert finished == list(range(1, len(finished) + 1))
     assert {event["insecure"] for event in of_kind(told, "deployed")} == {NO_TLS}
     assert not of_kind(told, "train_step")
+
+
+DIES_AMID_ITS_REPLY = """
+import os, signal
+from flwr.supernode.fleet_http_client import FleetHttpClient
+
+def push(self, request, own=FleetHttpClient.PushObject):
+    if os.path.exists(os.environ["DIES"]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return own(self, request)
+
+FleetHttpClient.PushObject = push
+"""
+
+
+def test_a_node_that_dies_amid_its_reply_is_gone_and_the_round_goes_on_without_it(federation: Deployment):
+    texts = write_texts(federation.folder / "texts", NAMES[:2])
+    dies, held = federation.folder / "dies", federation.folder / "held"
+    held.mkdir()
+    (held / "sitecustomize.py").write_text(DIES_AMID_ITS_REPLY)
+    federation.superlink(ours=True)
+    federation.supernode("alpha", texts / "alpha.txt")
+    federation.supernode("beta", texts / "beta.txt", PYTHONPATH=f"{held}{os.pathsep}{ROOT}", DIES=str(dies))
+    given = words(federation, federation__rounds=500, federation__min_organizations=1, federation__min_replies=1)
+    detached = run(federation, "run", "--detach", *given, "--model", str(tiny_base()))
+    assert detached.returncode == 0, detached.stderr
+    folder = federation.folder / "runs" / detached.stdout.strip()
+    until(folder, lambda event: event["type"] == "round_finished" and event["orgs"] == ["alpha", "beta"])
+    dies.touch()
+    until(folder, lambda event: event["type"] == "round_finished" and event["orgs"] == ["alpha"])
+    lost = [event for event in journal(folder) if event["type"] in ("update_rejected", "warning", "org_left")]
+    # A SuperLink that waits for the rest of a reply in vain says another thing, three minutes later.
+    assert "lost on its way" not in json.dumps(lost)
+    assert "its SuperNode is gone" in json.dumps(lost)
+    asked(folder, Finish())
+    until(folder, lambda event: event["type"] in ("run_finished", "run_stopped"))
 
 
 def test_of_more_than_a_round_needs_the_slowest_is_left_out_and_their_sum_is_the_local_runtimes_with_no_update_seen(
