@@ -9,15 +9,18 @@ from typing import Any
 from fedlora_tui.aggregation import METHODS
 from fedlora_tui.engine import checkpoint
 from fedlora_tui.engine.checkpoint import Checkpoint
-from fedlora_tui.engine.synced import sync_new
+from fedlora_tui.engine.whole_folder import WITHIN, Kind, end_what_was_cut_off, written_whole
 from fedlora_tui.errors import UserError
 from fedlora_tui.lora.adapter import Adapter
 from fedlora_tui.lora.base_model import BaseModel
 from fedlora_tui.lora.delta import as_adapter_total
-from fedlora_tui.lora.export import CARD, MADE_BY, Origin, write_adapter, write_merged
+from fedlora_tui.lora.export import CARD, MADE_BY, Origin, is_exported, write_adapter, write_merged
 from fedlora_tui.privacy.statement import statement
 from fedlora_tui.protocol.commands import Export
 from fedlora_tui.protocol.events import AdapterExported
+
+FOLDER = "exports"
+EXPORT = Kind(owns=is_exported, last=CARD)
 
 
 def chosen_round(run: Path, wanted: str) -> int:
@@ -54,7 +57,7 @@ def destination(run: Path, round: int, command: Export) -> Path:
     if command.out:
         return Path(command.out).expanduser()
     whose = f"-{command.org}" if command.org else ""
-    return run / "exports" / (checkpoint.name(round) + whose + ("-merged" if command.merged else ""))
+    return run / FOLDER / (checkpoint.name(round) + whose + ("-merged" if command.merged else ""))
 
 
 def taken_home(kept: Checkpoint, org: str) -> Adapter:
@@ -91,11 +94,12 @@ def write(run: Path, command: Export, base: BaseModel, settings: dict[str, Any])
     origin = _origin(run, kept.state, base, settings, own=bool(command.org))
     adapter = taken_home(kept, command.org)
     folder = destination(run, round, command)
-    _keep_what_is_there(folder)
+    end_what_was_cut_off(run / FOLDER, CARD)
     try:
-        writer = write_merged if command.merged else write_adapter
-        size = writer(folder, adapter, base, origin)
-        sync_new(folder)
+        with written_whole(folder, EXPORT) as new:
+            _keep_what_is_there(folder)
+            writer = write_merged if command.merged else write_adapter
+            size = writer(new, adapter, base, origin)
     except OSError as error:
         raise UserError(
             f"{folder}: cannot be written: {error.strerror or error}; name another folder with --out"
@@ -107,7 +111,9 @@ def _keep_what_is_there(folder: Path) -> None:
     """Refuse a folder that holds something other than an earlier export."""
     card = folder / CARD
     ours = card.is_file() and MADE_BY in card.read_text(encoding="utf-8", errors="replace")
-    if folder.exists() and not ours and (not folder.is_dir() or any(folder.iterdir())):
+    if ours or not folder.exists():
+        return
+    if not folder.is_dir() or any(entry.name != WITHIN for entry in folder.iterdir()):
         raise UserError(f"{folder}: is not empty, and nothing there is overwritten; name a new folder with --out")
 
 

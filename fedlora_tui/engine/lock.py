@@ -48,7 +48,8 @@ class Lock:
     def __init__(self, folder: Path) -> None:
         """Take the lock. Raises UserError where another holds it, and OSError where there can be none."""
         # Opened without cutting it: it says who holds it.
-        self._file = os.fdopen(os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
+        self._path = folder / NAME
+        self._file = os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
         try:
             take(self._file.fileno())
         except BlockingIOError:
@@ -58,6 +59,14 @@ class Lock:
         with suppress(OSError):  # a full disk is no reason not to hold it: it is then held by nobody known
             self._file.truncate(0)
             os.write(self._file.fileno(), self._holder.line)
+
+    @property
+    def stands(self) -> bool:
+        """False where its file was removed since, or is another one: then it keeps nobody out."""
+        try:
+            return os.path.samestat(self._path.stat(), os.fstat(self._file.fileno()))
+        except FileNotFoundError:
+            return False
 
     def tell(self, *, waits: bool) -> None:
         """Say whether the run waits for its journal: in as many bytes as before, for which a full disk has room."""

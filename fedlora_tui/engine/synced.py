@@ -26,10 +26,10 @@ def sync(path: Path) -> None:
 
 
 def sync_new(folder: Path) -> None:
-    """Bring a folder that was made to the disk: its files' bytes, their names, its own, and that of the one above."""
-    for file in sorted(folder.iterdir()):
-        sync(file)
-    sync_names(folder, 2)
+    """Bring to the disk all that a folder holds, bytes and names."""
+    for below in sorted(folder.rglob("*")):
+        sync(below)
+    sync(folder)
 
 
 def sync_names(folder: Path, above: int = 1) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,12 @@ PREFIX = "base_model.model."
 CARD, MADE_BY = "README.md", "Made with fedlora-tui."
 """The model card's file, and the words by which an earlier export is known."""
 
+ADAPTER_FILES = CARD, "adapter_config.json", "adapter_model.safetensors"
+MERGED_FILES = (
+    *("config.json", "generation_config.json", "model.safetensors", "model-*-of-*.safetensors"),
+    *("model.safetensors.index.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json"),
+    *("vocab.txt", "merges.txt", "spiece.model", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"),
+)
 
 UNPROTECTED = (
     "Written with privacy: none. Whoever holds these weights can probe them for the text they were trained on."
@@ -44,6 +51,11 @@ class Origin:
     train_loss: float | None
     settings: Mapping[str, Any]
     privacy: str = UNPROTECTED
+
+
+def is_exported(name: str) -> bool:
+    """Tell whether a file is called as one of an export of either kind; a tokenizer may have further ones."""
+    return any(fnmatchcase(name, pattern) for pattern in (*ADAPTER_FILES, *MERGED_FILES))
 
 
 def write_adapter(folder: Path, adapter: Adapter, base: BaseModel, origin: Origin) -> int:

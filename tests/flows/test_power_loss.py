@@ -1,7 +1,8 @@
 """What a power loss leaves of a run, at any moment: whatever of it is there is whole, and it goes on with that.
 
 A disk is played that keeps no more than it must: a file has the bytes of its last fsync, none where there was no such,
-and a folder the names of its own. What was removed since may be gone already or be there still.
+and a folder the names of its own. What was removed since may be gone already or be there still; what was moved stands
+in the one place or in the other.
 """
 
 from __future__ import annotations
@@ -11,9 +12,13 @@ import shutil
 import stat
 from pathlib import Path
 
+import pytest
+
 from fedlora_tui.engine import checkpoint, journal
 from fedlora_tui.engine.past import look_back
+from fedlora_tui.engine.whole_folder import end_what_was_cut_off
 from fedlora_tui.export_command import export
+from fedlora_tui.lora.export import CARD
 from fedlora_tui.protocol import events as ev
 from tests.tiny_runs import WatchedRun, configured, small_settings
 
@@ -27,13 +32,36 @@ class Disk:
         self.top = top
         self._bytes: dict[int, bytes] = {}
         self._names: dict[int, dict[str, int]] = {}
+        # Held open: the number of what was removed goes to nothing new.
+        self._known: dict[int, int] = {}
+
+    def close(self) -> None:
+        for descriptor in self._known.values():
+            os.close(descriptor)
 
     def synced(self, descriptor: int) -> None:
         found, path = os.fstat(descriptor), Path(f"/proc/self/fd/{descriptor}")
         if stat.S_ISDIR(found.st_mode):
-            self._names[found.st_ino] = {entry.name: entry.stat().st_ino for entry in path.iterdir()}
+            self._names[found.st_ino] = {entry.name: self._hold(entry) for entry in path.iterdir()}
         else:
             self._bytes[found.st_ino] = path.read_bytes()
+
+    def sync(self, *paths: Path) -> None:
+        """Take what is there as what was written long ago."""
+        for path in paths:
+            descriptor = os.open(path, os.O_RDONLY)
+            self.synced(descriptor)
+            os.close(descriptor)
+
+    def _hold(self, path: Path) -> int:
+        descriptor = os.open(path, os.O_PATH)
+        number = os.fstat(descriptor).st_ino
+        if self._known.setdefault(number, descriptor) != descriptor:
+            os.close(descriptor)
+        return number
+
+    def _is_gone(self, path: Path, inode: int) -> bool:
+        return not path.exists() and os.fstat(self._known[inode]).st_nlink == 0
 
     def lay_out(self, place: Path, *, removed: bool) -> None:
         """Put what a power loss leaves in another place; `removed`: without what was removed since."""
@@ -42,7 +70,7 @@ class Disk:
 
     def _lay_out(self, source: Path, place: Path, inode: int, removed: bool) -> None:
         for name, below in self._names.get(inode, {}).items():
-            if removed and not (source / name).exists():
+            if removed and self._is_gone(source / name, below):
                 continue
             if below in self._names or (source / name).is_dir():
                 (place / name).mkdir()
@@ -94,6 +122,7 @@ def test_a_power_loss_at_any_moment_leaves_a_run_that_goes_on_after_its_last_che
     monkeypatch.undo()
     assert watched.run.state.phase == "done", watched.run.state.reason
     look()
+    disk.close()
     assert set(looks) == {None, *range(ROUNDS + 1)}
 
 
@@ -129,3 +158,57 @@ def test_an_export_that_is_told_outlasts_a_power_loss_with_all_its_bytes(tmp_pat
     assert {file.name for file in written.iterdir()} >= {"adapter_model.safetensors", "adapter_config.json"}
     for file in written.iterdir():
         assert (left / file.name).read_bytes() == file.read_bytes(), file.name
+    disk.close()
+
+
+@pytest.mark.parametrize("others", [(), ("notes.txt",)])
+def test_a_power_loss_while_an_export_replaces_another_costs_neither(tmp_path, monkeypatch, others):
+    watched = WatchedRun(configured(small_settings(tmp_path))).go()
+    home, looks = tmp_path / "home", []
+    place, disk = home / "adapter", Disk(home)
+
+    def take_home(round: str) -> dict[str, bytes]:
+        export(tmp_path / "runs", watched.folder.name, round, None, merged=False, out=str(place))
+        return contents(place)
+
+    def look() -> None:
+        for removed in (False, True):
+            disk.lay_out(tmp_path / "left", removed=removed)
+            # What the next export in this folder does first.
+            end_what_was_cut_off(tmp_path / "left", CARD)
+            looks.append(contents(tmp_path / "left" / "adapter"))
+            shutil.rmtree(tmp_path / "left")
+
+    def patch() -> None:
+        for where, name in ((os, "fsync"), (Path, "rename"), (Path, "replace"), (Path, "unlink")):
+            monkeypatch.setattr(where, name, watched_action(getattr(where, name)))
+
+    def watched_action(action):
+        def act(*arguments, **more):
+            done = action(*arguments, **more)
+            monkeypatch.undo()
+            if isinstance(arguments[0], int):
+                disk.synced(arguments[0])
+            look()
+            patch()
+            return done
+
+        return act
+
+    earlier = take_home("1") | dict.fromkeys(others, b"mine")
+    for name in others:
+        (place / name).write_text("mine")
+    disk.sync(*place.iterdir(), place, home)
+    patch()
+    later = take_home("2")
+    monkeypatch.undo()
+    look()
+    disk.close()
+    assert earlier != later
+    assert all(left in (earlier, later) for left in looks)
+    assert looks[0] == earlier
+    assert looks[-1] == later
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
