@@ -132,6 +132,11 @@ class Link:
         return self.steers.asked_by
 
     @property
+    def asks(self) -> bool:
+        """True where that is this console."""
+        return not self.only_watches and self.steers.asked_by == self.name
+
+    @property
     def alone(self) -> bool:
         """True where no other console watches."""
         return self.steers.sole

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
-from types import FrameType
 
 from fedlora_tui.attached import Link, attach
 from fedlora_tui.config import Config
@@ -28,6 +27,7 @@ from fedlora_tui.engine.race import Entry
 from fedlora_tui.engine.run import Manner
 from fedlora_tui.errors import UserError
 from fedlora_tui.farewell import farewells
+from fedlora_tui.held_signals import end_on_termination, held_back
 from fedlora_tui.other_processes import ForkBeside, RunsBeside, go_to, resume_here
 from fedlora_tui.protocol.commands import Stop
 from fedlora_tui.protocol.state import fold
@@ -47,11 +47,12 @@ def run_with_console(given: Sequence[Entry], ascii_only: bool) -> int:
     terminal.
     """
     _need_terminal()
-    engine = start_engine(with_readers(given), Manner(tells_past=True))
     labels, runs = [entry.label for entry in given], runs_of(given[0])
-    link = Link(engine.connection, steers=True, labels=labels, ending=engine.ending, home=runs)
     options, continues = _options(given[0].config, ascii_only), [entry.continues for entry in given]
-    return _show(link, options, engine.terminate, runs, continues)
+    with held_back() as release:
+        engine = start_engine(with_readers(given), Manner(tells_past=True))
+        link = Link(engine.connection, steers=True, labels=labels, ending=engine.ending, home=runs)
+        return _show(link, options, engine.terminate, runs, continues, release)
 
 
 def attach_console(folder: Path, config: Config, ascii_only: bool, readonly: bool) -> int:
@@ -80,31 +81,31 @@ def _show(
     terminate: Callable[..., None] | None,
     runs: Path,
     continues: Sequence[Path | None] = (),
+    ready: Callable[[], None] = lambda: None,
 ) -> int:
     """Put the console on runs of another process; give the exit status and say how they were left.
 
     `terminate` ends their process, None where this one did not start it: whatever ends this one, they go on. Their
-    folders stand in `runs`; `continues` are those of runs that go on. Where the operator goes on with one that has
-    ended, this process becomes another.
+    folders stand in `runs`; `continues` are those of runs that go on. `ready` lets signals come that were held back.
+    Where the operator goes on with a run that has ended, this process becomes another.
     """
     terminated = end_on_termination()
     options = replace(options, runs_folder=str(runs))
     with tempfile.TemporaryDirectory(prefix="fedlora-tui-") as folder:
         log = Path(folder) / CONSOLE_LOG
         try:
+            ready()
             result = run_console(link.runs, options, log, link, link.place, ForkBeside(runs), RunsBeside(runs))
         except KeyboardInterrupt:
             # Before the console stood, or once more while it gave the terminal back.
-            return _interrupted(link, terminate, bool(terminated))
+            return _interrupted(link, terminate, terminated)
         if result.failure is not None:
             kept = _kept(log)
             result = replace(result, failure=f"{result.failure}{kept and f': see {kept}'}")
     if terminated and terminate is not None and not all(run.over for run in link.runs):
         _end(link, terminate)
     elif result.left == "abandoned" and terminate is not None:
-        # Told twice, it does not wait for the step that is under way; two of one kind may come as one.
-        terminate()
-        terminate(signal.SIGTERM)
+        _end_at_once(terminate)
     # What was told since the last look: a process may have ended before its console had given the terminal back.
     newest = (fold(state, run.drain()) for state, run in zip(result.states, link.runs, strict=True))
     result = replace(result, states=tuple(newest))
@@ -129,12 +130,14 @@ def _show(
     return 1 if result.failure is not None or any(state.phase == "failed" for state in result.states) else 0
 
 
-def _interrupted(link: Link, terminate: Callable[..., None] | None, terminated: bool) -> int:
+def _interrupted(link: Link, terminate: Callable[..., None] | None, terminated: Sequence[int]) -> int:
     """Leave no run behind that nobody has seen: end those that this process started; give the exit status."""
     if terminate is not None:
         _end(link, terminate)
+        lists = "; fedlora-tui runs lists the runs" if any(run.folder is not None for run in link.runs) else ""
+        how = "terminated" if terminated else "interrupted"
         with contextlib.suppress(OSError):
-            sys.stderr.write("fedlora-tui: interrupted: what was started is ended; fedlora-tui runs lists the runs\n")
+            sys.stderr.write(f"fedlora-tui: {how}: what was started is ended{lists}\n")
     link.close()
     return 128 + (signal.SIGTERM if terminated else signal.SIGINT)
 
@@ -144,12 +147,21 @@ def _end(link: Link, terminate: Callable[..., None]) -> None:
 
     Their process sees to the end of what it writes and of steps that take long; nothing here waits for that.
     """
-    if link.may_steer:
-        link.ask(0, Stop(TERMINATED))
-        _wait_for_end(link, LAST_STEP_SECONDS)
-    if not all(run.over for run in link.runs):
-        terminate()
-        _wait_for_end(link, LAST_STEP_SECONDS + LAST_LINE_SECONDS)
+    try:
+        if link.may_steer:
+            link.ask(0, Stop(TERMINATED))
+            _wait_for_end(link, LAST_STEP_SECONDS)
+        if not all(run.over for run in link.runs):
+            terminate()
+            _wait_for_end(link, LAST_STEP_SECONDS + LAST_LINE_SECONDS)
+    except KeyboardInterrupt:
+        _end_at_once(terminate)
+
+
+def _end_at_once(terminate: Callable[..., None]) -> None:
+    """Let the runs end without waiting for a step: their process is told twice, and two of one kind may come as one."""
+    terminate()
+    terminate(signal.SIGTERM)
 
 
 def _wait_for_end(link: Link, seconds: float) -> None:
@@ -179,19 +191,6 @@ def with_readers(given: Sequence[Entry]) -> Sequence[Entry]:
         return given
     data = replace(first.config.data, readers=min(MOST_READERS, os.cpu_count() or 1))
     return [replace(first, config=replace(first.config, data=data))]
-
-
-def end_on_termination() -> list[int]:
-    """Let a termination signal leave the console as an interrupt does, the terminal restored, and be noted."""
-    noted: list[int] = []
-
-    def terminate(number: int, frame: FrameType | None) -> None:
-        noted.append(number)
-        # asyncio knows how to end its loop on an interrupt, and Textual to give the terminal back after it.
-        signal.raise_signal(signal.SIGINT)
-
-    signal.signal(signal.SIGTERM, terminate)
-    return noted
 
 
 def _options(config: Config, ascii_only: bool) -> ConsoleOptions:

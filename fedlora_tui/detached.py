@@ -12,6 +12,7 @@ from fedlora_tui.engine.process import start_engine
 from fedlora_tui.engine.race import Entry
 from fedlora_tui.engine.run import Manner
 from fedlora_tui.errors import UserError
+from fedlora_tui.held_signals import end_on_termination, held_back
 from fedlora_tui.protocol.events import RunContinued, RunStarted
 
 LOOK_SECONDS = 0.05
@@ -22,14 +23,17 @@ def run_detached(given: Sequence[Entry], patient: bool) -> int:
 
     Raises UserError where one cannot begin.
     """
-    engine = start_engine(given, Manner(patient=patient))
-    link = Link(engine.connection, steers=False, labels=[entry.label for entry in given], ending=engine.ending)
-    try:
-        begun = [_begun(run, entry.continues) for run, entry in zip(link.runs, given, strict=True)]
-    except KeyboardInterrupt:
-        # Who interrupts this wants no run; that it has begun was not said yet.
-        engine.terminate(signal.SIGTERM)
-        raise
+    terminated = end_on_termination()
+    with held_back() as release:
+        engine = start_engine(given, Manner(patient=patient))
+        link = Link(engine.connection, steers=False, labels=[entry.label for entry in given], ending=engine.ending)
+        try:
+            release()
+            begun = [_begun(run, entry.continues) for run, entry in zip(link.runs, given, strict=True)]
+        except KeyboardInterrupt:
+            # Who interrupts this wants no run; that it has begun was not said yet.
+            engine.terminate(signal.SIGTERM)
+            return 128 + (signal.SIGTERM if terminated else signal.SIGINT)
     link.close()
     for run in begun:
         print(run, flush=True)

@@ -111,4 +111,5 @@ def _goes_on_from(state: RunState) -> str:
 
 
 def _ending(state: RunState) -> str:
-    return {"done": "is done", "failed": "failed", "stopped": "is stopped"}.get(state.phase, "goes on")
+    still = "is paused" if state.phase in ("paused", "pausing") else "goes on"
+    return {"done": "is done", "failed": "failed", "stopped": "is stopped"}.get(state.phase, still)

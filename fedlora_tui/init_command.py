@@ -17,8 +17,9 @@ from fedlora_tui.console.entry import run_setup
 from fedlora_tui.console.options import ConsoleOptions
 from fedlora_tui.console.setup.offer import Chosen, Offer
 from fedlora_tui.console.terminal import need_terminal
-from fedlora_tui.console_run import CONSOLE_LOG, end_on_termination
+from fedlora_tui.console_run import CONSOLE_LOG
 from fedlora_tui.errors import UserError
+from fedlora_tui.held_signals import end_on_termination
 from fedlora_tui.place import look
 from fedlora_tui.setup_choice import comments, complaints, lines_of, text_of, usual_rounds
 from fedlora_tui.whole_file import replace_file, written_aside

@@ -13,9 +13,10 @@ from fedlora_tui.console.entry import run_console
 from fedlora_tui.console.options import ConsoleOptions
 from fedlora_tui.console.player import Replay
 from fedlora_tui.console.terminal import need_terminal
-from fedlora_tui.console_run import CONSOLE_LOG, end_on_termination
+from fedlora_tui.console_run import CONSOLE_LOG
 from fedlora_tui.engine import journal
 from fedlora_tui.errors import UserError
+from fedlora_tui.held_signals import end_on_termination
 from fedlora_tui.other_processes import RunsBeside, go_to
 from fedlora_tui.protocol.events import Record, RunStarted
 

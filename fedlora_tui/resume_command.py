@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from fedlora_tui.config import RULES, Config, Setting, load, to_literal
-from fedlora_tui.engine import lock
+from fedlora_tui.engine import journal, lock
 from fedlora_tui.engine.folder import CONFIG, find, read_config
 from fedlora_tui.engine.knobs import value_of
 from fedlora_tui.engine.listing import summary
@@ -69,6 +70,7 @@ def continued(runs: Path, run: str | None) -> list[Entry]:
 def forked(runs: Path, run: str | None, round: int, settings: Sequence[Setting]) -> list[Entry]:
     """Give a new run that begins with a finished round of another one, with changes. Raises UserError."""
     folder = find(runs, run)
+    _check_version(folder)
     for setting in settings:
         _check_free(setting)
     from fedlora_tui.engine.past import as_turned, parent_of
@@ -81,6 +83,14 @@ def forked(runs: Path, run: str | None, round: int, settings: Sequence[Setting])
     _check_rank(parent, config)
     _check_round(config, round)
     return [Entry(_with_rank_of(parent, config), fork=fork)]
+
+
+def _check_version(folder: Path) -> None:
+    """Refuse a run that a newer version has written to; what else its journal holds is no matter for a fork."""
+    with suppress(OSError, ValueError):
+        for line in journal.lines_from_end(folder):
+            journal.parsed(line, folder)
+            break
 
 
 def _as_settings(config: Config, folder: Path) -> list[Setting]:

@@ -55,6 +55,7 @@ class OneRun:
 class Steering:
     """Who steers the runs: this console (`ours`), or the `holder`; who asks for the wheel, and for how long still.
 
+    `asks` is True where this one does.
     `alone` is True where no other console watches, `readonly` where this one never steers. `process` is
     the runs' own, and `lives` where it is there.
     """
@@ -62,6 +63,7 @@ class Steering:
     ours: bool = True
     holder: str = ""
     asked_by: str = ""
+    asks: bool = False
     seconds: float = 0.0
     alone: bool = True
     readonly: bool = False
@@ -75,6 +77,7 @@ class Steering:
             ours=wheel.may_steer,
             holder=wheel.holder,
             asked_by=wheel.asked_by,
+            asks=wheel.asks,
             seconds=float(round(wheel.seconds_to_refuse)),
             alone=wheel.alone,
             readonly=wheel.only_watches,

@@ -11,6 +11,7 @@ from typing import Any
 from fedlora_tui.engine import journal, lock
 from fedlora_tui.engine.folder import all_runs, waits_since
 from fedlora_tui.errors import one_line
+from fedlora_tui.protocol.events import check_version
 from fedlora_tui.protocol.handle import ListedRun
 
 ENDS = {"run_finished": "done", "run_stopped": "stopped", "run_failed": "failed"}
@@ -109,6 +110,7 @@ def _line(text: bytes) -> Mapping[str, Any]:
     line = json.loads(text)
     if not isinstance(line, dict):
         raise ValueError("a line is no event")
+    check_version(line.get("v"))
     return line
 
 

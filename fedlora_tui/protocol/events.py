@@ -422,14 +422,18 @@ def from_json(line: str) -> Record:
     return from_mapping(json.loads(line))
 
 
+def check_version(version: object) -> None:
+    """Refuse a line's version that is not this one's. Raises ValueError, NewerVersion where it is a later one."""
+    if version != VERSION:
+        newer = isinstance(version, int) and version > VERSION
+        raise (NewerVersion if newer else ValueError)(f"event version {version!r}, this program reads up to {VERSION}")
+
+
 def from_mapping(data: Any) -> Record:
     """Read an event from what its line says, which is used up; as `from_json` does."""
     if not isinstance(data, dict):
         raise ValueError("an event line is a JSON object")
-    version = data.pop("v", None)
-    if version != VERSION:
-        newer = isinstance(version, int) and version > VERSION
-        raise (NewerVersion if newer else ValueError)(f"event version {version!r}, this program reads up to {VERSION}")
+    check_version(data.pop("v", None))
     try:
         seq, t, kind = int(data.pop("seq")), float(data.pop("t")), str(data.pop("type"))
     except (KeyError, TypeError, OverflowError) as missing:

@@ -60,6 +60,10 @@ class Wheel(Protocol):
         """Who asks for the wheel now, empty where nobody does."""
 
     @property
+    def asks(self) -> bool:
+        """True where that is this console."""
+
+    @property
     def alone(self) -> bool:
         """True where no other console watches."""
 

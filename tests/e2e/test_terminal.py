@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from fedlora_tui.engine.journal import read
-from tests.e2e.tmux import Terminal, terminal
+from tests.e2e.tmux import PATIENCE, Terminal, terminal
 
 pytestmark = pytest.mark.terminal
 
@@ -31,18 +34,30 @@ class Gate(MetaPathFinder):
 sys.meta_path.insert(0, Gate())
 '''
 
-SIGNAL_AT_TEXTUAL = '''
-"""Sends its own process a signal while the console is being imported."""
+SIGNAL_AT_A_MOMENT = '''
+"""Sends its own process a signal while a module is being imported, or as soon as it has forked."""
 import os, signal, sys
 from importlib.abc import MetaPathFinder
 
+def send(own=os.getpid()):
+    if os.getpid() == own:
+        os.kill(own, getattr(signal, os.environ["SENT"]))
+
 class AtImport(MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name == "fedlora_tui.console.app":
-            os.kill(os.getpid(), getattr(signal, os.environ["SENT"]))
+        if name == os.environ["AT"]:
+            send()
         return None
 
+def forked(fork=os.fork):
+    child = fork()
+    if child:
+        send()
+    return child
+
 sys.meta_path.insert(0, AtImport())
+if os.environ["AT"] == "fork":
+    os.fork = forked
 '''
 
 
@@ -85,21 +100,49 @@ def test_the_first_frame_and_the_first_answer_come_before_torch(screen: Terminal
     screen.wait_for("running")
 
 
-@pytest.mark.parametrize(("sent", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
-def test_a_signal_before_the_console_stands_leaves_no_run_behind_that_nobody_has_seen(
-    screen: Terminal, tmp_path: Path, sent: str, status: int
-) -> None:
+def signalled(tmp_path: Path, at: str, sent: str) -> dict[str, str]:
+    """Give the environment of a process that is sent a signal at a moment of its start."""
     held = tmp_path / "held"
     held.mkdir()
-    (held / "sitecustomize.py").write_text(SIGNAL_AT_TEXTUAL)
-    runs = start(screen, tmp_path, "--rounds", "400", PYTHONPATH=str(held), SENT=sent)
+    (held / "sitecustomize.py").write_text(SIGNAL_AT_A_MOMENT)
+    path = os.pathsep.join(filter(None, (str(held), os.environ.get("PYTHONPATH"))))
+    return {"PYTHONPATH": path, "AT": at, "SENT": sent}
+
+
+@pytest.mark.parametrize("at", ["fork", "fedlora_tui.console.app"])
+@pytest.mark.parametrize(("sent", "status", "how"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated")])
+def test_a_signal_before_the_console_stands_leaves_no_run_behind_that_nobody_has_seen(
+    screen: Terminal, tmp_path: Path, at: str, sent: str, status: int, how: str
+) -> None:
+    runs = start(screen, tmp_path, "--rounds", "400", **signalled(tmp_path, at, sent))
     shown = screen.wait_for(f"left-with-{status}")
-    assert "what was started is ended" in shown.replace("\n", " ")
+    assert f"{how}: what was started is ended" in shown.replace("\n", " ")
     assert "Traceback" not in shown
     alive = subprocess.run(["pgrep", "-f", f"fedlora_tui --runs-dir {runs} --orgs"], capture_output=True, text=True)
     own = {number for number in alive.stdout.split() if "left-with" not in words_of(number)}
     assert not own
     assert all([*read(folder)][-1].event.type == "run_stopped" for folder in runs.glob("*"))
+
+
+def test_an_interrupt_while_the_program_is_being_loaded_ends_it_without_a_traceback(tmp_path: Path) -> None:
+    environment = os.environ | signalled(tmp_path, "fedlora_tui.config", "SIGINT")
+    words = [sys.executable, "-m", "fedlora_tui", "runs"]
+    ended = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
+
+
+@pytest.mark.parametrize(("sent", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_run_whose_detaching_is_interrupted_is_not_left_behind(tmp_path: Path, sent: str, status: int) -> None:
+    words = ["run", "--detach", "--orgs", "2", "--rounds", "400", "--runs-dir", str(tmp_path / "runs")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | signalled(tmp_path, "fork", sent)
+    begun = subprocess.run(
+        [sys.executable, "-m", "fedlora_tui", *words], env=environment, capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert (begun.returncode, begun.stdout, begun.stderr) == (status, "", "")
+    processes = [process for process in psutil.process_iter() if str(tmp_path) in words_of(str(process.pid))]
+    _, alive = psutil.wait_procs(processes, PATIENCE)
+    assert not alive
+    assert all([*read(folder)][-1].event.type == "run_stopped" for folder in (tmp_path / "runs").glob("*"))
 
 
 def words_of(process: str) -> str:

@@ -52,5 +52,5 @@ def test_is_small_and_says_what_it_is(wheel: Path) -> None:
         (entry,) = (name for name in archive.namelist() if name.endswith("entry_points.txt"))
         commands = archive.read(entry).decode()
     assert "License-Expression: Apache-2.0" in text
-    assert "fedlora-tui = fedlora_tui.cli:main" in commands
+    assert "fedlora-tui = fedlora_tui.__main__:main" in commands
     assert "@ file:" not in text

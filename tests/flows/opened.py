@@ -43,6 +43,7 @@ class ScriptedWheel:
     only_watches: bool = False
     holder: str = "you"
     asked_by: str = ""
+    asks: bool = False
     alone: bool = True
     seconds_to_refuse: float = 0.0
     process: int = 4711

@@ -16,9 +16,11 @@ from fedlora_tui.config import load
 from fedlora_tui.engine import checkpoint, journal
 from fedlora_tui.engine.listing import summary
 from fedlora_tui.engine.run import Run, Start
+from fedlora_tui.errors import UserError
 from fedlora_tui.protocol import commands as ask
 from fedlora_tui.protocol import events as ev
 from fedlora_tui.protocol.state import RunState, apply
+from fedlora_tui.resume_command import forked
 from tests.flows.test_going_on import GoneOn, at, check_same, files
 from tests.tiny_runs import GUARD, WatchedRun, configured, small_settings
 
@@ -245,7 +247,7 @@ def test_a_clock_that_jumps_back_shows_no_negative_time_and_changes_no_number(se
     assert all(event.seconds >= 0 for event in watched.told(ev.RoundFinished))
 
 
-def test_a_journal_of_a_newer_version_is_refused_by_its_version(settings):
+def test_a_journal_of_a_newer_version_is_refused_by_its_version(settings, capsys):
     watched = WatchedRun(configured(settings)).go()
     watched.run.close()
     with (watched.folder / journal.NAME).open("a") as lines:
@@ -257,6 +259,10 @@ def test_a_journal_of_a_newer_version_is_refused_by_its_version(settings):
     place = watched.folder / journal.NAME
     expected = f"{place}:{number}: event version 2, this program reads up to 1; upgrade fedlora-tui to read this run"
     assert gone_on.refusal == expected
+    with pytest.raises(UserError, match="event version 2, this program reads up to 1; upgrade fedlora-tui"):
+        forked(watched.folder.parent, str(watched.folder), 1, [])
+    assert main(["runs", "--runs-dir", str(watched.folder.parent)]) == 0
+    assert "unreadable" in capsys.readouterr().out
 
 
 def test_a_broken_checkpoint_is_not_exported_and_the_others_are(settings, tmp_path, capsys):

@@ -30,6 +30,15 @@ async def test_d_leaves_the_run_going() -> None:
         assert not console.run.over
 
 
+async def test_a_run_that_is_paused_stays_so_when_it_is_detached() -> None:
+    async with opened(size=(120, 40), wheel=ScriptedWheel()) as console:
+        await console.press("space")
+        await console.until(lambda: "pausing" in console.text("run-line"))
+        await console.press("q")
+        assert "it stays paused; fedlora-tui attach" in console.text("dialog")
+        assert "goes on" not in console.text("dialog")
+
+
 async def test_a_run_of_this_process_offers_no_detaching() -> None:
     async with opened() as console:
         await console.press("q", "d")
@@ -65,6 +74,17 @@ async def test_the_wheel_is_asked_for_and_comes() -> None:
         assert console.said == "you steer now"
         await console.press("space")
         assert console.run.sent == [cmd.Pause()]
+
+
+async def test_the_wheel_is_asked_for_and_is_kept() -> None:
+    wheel = ScriptedWheel(**THEIRS)
+    async with opened(size=(120, 40), wheel=wheel) as console:
+        await console.press("w")
+        wheel.asked_by, wheel.asks, wheel.seconds_to_refuse = "you@pts/4", True, 4.2
+        await console.until(lambda: "asked for the wheel: 4 s" in console.text("run-line"))
+        wheel.asked_by, wheel.asks = "", False
+        await console.until(lambda: "w takes the wheel" in console.text("run-line"))
+        assert console.said == "ada@pts/3 keeps the wheel"
 
 
 async def test_who_steers_is_asked_and_keeps_the_wheel() -> None:

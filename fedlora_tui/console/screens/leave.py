@@ -102,10 +102,11 @@ def _detached(view: View) -> str:
     Where it is named by its path there is no room for that: it stands on the ordinary screen afterwards.
     """
     started = view.state.started
+    goes_on = "it stays paused" if view.state.phase in ("paused", "pausing") else "it goes on"
     run = started.run if started is not None and not view.racing else ""
     if started is not None and called(started.folder) != started.run:
-        return "it goes on; fedlora-tui attach, as told when left"
-    return f"it goes on; fedlora-tui attach {run}".rstrip()
+        return f"{goes_on}; fedlora-tui attach, as told when left"
+    return f"{goes_on}; fedlora-tui attach {run}".rstrip()
 
 
 def _for_all(view: View) -> str:
