@@ -20,7 +20,7 @@ from types import FrameType
 from rich.console import Console
 
 from fedlora_tui.attached import CONNECT_SECONDS, attach
-from fedlora_tui.config import resolved, to_toml
+from fedlora_tui.config import Config, resolved, to_toml
 from fedlora_tui.engine import journal, lock
 from fedlora_tui.engine.folder import FLOWER_RUN, letters
 from fedlora_tui.engine.journal import Follower
@@ -56,10 +56,11 @@ def only_one(given: Sequence[Entry]) -> Entry:
 def submit(entry: Entry) -> Submitted:
     """Start a run on the SuperLink that its configuration names. Raises UserError."""
     config = entry.config
+    many = max(config.federation.organizations, config.federation.min_organizations)
+    if entry.continues is None and (reason := _never(config, many)) is not None:
+        raise UserError(reason)
     superlink = Superlink(config.superlink)
     name = config.runs.name or letters()
-    federation = config.federation
-    many = max(federation.organizations, federation.min_organizations)
     # The folder of runs stays as it was written: it is where the ServerApp runs.
     told = replace(resolved(config, many), runs=replace(config.runs, name=name))
     if entry.continues is not None:
@@ -73,6 +74,14 @@ def submit(entry: Entry) -> Submitted:
     run = Submitted(superlink, superlink.submit(run_config))
     say(f"submitted to the SuperLink at {superlink.address}, as its run {run.number}")
     return run
+
+
+def _never(config: Config, organizations: int) -> str | None:
+    """Say why a configuration can work with no organizations, before any is asked; None where it may."""
+    from fedlora_tui.engine.deployable import undeployable
+    from fedlora_tui.privacy.combinations import unprotectable
+
+    return undeployable(config) or unprotectable(config, organizations)
 
 
 class Submitted:

@@ -18,7 +18,7 @@ from flwr.common.serde import run_to_proto
 from flwr.proto.control_pb2 import ListRunsResponse, StartRunResponse, StreamLogsResponse
 from flwr.supercore.run import Run, RunStatus
 
-from fedlora_tui.config import Config, SuperlinkConfig
+from fedlora_tui.config import Config, FederationConfig, PrivacyConfig, SuperlinkConfig
 from fedlora_tui.engine import journal
 from fedlora_tui.engine.lock import Lock
 from fedlora_tui.engine.race import Entry
@@ -52,6 +52,20 @@ def test_a_connection_that_cannot_be_is_refused(config, words, tmp_path, monkeyp
         Superlink(config)
     assert words in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"privacy": PrivacyConfig(mechanism="gaussian")}, "with federation.oversample = 0.5 one organization's reply"),
+        ({"faults": {"alpha": "nan"}}, "leave [faults] out"),
+    ],
+)
+def test_what_can_work_with_no_organizations_is_refused_before_any_superlink_is_asked(more, words):
+    config = Config(federation=FederationConfig(runtime="superlink", oversample=0.5), **more)
+    with pytest.raises(UserError) as refused:
+        submit(Entry(config))
+    assert words in str(refused.value)
 
 
 def test_where_nobody_listens_is_said():
