@@ -80,8 +80,9 @@ def _never(config: Config, organizations: int) -> str | None:
     """Say why a configuration can work with no organizations, before any is asked; None where it may."""
     from fedlora_tui.engine.deployable import undeployable
     from fedlora_tui.privacy.combinations import unprotectable
+    from fedlora_tui.privacy.secure_sum.combinations import unsummable
 
-    return undeployable(config) or unprotectable(config, organizations)
+    return undeployable(config) or unprotectable(config, organizations) or unsummable(config, organizations)
 
 
 class Submitted:

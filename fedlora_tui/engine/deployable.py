@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fedlora_tui.aggregation import METHODS
 from fedlora_tui.config import Config
+from fedlora_tui.privacy.secure_sum.member import LEAST_HOLDERS
 
 WHERE = 'federation.runtime = "superlink"'
 
@@ -24,4 +25,9 @@ def undeployable(config: Config) -> str | None:
         return f"{WHERE}: nothing is planted in text on other machines: leave audit.secrets and its organizations out"
     if config.data.partition != "natural":
         return f'{WHERE}: each organization has its own text: data.partition may only be "natural"'
+    if config.privacy.secure_sum and federation.min_organizations < LEAST_HOLDERS:
+        return (
+            f"{WHERE}: a round waits for federation.min_organizations = {federation.min_organizations}, and with "
+            f"privacy.secure_sum it needs {LEAST_HOLDERS}: raise it to that"
+        )
     return None

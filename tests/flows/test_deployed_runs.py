@@ -276,6 +276,10 @@ def test_who_takes_the_name_of_anothers_key_is_refused_and_counted(settings, tmp
         ({"faults__alpha": "nan"}, "leave [faults] out"),
         ({"audit__secrets": 1}, "leave audit.secrets"),
         ({"data__partition": "iid"}, 'data.partition may only be "natural"'),
+        (
+            {"privacy__secure_sum": "true", "federation__min_organizations": 2},
+            "a round waits for federation.min_organizations = 2, and with privacy.secure_sum it needs 3: raise it",
+        ),
     ],
 )
 def test_what_needs_organizations_of_one_process_is_refused_before_a_run_in_one_line(settings, change, words):
