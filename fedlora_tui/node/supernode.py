@@ -43,6 +43,10 @@ IN_USE = (
 )
 HELD_WAIT = 5.0
 
+NOT_LET_IN = "the SuperLink does not let this node in: its operator has to register this node's key there"
+LET_IN_SECONDS = 10.0
+"""How long a node asks again that is not let in: its key may be on its way to the server."""
+
 
 @dataclass(frozen=True)
 class Connection:
@@ -92,6 +96,7 @@ class SuperNode:
         self._starts = 0
         self._wait = SHORTEST_WAIT
         self._again: float | None = None
+        self._refused: float | None = None
         self._last = ""
         settings = "".join(f"{name} = {to_literal(value)}\n" for name, value in own.items())
         _write_privately(folder / CONFIG, settings)
@@ -172,14 +177,21 @@ class SuperNode:
             return [Heard(DOWN, IN_USE)]
         why = in_words(self._last) or f"its SuperNode ended with status {process.returncode}; see {self._folder / LOG}"
         final = self._last and not _port_was_taken(self._last)
-        if not self._was_up and (self._starts >= MOST_PORTS or final):
+        if not self._was_up and not self._may_be_let_in(why) and (self._starts >= MOST_PORTS or final):
             raise Refusing(why)
         lasted = self._clock() - self._started > LONGEST_WAIT
         self._wait = SHORTEST_WAIT if lasted else min(2 * self._wait, LONGEST_WAIT)
         if self._was_up:
-            self._starts = 0
+            self._starts, self._refused = 0, None
         self._again = self._clock() + self._wait
         return [Heard(DOWN, f"{why}; started again in {self._wait:g} s")]
+
+    def _may_be_let_in(self, why: str) -> bool:
+        """Tell whether a node that was not let in asks again."""
+        if why != NOT_LET_IN:
+            return False
+        self._refused = self._clock() if self._refused is None else self._refused
+        return self._clock() - self._refused < LET_IN_SECONDS
 
     def _let_go(self, process: subprocess.Popen[bytes]) -> None:
         if process.stdin is not None:
@@ -214,7 +226,7 @@ def in_words(note: str) -> str:
     if "wrong version number" in low or "record layer failure" in low:
         return "the SuperLink speaks no TLS: is it started with --insecure, or is this another port"
     if "failed to activate supernode" in low or "unauthorized" in low or "401" in low or "not registered" in low:
-        return "the SuperLink does not let this node in: its operator has to register this node's key there"
+        return NOT_LET_IN
     if "server disconnected without sending a response" in low:
         return "what listens there gives no answer; where it asks for TLS, --insecure does not go"
     if "refused" in low and "errno" in low:

@@ -111,6 +111,7 @@ def started(tmp_path_factory):
         running.start("server")
         for name in NODES:
             running.start(f"node-{name}")
+        eventually(lambda: _all_connected(running), "all nodes connected")
         yield running
     finally:
         running.close()
@@ -118,7 +119,7 @@ def started(tmp_path_factory):
 
 def test_every_link_is_well_once_all_are_started(started):
     eventually(lambda: not started.check(), "a check without a fault")
-    said = eventually(lambda: _all_connected(started), "all nodes connected")
+    said = _all_connected(started)
     assert "4 of 4: bank, clinic, mill, port" in said
     assert said.count("registered: the SuperLink lets this node in") == 4
     terminal = started.said("server")

@@ -76,11 +76,28 @@ def test_one_that_ends_after_it_was_connected_is_started_again_after_a_while(own
     assert not own.node.running
 
 
-def test_one_that_is_not_let_in_is_given_up_with_the_reason(own: Node) -> None:
-    own.told(("connecting", ""), ("ended", "Exit Code: 305 [code: 2004] Failed to activate SuperNode."))
+NOT_LET_IN = ("ended", "Exit Code: 305 [code: 2004] Failed to activate SuperNode.")
+
+
+def test_one_that_is_not_let_in_asks_again_for_a_moment_and_is_given_up_with_the_reason(own: Node) -> None:
+    own.told(NOT_LET_IN)
     own.node.start()
+    for _ in range(supernode.MOST_PORTS + 1):
+        [refused] = own.until(1)
+        assert "register this node's key there; started again in" in refused.note
+        own.now += supernode.LET_IN_SECONDS / (supernode.MOST_PORTS + 1)
+        own.node._again = own.now
     with pytest.raises(Refusing, match="its operator has to register this node's key there"):
-        own.until(9)
+        own.until(1)
+
+
+def test_one_whose_key_comes_a_moment_later_is_let_in(own: Node) -> None:
+    own.told(NOT_LET_IN)
+    own.node.start()
+    own.until(1)
+    own.told(("up", ""), seconds=60)
+    own.now += supernode.LET_IN_SECONDS
+    assert own.until(1) == [Heard("up")]
 
 
 def test_one_whose_key_a_connected_node_has_waits_for_that_to_end_and_is_never_given_up(own: Node) -> None:
