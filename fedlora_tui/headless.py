@@ -31,6 +31,8 @@ from fedlora_tui.protocol.events import (
     Deployed,
     KnobTurned,
     NodeRefused,
+    OrgJoined,
+    OrgLeft,
     OrgQuarantined,
     OrgReleased,
     PrivacySpent,
@@ -276,6 +278,12 @@ def _sentence(record: Record, state: RunState) -> str:
         )
     if isinstance(event, RunContinued):
         return f"{event.reason}; it goes on after round {event.round} of {event.rounds}"
+    if isinstance(event, OrgJoined) and event.round > 1:
+        tokens = f", {numbers.count_short(event.tokens)} tokens" if event.tokens is not None else ""
+        allows = f", allows {event.policy}" if event.policy else ""
+        return f"{event.org}: joined with round {event.round}{tokens}{allows}"
+    if isinstance(event, OrgLeft):
+        return f"{event.org}: left" + (f": {event.reason}" if event.reason else "")
     if isinstance(event, UpdateRejected):
         return f"{event.org}: {'reply refused: ' if event.answered else ''}{event.reason}"
     if isinstance(event, UpdateLate):

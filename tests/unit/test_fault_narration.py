@@ -1,4 +1,4 @@
-"""What the log pane and the narration without a terminal say of organizations that misbehave."""
+"""What the log pane and the narration without a terminal say of organizations that come, go and misbehave."""
 
 from __future__ import annotations
 
@@ -43,6 +43,17 @@ REASON = "2 replies refused (loss is nan)"
             "beta: out of quarantine with round 5",
         ),
         (
+            ev.OrgJoined("beta", 5, 7, 12_345, policy="rank <= 8"),
+            *("+", "yours", "joined with round 5, 12.3k tokens, allows rank <= 8"),
+            "beta: joined with round 5, 12.3k tokens, allows rank <= 8",
+        ),
+        (
+            ev.OrgLeft("beta", 5, "its SuperNode is gone"),
+            *("−", "yours", "left: its SuperNode is gone"),
+            "beta: left: its SuperNode is gone",
+        ),
+        (ev.OrgLeft("beta", 5), *("−", "yours", "left"), "beta: left"),
+        (
             ev.KnobTurned(5, "fault", "none", "nan", 1, "beta"),
             *("◆", "yours", "fault none → nan from round 5 on"),
             "beta: fault none -> nan from round 5 on, as asked",
@@ -69,6 +80,10 @@ def test_each_is_a_line_of_the_log_and_a_sentence(event, sign, style, logged, to
 )
 def test_tensors_are_named_as_short_as_they_are_told_apart(reason, short):
     assert short_reason(reason) == short
+
+
+def test_whoever_begins_with_the_run_is_no_sentence():
+    assert _sentence(Record(1, 0.0, ev.OrgJoined("beta", 1, 7, 12_345)), RunState()) == ""
 
 
 def test_a_setting_that_is_no_fault_is_no_sentence():
