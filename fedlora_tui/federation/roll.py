@@ -31,11 +31,15 @@ GONE = "unregistered"
 
 @dataclass(frozen=True)
 class Member:
-    """A node that the SuperLink knows: its number there, its key (PEM), whether it is connected now."""
+    """A node that the SuperLink knows: its number there, its key (PEM), whether it is connected now, whose it is.
+
+    `name` is empty where it was registered without one.
+    """
 
     node: int
     key: bytes
     status: str
+    name: str = ""
 
 
 class Roll:
@@ -54,7 +58,7 @@ class Roll:
     def members(self) -> list[Member]:
         """Give all nodes that are registered."""
         listed = self._client.ListNodes(ListNodesRequest()).nodes_info
-        return [Member(node.node_id, node.public_key, node.status) for node in listed if node.status != GONE]
+        return [Member(node.node_id, node.public_key, node.status, node.name) for node in listed if node.status != GONE]
 
     def names(self) -> dict[bytes, str]:
         """Give the organization of each key that was ever registered, of those that were taken out, too."""
@@ -80,7 +84,8 @@ class Roll:
         for key, member in known.items():
             if key not in wanted:
                 self._client.UnregisterNode(UnregisterNodeRequest(node_id=member.node))
-                _log.warning("A node whose key is not in %s any more is let in no more: %s", folder, member.node)
+                whose = member.name or f"Node {member.node}"
+                _log.warning("%s is let in no more: its key is not in %s any more", whose, folder)
 
     def _register(self, key: bytes, name: str) -> None:
         try:

@@ -6,23 +6,25 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from flwr.proto.control_pb2 import ListNodesResponse
+from flwr.proto.node_pb2 import NodeInfo
 
 from fedlora_tui.deployment import keys
 from fedlora_tui.federation.roll import Roll
 
 
 class Listed:
-    """The control API of a SuperLink: its nodes, by number."""
+    """The control API of a SuperLink: its nodes' keys and names, by number."""
 
     def __init__(self) -> None:
-        self.nodes: dict[int, bytes] = {}
+        self.nodes: dict[int, tuple[bytes, str]] = {}
 
     def ListNodes(self, request):  # noqa: N802
-        found = [SimpleNamespace(node_id=n, public_key=key, status="online") for n, key in self.nodes.items()]
-        return SimpleNamespace(nodes_info=found)
+        found = [NodeInfo(node_id=n, public_key=key, name=name) for n, (key, name) in self.nodes.items()]
+        return ListNodesResponse(nodes_info=found)
 
     def RegisterNode(self, request):  # noqa: N802
-        self.nodes[len(self.nodes) + 1] = request.public_key
+        self.nodes[len(self.nodes) + 1] = (request.public_key, request.name)
 
     def UnregisterNode(self, request):  # noqa: N802
         del self.nodes[request.node_id]
@@ -66,3 +68,13 @@ def test_nobody_is_taken_out_because_the_folder_is_away_or_a_key_is_half_copied(
     with pytest.raises(FileNotFoundError, match="public keys is not here"):
         roll.agree(folder)
     assert len(roll.members()) == 3
+
+
+def test_who_is_let_in_no_more_is_told_by_its_name_and_by_its_number_where_it_has_none(roll, folder, caplog) -> None:
+    roll.agree(folder)
+    roll._client.nodes[7] = (b"of another day", "")
+    (folder / "bank.pub").unlink()
+    roll.agree(folder)
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    gone = f"is let in no more: its key is not in {folder} any more"
+    assert told == [f"bank {gone}", f"Node 7 {gone}"]
