@@ -71,7 +71,7 @@ def serve(arguments: Sequence[str]) -> None:
     opened = threading.Event()
     extensions.get_middleware = lambda: (Middleware(Door, refusals=refusals, opened=opened),)
     threading.Thread(target=_attend, args=(asked, refusals, opened), name="roll of nodes", daemon=True).start()
-    superlink_face.speak_up(asked.nodes, f"{asked.host}:{asked.port}", opened)
+    superlink_face.speak_up()
     superlink_face.end_soon()
     sys.argv = ["flower-superlink", *rest]
     flower_superlink()
@@ -134,7 +134,10 @@ def _check_certificates(arguments: Sequence[str]) -> None:
 
 
 def _attend(asked: Asked, refusals: Refusals, opened: threading.Event) -> None:
-    """Keep the list of nodes equal to the folder, and say when the certificate is over; ends with the process."""
+    """Keep the list of nodes equal to the folder, and say when that is ready and when the certificate is over.
+
+    It goes on until the process ends.
+    """
     host = f"[{asked.host}]" if ":" in asked.host else asked.host
     address = resolve_bind_address(f"{host}:{asked.port}")
     began = datetime.now(UTC)
@@ -147,9 +150,11 @@ def _attend(asked: Asked, refusals: Refusals, opened: threading.Event) -> None:
             over = over or _said_over(asked, refusals)
             files = _files(asked.nodes)
             if files != agreed:
-                _settle(asked, address, began if agreed is None else None, refusals)
+                let_in = _settle(asked, address, began if agreed is None else None, refusals)
+                if not opened.is_set():
+                    opened.set()
+                    superlink_face.say_ready(f"{asked.host}:{asked.port}", let_in)
             agreed = files
-            opened.set()
         except httpx.TransportError:
             continue  # it does not answer yet
         except Exception as error:  # the thread must live as long as the process
@@ -158,20 +163,23 @@ def _attend(asked: Asked, refusals: Refusals, opened: threading.Event) -> None:
             told = str(error)
 
 
-def _settle(asked: Asked, address: str, began: datetime | None, refusals: Refusals) -> None:
+def _settle(asked: Asked, address: str, began: datetime | None, refusals: Refusals) -> list[str] | None:
     """Keep the list of nodes equal to the folder; end what was left over when this SuperLink `began`, None: later.
 
-    Whose keys are, refusals know from then on.
+    Gives who is let in, None where that is any node. Whose keys are, refusals know from then on.
     """
     authority = asked.authority.read_bytes() if asked.authority else None
     if began is not None and asked.own_apps and (asked.insecure or authority is not None):
         with control_client(address, authority) as client:
             end_left_over(client, began)
-    if asked.nodes is not None:
-        with Roll(address, authority) as roll:
-            roll.agree(asked.nodes)
-            owners = {**roll.names(), **read_keys(asked.nodes)}
-        refusals.know({fingerprint(key): name for key, name in owners.items()})
+    if asked.nodes is None:
+        return None
+    with Roll(address, authority) as roll:
+        roll.agree(asked.nodes)
+        let_in = roll.let_in(asked.nodes)
+        owners = {**roll.names(), **read_keys(asked.nodes)}
+    refusals.know({fingerprint(key): name for key, name in owners.items()})
+    return let_in
 
 
 def _files(nodes: Path | None) -> tuple[object, ...]:

@@ -65,6 +65,11 @@ class Roll:
         listed = self._client.ListNodes(ListNodesRequest()).nodes_info
         return {node.public_key: node.name for node in listed if node.name}
 
+    def let_in(self, folder: Path) -> list[str]:
+        """Give whose keys of a folder's .pub files are registered: one that was taken out before is not."""
+        registered = {member.key for member in self.members()}
+        return sorted(name for key, name in read_keys(folder).items() if key in registered)
+
     def agree(self, folder: Path) -> None:
         """Register the keys of a folder's .pub files, and take out whoever's key is not among them any more.
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import uvicorn
 from flwr.supercore.logger import console_handler
@@ -24,12 +23,11 @@ END_SECONDS = 3
 """Who follows a run has a request open for as long as it lasts: at the end it is not waited for longer than this."""
 
 
-def speak_up(nodes: Path | None, place: str, opened: threading.Event) -> None:
-    """Say when the SuperLink at a `place` is ready, and of what Flower and its server say what goes wrong alone."""
+def speak_up() -> None:
+    """Of what Flower and its server say, say what goes wrong alone."""
     console_handler.addFilter(is_news)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).addFilter(is_news)
-    threading.Thread(target=_say_ready, args=(nodes, place, opened), name="ready", daemon=True).start()
 
 
 def end_soon() -> None:
@@ -47,13 +45,7 @@ def is_news(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.WARNING and not any(routine in str(record.msg) for routine in ROUTINE)
 
 
-def ready(nodes: Path | None, place: str) -> str:
-    """Say that the SuperLink is ready, and for whom."""
-    names = [] if nodes is None else sorted(file.stem for file in nodes.glob("*.pub"))
-    whom = f"let in: {', '.join(names) or 'nobody yet'}" if nodes is not None else "INSECURE: any node is let in"
-    return f"fedlora-tui: ready at {place}; {whom}; ctrl+c ends it"
-
-
-def _say_ready(nodes: Path | None, place: str, opened: threading.Event) -> None:
-    opened.wait()
-    print(ready(nodes, place), flush=True)
+def say_ready(place: str, let_in: Sequence[str] | None) -> None:
+    """Say that the SuperLink at a `place` is ready, and for whom: `let_in` by name, None where that is any node."""
+    whom = "INSECURE: any node is let in" if let_in is None else f"let in: {', '.join(let_in) or 'nobody yet'}"
+    print(f"fedlora-tui: ready at {place}; {whom}; ctrl+c ends it", flush=True)

@@ -10,7 +10,7 @@ import sys
 from tests.deployment import ROOT, eventually, free_port
 
 SERVER = """
-import asyncio, sys, threading, uvicorn
+import asyncio, sys, uvicorn
 from fedlora_tui.federation import superlink_face
 
 async def follows(scope, receive, send):
@@ -20,9 +20,8 @@ async def follows(scope, receive, send):
 
 superlink_face.END_SECONDS = 1
 superlink_face.end_soon()
-opened = threading.Event()
-superlink_face.speak_up(None, "a:1", opened)
-opened.set()
+superlink_face.speak_up()
+superlink_face.say_ready("a:1", None)
 uvicorn.run(follows, port=int(sys.argv[1]), lifespan="off")
 """
 

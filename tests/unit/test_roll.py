@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
+import httpx
 import pytest
 from flwr.proto.control_pb2 import ListNodesResponse
 from flwr.proto.node_pb2 import NodeInfo
@@ -18,16 +19,20 @@ class Listed:
 
     def __init__(self) -> None:
         self.nodes: dict[int, tuple[bytes, str]] = {}
+        self.burned: set[bytes] = set()
 
     def ListNodes(self, request):  # noqa: N802
         found = [NodeInfo(node_id=n, public_key=key, name=name) for n, (key, name) in self.nodes.items()]
         return ListNodesResponse(nodes_info=found)
 
     def RegisterNode(self, request):  # noqa: N802
+        if request.public_key in self.burned:
+            asked = httpx.Request("POST", "http://here")
+            raise httpx.HTTPStatusError("in use", request=asked, response=httpx.Response(409, request=asked))
         self.nodes[len(self.nodes) + 1] = (request.public_key, request.name)
 
     def UnregisterNode(self, request):  # noqa: N802
-        del self.nodes[request.node_id]
+        self.burned.add(self.nodes.pop(request.node_id)[0])
 
 
 @pytest.fixture
@@ -78,3 +83,14 @@ def test_who_is_let_in_no_more_is_told_by_its_name_and_by_its_number_where_it_ha
     told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     gone = f"is let in no more: its key is not in {folder} any more"
     assert told == [f"bank {gone}", f"Node 7 {gone}"]
+
+
+def test_whose_key_was_taken_out_before_is_not_among_those_let_in(roll: Roll, folder: Path, caplog) -> None:
+    roll.agree(folder)
+    assert roll.let_in(folder) == ["bank", "clinic"]
+    away = (folder / "bank.pub").rename(folder / "bank.away")
+    roll.agree(folder)
+    away.rename(folder / "bank.pub")
+    roll.agree(folder)
+    assert "The key of bank is not taken (one that was taken out is never let in again)" in caplog.text
+    assert roll.let_in(folder) == ["clinic"]
