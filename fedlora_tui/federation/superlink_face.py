@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Sequence
 from functools import partial
 
@@ -16,15 +17,19 @@ from flwr.supercore.logger import console_handler
 HOLDS_FOR_FLOWER = "1.41"
 """The private touch below (Flower serves by `uvicorn.run`) was checked against this release."""
 
-ROUTINE = ("][ApiError:", "graceful shutdown exceeded")
-"""What Flower and its server call an error, and is none here."""
+ROUTINE = ("][ApiError:", "graceful shutdown exceeded", "Public key already in use")
+"""What Flower and its server call an error, and is none here, or is told beside it in our own words."""
+
+LEVEL, NEWS = "FLWR_LOG_LEVEL", "WARNING"
+"""The environment variable by which Flower's processes know from which level on they write on the terminal."""
 
 END_SECONDS = 3
 """Who follows a run has a request open for as long as it lasts: at the end it is not waited for longer than this."""
 
 
 def speak_up() -> None:
-    """Of what Flower and its server say, say what goes wrong alone."""
+    """Of what Flower, its server and the processes that it starts say, say what goes wrong alone."""
+    os.environ.setdefault(LEVEL, NEWS)
     console_handler.addFilter(is_news)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).addFilter(is_news)

@@ -126,6 +126,7 @@ def test_every_link_is_well_once_all_are_started(started):
     assert "let in: bank, clinic, mill, port; ctrl+c ends it" in terminal
     assert "ApiError" not in terminal
     assert "uvicorn" not in terminal
+    assert "SuperExec" not in terminal
 
 
 def _all_connected(started) -> str:

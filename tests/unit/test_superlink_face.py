@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
+import subprocess
+import sys
 
 import uvicorn
 
@@ -23,7 +25,18 @@ def test_what_goes_wrong_is_told_and_routine_and_what_was_open_at_the_end_are_no
     assert not news(_record(logging.INFO, "Uvicorn running"))
     assert not news(_record(logging.ERROR, "Exception in ASGI application", asyncio.CancelledError()))
     assert not news(_record(logging.ERROR, "[/v1/fleet/activate-node][ApiError:2004] a key that is not let in"))
+    assert not news(_record(logging.ERROR, "Public key already in use"))
     assert not news(_record(logging.ERROR, "Cancel %s running task(s), timeout graceful shutdown exceeded"))
+
+
+def test_processes_that_flower_starts_write_what_goes_wrong_alone(monkeypatch) -> None:
+    monkeypatch.delenv(superlink_face.LEVEL, raising=False)
+    monkeypatch.setattr(superlink_face.console_handler, "filters", [])
+    superlink_face.speak_up()
+    child = "from flwr.supercore.logger import log; log(20, 'Starting Flower SuperExec'); log(30, 'it broke')"
+    said = subprocess.run([sys.executable, "-c", child], capture_output=True, text=True, check=True).stderr
+    assert "it broke" in said
+    assert "SuperExec" not in said
 
 
 def test_ready_says_for_whom(capsys) -> None:
