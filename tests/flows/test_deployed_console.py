@@ -7,11 +7,13 @@ from fedlora_tui.console.log_lines import plain_entry
 from fedlora_tui.console.screens.page import Page
 from fedlora_tui.console.wording import entry_of
 from fedlora_tui.protocol import events as ev
+from fedlora_tui.protocol.commands import Release
 from fedlora_tui.protocol.events import UNRECORDED, Record
 from fedlora_tui.protocol.state import RunState, apply, fold
 from tests.flows.deployed_run import ANSWERS_AFTER, NAMES, POLICIES, DeployedRun
 from tests.flows.opened import console_on
 from tests.flows.scripted_run import SHOWN_AT, HandClock
+from tests.flows.test_command_box import typed
 
 
 def words(app) -> str:
@@ -79,6 +81,30 @@ async def test_what_a_node_allows_stands_on_its_organizations_page():
     entry = entry_of(joined, RunState(), UNICODE)
     assert entry is not None
     assert entry.words == "joined with round 3, 1.9k tokens, allows rank <= 2"
+
+
+async def test_a_node_is_given_no_fault_and_released_from_quarantine():
+    clock = HandClock()
+    run = DeployedRun(clock)
+    app = console_on(run, clock=clock)
+    async with app.run_test(size=(80, 24)) as pilot:
+        while app.session.state.round < 7:
+            await pilot.pause(0.02)
+        await pilot.press("x")
+        assert "a node has its own faults alone: x releases one from quarantine" in await settled(app, pilot)
+        assert app.screen is app.overview
+        selected = app.session.selected
+        run._tell(ev.OrgQuarantined(selected, 7, "2 replies refused (loss is nan)"), SHOWN_AT)
+        await settled(app, pilot)
+        await pilot.press("x", "4")
+        assert "a node has its own faults alone: x releases one" in await settled(app, pilot)
+        assert run.sent == []
+        await pilot.press("r")
+        await settled(app, pilot)
+        assert run.sent == [Release(selected)]
+        await pilot.press("down", "m", ":", *typed(f"release {selected}"), "enter")
+        await settled(app, pilot)
+        assert run.sent == [Release(selected)] * 2, "whoever is named is meant, not whoever is marked"
 
 
 def test_replies_tell_what_steps_tell_elsewhere():

@@ -51,6 +51,20 @@ def _cannot_drop_selected(situation: Situation) -> str | None:
     return None
 
 
+def cannot_have_fault(situation: Situation) -> str | None:
+    """Say why no organization can be given a fault, None where it can: on machines of their own they have theirs."""
+    key = situation.key("faults")
+    return f"a node has its own faults alone: {key} releases one from quarantine" if situation.state.deployed else None
+
+
+def _cannot_open_faults(situation: Situation) -> str | None:
+    if (reason := cannot_change_marked(situation)) is not None:
+        return reason
+    names = situation.marked or (situation.selected or "",)
+    held = any(org.state == "quarantine" and org.name in names for org in situation.state.organizations.values())
+    return None if held else cannot_have_fault(situation)
+
+
 ON_ORGANIZATIONS: tuple[Action, ...] = (
     Action(
         id="add",
@@ -108,7 +122,8 @@ ON_ORGANIZATIONS: tuple[Action, ...] = (
         does="give it a fault, release it",
         group="organizations",
         when="one is selected, or several are marked; running, paused",
-        unless="starting · the last round is running · the run is done · leaves already",
-        refusal=cannot_change_marked,
+        unless="starting · the last round is running · the run is done · leaves already · "
+        "a node has its own faults alone",
+        refusal=_cannot_open_faults,
     ),
 )

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from textual import events
 
+from fedlora_tui.console.actions.action import Situation
 from fedlora_tui.console.actions.registry import ACTIONS
 from fedlora_tui.console.command_line import Act, Known, Look, Match, Read, Wrong, matches, read
 from fedlora_tui.console.drawing.glyphs import Glyphs
@@ -141,10 +142,13 @@ class CommandDialog(Dialog[Read | None]):
         situation = self._view.situation
         if isinstance(asked, Act):
             return ACTIONS[asked.action].reason(replace(situation, direction=asked.direction))
-        reasons = (
-            ACTIONS[gate].reason(replace(situation, selected=org or situation.selected)) for gate, org in asked.gates
-        )
+        reasons = (ACTIONS[gate].reason(_about(situation, org)) for gate, org in asked.gates)
         return next((reason for reason in reasons if reason is not None), None)
+
+
+def _about(situation: Situation, org: str) -> Situation:
+    """Give a situation in which an organization that was named is meant, whoever is marked; empty: none was."""
+    return replace(situation, selected=org, marked=()) if org else situation
 
 
 def _match(match: Match, chosen: bool, glyphs: Glyphs) -> list[Words]:

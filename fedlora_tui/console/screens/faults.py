@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from textual import events
 
 from fedlora_tui.console.actions.action import Each
+from fedlora_tui.console.actions.on_organizations import cannot_have_fault
 from fedlora_tui.console.actions.taking import for_each
 from fedlora_tui.console.drawing.glyphs import Glyphs
 from fedlora_tui.console.drawing.text import left
@@ -77,13 +78,18 @@ class FaultsDialog(Dialog[Sends | Each | None]):
         held = self._held(self._view)
         if fault is None and event.key != "r" and self.closes(event.key):
             self.dismiss(None)
+        elif fault is not None and (reason := cannot_have_fault(self._view.situation)) is not None:
+            self._complain(reason)
         elif fault is not None:
             self.dismiss(self._sends(self._names, lambda name: Fault(fault, name), "a fault for"))
         elif event.key == "r" and held:
             self.dismiss(self._sends(held, Release, "release"))
         else:
-            self._complaint = self._none_is_held if event.key == "r" else f"{name_of(event)} does nothing here"
-            self.repaint()
+            self._complain(self._none_is_held if event.key == "r" else f"{name_of(event)} does nothing here")
+
+    def _complain(self, words: str) -> None:
+        self._complaint = words
+        self.repaint()
 
     def _sends(self, names: Sequence[str], make: Callable[[str], Command], words: str) -> Sends | Each:
         if len(names) == 1:
