@@ -44,7 +44,7 @@ done
 ENDS = {
     SERVER: "ctrl+c ends it, and a run that goes on with it; start it again, then: fedlora-tui resume in operator/",
     NODE: "ctrl+c ends it, and starting it again goes on from there",
-    OPERATOR: "ctrl+c stops the run; fedlora-tui resume goes on with it",
+    OPERATOR: "ctrl+c stops the run, unless an attached console steers it; fedlora-tui resume goes on with it",
 }
 CHECKED = '"$TUI" deploy check --before-start .\n'
 UNPROTECTED = (
