@@ -47,6 +47,7 @@ from fedlora_tui.protocol.events import (
     to_json,
 )
 from fedlora_tui.protocol.state import RunState
+from fedlora_tui.protocol.unseen_steps import waits
 
 LOOK_SECONDS, LAST_WORDS_SECONDS = 0.1, 1.0
 
@@ -237,7 +238,8 @@ class Narration:
         left = state.seconds_left(time.time())
         facts += f"   {numbers.duration(left)} left" if left is not None else ""
         doing = _preparing(state) if state.phase == "starting" else facts
-        self._bar.update(task, description=f"{label}{state.phase}", completed=state.progress, facts=doing)
+        phase = "waiting" if waits(state) else state.phase
+        self._bar.update(task, description=f"{label}{phase}", completed=state.progress, facts=doing)
 
 
 def _preparing(state: RunState) -> str:

@@ -37,7 +37,7 @@ class Attendance(Protocol):
         """The operator lets an organization go: it does not come back by itself."""
 
     def awaits(self, lack: str) -> bool:
-        """Wait a moment for organizations that a round lacks; False where none come by themselves."""
+        """Wait a moment for organizations; `lack` says what which round lacks. False where none come by themselves."""
 
 
 class AlwaysHere:

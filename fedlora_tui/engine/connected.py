@@ -165,11 +165,11 @@ class Connected:
         self._memory.dropped.add(organization)
 
     def awaits(self, lack: str) -> bool:
-        """Wait a moment for nodes; what is lacking, and whose policy has it so, is told once."""
+        """Wait a moment for nodes; what which round lacks, and whose policy has it so, is told once."""
         lack = "; ".join((f"{lack} (federation.min_organizations)", *self.unwilling.values()))
         if lack != self._memory.lack:
             self._memory.lack = lack
-            self._memory.told.append(Warned(f"waits for SuperNodes: a round {lack}"))
+            self._memory.told.append(Warned(f"waits for SuperNodes: {lack}", awaits=True))
         self._sleep(AWAITING_SECONDS)
         return True
 

@@ -202,7 +202,7 @@ class RoundLoop:
                 if self._all_read(round):
                     return True
                 continue
-            if not self.steering.finish_asked and self.attendance.awaits(lack):
+            if not self.steering.finish_asked and self.attendance.awaits(f"round {round} {lack}"):
                 continue
             if not self.patient:
                 raise TooFewError(f"round {round} {lack} (federation.min_organizations)")

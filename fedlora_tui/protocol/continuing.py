@@ -69,6 +69,7 @@ def continued(state: RunState, event: ev.RunContinued, t: float) -> RunState:
         round_since=None,
         round_tokens=0,
         round_curve=(),
+        awaits_since=None,
         step=0,
         steps=0,
     )

@@ -362,11 +362,15 @@ class CommandRefused(Event):
 
 @dataclass(frozen=True)
 class Warned(Event):
-    """Something that the operator should know and that does not stop the run."""
+    """Something that the operator should know and that does not stop the run.
+
+    `awaits`: the run waits for organizations, and its next round begins when they are here.
+    """
 
     type: ClassVar[str] = "warning"
     message: str
     org: str | None = None
+    awaits: bool = False
 
 
 KINDS: Mapping[str, type[Event]] = {kind.type: kind for kind in Event.__subclasses__()}

@@ -93,7 +93,8 @@ class Answer:
 class RunState:
     """A run as its events tell it. Times are seconds since the epoch, None where nothing was told yet.
 
-    `deployed`: its organizations are on machines of their own, and no step of theirs is told.
+    `deployed`: its organizations are on machines of their own, and no step of theirs is told. `awaits_since`: since
+    then a round waits for as many of them as it needs.
     """
 
     phase: str = "starting"
@@ -140,6 +141,7 @@ class RunState:
     checkpoint_t: float | None = None
     export: ev.AdapterExported | None = None
     deployed: bool = False
+    awaits_since: float | None = None
     insecure: str = ""
     refused: int = 0
     behind: tuple[RunState, ...] = ()
@@ -219,7 +221,7 @@ class RunState:
 
     def seconds_left(self, now: float) -> float | None:
         """Estimate the time to the end from the rounds behind, None while there is nothing to estimate from."""
-        if self.over or self.phase == "starting" or not self.rounds:
+        if self.over or self.phase == "starting" or not self.rounds or self.awaits_since is not None:
             return None
         recent = [row.seconds for row in self.history[-5:] if row.seconds and row.round > 0]
         if recent:
@@ -357,6 +359,7 @@ def _round_started(state: RunState, event: ev.RoundStarted, t: float) -> RunStat
         round_tokens=0,
         round_finished=False,
         round_curve=(),
+        awaits_since=None,
         organizations=_each_organization(state, begin),
         waiting=tuple(change for change in state.waiting if change.round > event.round),
     )
@@ -581,6 +584,7 @@ _CHANGES: Mapping[type[ev.Event], Callable[[RunState, Any, float], RunState]] = 
     ev.Telemetry: _telemetry,
     ev.PrivacySpent: lambda state, event, t: changed(state, privacy=event),
     ev.Deployed: lambda state, event, t: changed(state, insecure=event.insecure, deployed=True),
+    ev.Warned: unseen_steps.warned,
     ev.NodeRefused: lambda state, event, t: changed(state, refused=state.refused + event.times),
     ev.CheckpointWritten: _checkpoint_written,
     ev.AdapterExported: _adapter_exported,

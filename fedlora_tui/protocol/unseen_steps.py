@@ -26,6 +26,16 @@ def share_in(state: RunState) -> float:
     return replied / len(awaited) if awaited else 0.0
 
 
+def warned(state: RunState, event: ev.Warned, t: float) -> RunState:
+    """Give the state with since when it waits for organizations, where that is what it is warned of."""
+    return changed(state, awaits_since=state.awaits_since or t) if event.awaits else state
+
+
+def waits(state: RunState) -> bool:
+    """Tell whether a run at work only waits for organizations."""
+    return state.phase == "running" and state.awaits_since is not None
+
+
 def came(state: RunState, org: OrganizationState, event: ev.OrgState, t: float) -> OrganizationState:
     """Give one that has answered with how long it trained, counted from the round's start."""
     if not state.deployed or org.state != "training" or event.state == "training" or state.round_since is None:

@@ -83,6 +83,34 @@ async def test_what_a_node_allows_stands_on_its_organizations_page():
     assert entry.words == "joined with round 3, 1.9k tokens, allows rank <= 2"
 
 
+@pytest.mark.parametrize(
+    ("size", "insecure", "since"),
+    [((80, 24), "", " since 14:03"), ((80, 24), "no TLS", ""), ((120, 40), "", " since 14:03:15")],
+)
+async def test_a_round_that_waits_for_organizations_says_so_in_the_first_row_on_every_page(size, insecure, since):
+    clock = HandClock()
+    run = DeployedRun(clock, insecure=insecure)
+    app = console_on(run, clock=clock)
+    async with app.run_test(size=size) as pilot:
+        while app.session.state.round < 7:
+            await pilot.pause(0.02)
+        assert app.session.state.seconds_left(clock.now) is not None
+        lack = "waits for SuperNodes: round 7 needs 4 organizations, has 3 (federation.min_organizations)"
+        run._tell(ev.Warned(lack, awaits=True), SHOWN_AT + 5)
+        for keys, page in ([], ""), (["enter"], "organizations"), (["escape", "r"], "rounds"):
+            await pilot.press(*keys)
+            first = (await settled(app, pilot)).splitlines()[0]
+            assert "◌ waiting" in first
+            assert " for SuperNodes" + since * (page == "" or size[0] > 80) in first
+            assert " left" not in first
+        assert app.session.state.seconds_left(clock.now) is None
+        run._tell(ev.RoundStarted(8, 20, NAMES, 64), SHOWN_AT + 6)
+        await pilot.press("escape")
+        first = (await settled(app, pilot)).splitlines()[0]
+        assert "● running" in first
+        assert "SuperNodes" not in first
+
+
 async def test_a_node_is_given_no_fault_and_released_from_quarantine():
     clock = HandClock()
     run = DeployedRun(clock)

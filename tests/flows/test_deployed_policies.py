@@ -79,7 +79,7 @@ def test_a_run_that_lacks_organizations_for_a_policy_says_whose_before_it_begins
     rounds = "alpha's policy refuses this run: it allows 1 rounds of a run at most, and so many are trained"
     assert f"waits for SuperNodes: 1 of 2 here: alpha; {method}\n" in capsys.readouterr().out
     waits = (
-        f"waits for SuperNodes: a round needs 2 organizations, has 1 (federation.min_organizations); {rounds}; {method}"
+        f"waits for SuperNodes: round 3 needs 2 organizations, has 1 (federation.min_organizations); {rounds}; {method}"
     )
     assert waits in [event.message for event in watched.told(ev.Warned)]
     assert [event.orgs for event in watched.told(ev.RoundFinished)] == [

@@ -110,6 +110,26 @@ def test_a_run_that_lacks_organizations_waits_for_them_and_says_so(settings):
     assert watched.told(ev.RoundFinished)[1].orgs == ("beta", "gamma")
 
 
+def test_each_round_that_lacks_organizations_says_so_and_the_wait_ends_with_it(settings):
+    config = configured(settings, federation__rounds=3, federation__min_organizations=2)
+    grid, (alpha, beta) = nodes(settings, config, "alpha", "beta")
+    watched = over_nodes(config, grid)
+    watched.when(finished(1), lambda: grid.leave(alpha))
+    watched.when(
+        lambda event: isinstance(event, ev.Warned) and "round 2" in event.message, lambda: grid.connect("gamma")
+    )
+    watched.when(finished(2), lambda: grid.leave(beta))
+    watched.when(
+        lambda event: isinstance(event, ev.Warned) and "round 3" in event.message, lambda: grid.connect("alpha")
+    )
+    watched.go()
+    assert watched.run.state.phase == "done"
+    lacks = "needs 2 organizations, has 1 (federation.min_organizations)"
+    waits = [event.message for event in watched.told(ev.Warned) if event.awaits]
+    assert waits == [f"waits for SuperNodes: round 2 {lacks}", f"waits for SuperNodes: round 3 {lacks}"]
+    assert watched.run.state.awaits_since is None
+
+
 def test_a_silent_node_costs_a_round_its_deadline_and_no_more_and_is_seen_to_give_no_sign(settings, monkeypatch):
     monkeypatch.setattr(signs_of_life, "LOOK_SECONDS", 0.0)
     config = configured(settings, federation__deadline=1.0, federation__min_organizations=3)

@@ -18,10 +18,12 @@ from fedlora_tui.console.widgets.part import Part
 from fedlora_tui.console.widgets.starting import history_words, now_doing
 from fedlora_tui.console.wording import short_model
 from fedlora_tui.protocol.events import RunStarted
+from fedlora_tui.protocol.unseen_steps import waits
 
 STATE_STYLES = {
     "starting": "quiet",
     "running": "train",
+    "waiting": "care",
     "pausing": "care",
     "paused": "care",
     "finishing": "care",
@@ -54,6 +56,8 @@ def draw_run_line(view: View) -> Text:
     row = Row(view.layout.width, view.look.glyphs)
     phase = view.state.phase if view.silent_for is None else "stale"
     sign = view.look.glyphs.run_state(phase)
+    if waits(view.state) and phase != "stale":
+        phase, sign = "waiting", view.look.glyphs.run_state("starting")
     if view.arriving is not None:
         phase, sign = "attaching", view.look.glyphs.run_state("starting")
     since = "" if view.silent_for is None else f" {numbers.duration(view.silent_for, view.look.glyphs)}"
@@ -103,7 +107,7 @@ def _within(view: View) -> tuple[Words, int]:
         most = numbers.whole(state.steps)
         words = f"step {numbers.of(state.step, state.steps, glyphs)}" if state.steps else ""
         return words, len(f"step {most}/{most}") if state.steps else 0
-    if state.over:
+    if state.over or waits(state):
         return "", 0
     what, since = doing(state)
     forms = [f"{what} since {since}", f"{what} since {since[:5]}", f"since {since[:5]}"]
@@ -118,6 +122,8 @@ def _tail(view: View) -> list[str]:
     if view.leaving == "stop" and not state.over:
         return ["stopping" + glyphs.ellipsis]
     match state.phase:
+        case "running" if waits(state):
+            return [_awaited(view)]
         case "running":
             left = state.seconds_left(view.now)
             words = [f"{numbers.duration(left, glyphs)} left"]
@@ -138,6 +144,16 @@ def _tail(view: View) -> list[str]:
         case "stopped":
             return [state.reason]
     return []
+
+
+def _awaited(view: View) -> str:
+    """Say what a run that waits waits for, and where there is room since when."""
+    words = "for SuperNodes" if view.replay is None else "waits for SuperNodes"
+    if view.layout.columns != "compact":
+        return f"{words} since {numbers.clock(view.state.awaits_since, view.look.glyphs)}"
+    if view.state.insecure or view.page != "overview":
+        return words
+    return f"{words} since {numbers.clock_short(view.state.awaits_since, view.look.glyphs)}"
 
 
 def _silence(view: View) -> str:
