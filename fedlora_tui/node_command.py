@@ -23,6 +23,7 @@ from rich.text import Text
 from fedlora_tui import __version__
 from fedlora_tui.console.drawing import numbers
 from fedlora_tui.deployment.keys import node_public, read_certificate
+from fedlora_tui.deployment.layout import read_about
 from fedlora_tui.engine.lock import NAME as LOCK
 from fedlora_tui.engine.lock import held, take
 from fedlora_tui.errors import UserError
@@ -34,6 +35,7 @@ from fedlora_tui.node.supernode import Connection, Refusing, SuperNode
 from fedlora_tui.node_policy import EVERYTHING, NodePolicy, load_policy, policy_toml, words
 from fedlora_tui.place import look
 from fedlora_tui.protocol.naming import ALLOWED, is_name
+from fedlora_tui.ssh_keys import fingerprint
 
 LOOK_SECONDS, DRAW_SECONDS = 0.1, 1.0
 POLICY = "policy.toml"
@@ -100,7 +102,10 @@ def asked(arguments: argparse.Namespace) -> Asked:
     if data.is_folder and folder.resolve().is_relative_to(data.path.resolve()):
         raise UserError(f"--folder {folder}: lies in --data, and would be read as text; name another with --folder")
     policy = EVERYTHING if arguments.policy is None else load_policy(Path(arguments.policy).expanduser())
-    return Asked(name, data.path.absolute(), folder, _connection(arguments), policy, _base(arguments.model))
+    connection = _connection(arguments)
+    if connection.key is not None:
+        _check_is_ones_own(connection.key, name)
+    return Asked(name, data.path.absolute(), folder, connection, policy, _base(arguments.model))
 
 
 def _base(named: str | None) -> str:
@@ -152,6 +157,20 @@ def _connection(arguments: argparse.Namespace) -> Connection:
             what = "no certificate in PEM" if name == "--root-certificates" else error
             raise UserError(f"{name} {path}: {what}; fedlora-tui deploy init makes such files") from None
     return Connection(arguments.superlink, files.get("--root-certificates"), files["--key"])
+
+
+def _check_is_ones_own(key: Path, name: str) -> None:
+    """Raise UserError where the folder that a key was made with says that it is another organization's."""
+    try:
+        about = read_about(key.parent)
+    except UserError:
+        return  # a key from elsewhere: whose it is the SuperLink alone knows
+    if about.organization not in ("", name) and about.key == fingerprint(node_public(key.read_bytes())):
+        owner = about.organization
+        raise UserError(
+            f"--name {name}: {key} was made for {owner}, and a run refuses it under another name; "
+            f"start it with --name {owner}, or with the key of {name}"
+        )
 
 
 def run_node(own: Asked) -> int:

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -230,6 +231,9 @@ def _one_that_takes_the_name_of(name: str, started, made: Path) -> Path:
     started.end(f"node-{name}")
     folder = Path(shutil.move(made / "node-school", started.folder))
     (folder / "data" / "notes.txt").write_text(text_of(name))
+    # Where its folder knew for whom its key was made, the node itself would refuse to start.
+    about = replace(layout.read_about(folder), key="")
+    (folder / layout.ABOUT).write_text(layout.to_toml(about))
     started.start("node-school", "--name", name)
     own = door.fingerprint(_pem(folder / "node.key"))
     eventually(lambda: own in {one.key for one in started.refused()}, "a node whose key is not there yet")

@@ -69,6 +69,22 @@ def test_a_mistake_is_one_line_and_nothing_is_started(words: list[str], said: st
     assert not (home / "nodes").exists()
 
 
+def test_a_key_that_was_made_for_one_is_not_taken_under_the_name_of_another(home: Path, capsys) -> None:
+    assert main(["deploy", "init", "fed", "--organizations", "mill,port", "--host", "localhost"]) == 0
+    key = home / "fed" / "node-mill" / "node.key"
+    words = ["node", "--superlink", "127.0.0.1:9", "--data", "clinic", "--key", str(key)]
+    capsys.readouterr()
+    assert main([*words, "--name", "port"]) == 2
+    told = capsys.readouterr().err
+    assert f"--name port: {key} was made for mill, and a run refuses it under another name; start it with" in told
+    assert told.count("\n") == 1
+    with pytest.raises(pytest.fail.Exception, match="started"):
+        main([*words, "--name", "mill"])
+    key.write_bytes((home / "key").read_bytes())
+    with pytest.raises(pytest.fail.Exception, match="started"):
+        main([*words, "--name", "port"])
+
+
 def test_a_policy_to_begin_with_allows_everything_until_it_is_changed(home: Path, capsys) -> None:
     assert main(["node", "--write-policy", "policy.toml"]) == 0
     assert capsys.readouterr().out == "policy.toml\n"
