@@ -149,7 +149,7 @@ class Alone:
     """The wheel of a run whose one console is this."""
 
     may_steer, only_watches, alone, lives = True, False, True, True
-    holder, asked_by = "you", ""
+    holder, asked_by, asks = "you", "", False
     process, seconds_to_refuse = 1, 0.0
 
     def wheel(self, word: str) -> None:
