@@ -95,10 +95,12 @@ class Arriving:
         run = self._grid.run.run_id
         waits = list[str]()
         fetch = make_pull_object_fn_protobuf(self._grid._runtime_client.PullObject, self._grid.node, run)
-        missing = [one for one in own.objects if one not in own.contents]
+        kept = _kept(fetch, own.contents, waits)
         try:
-            pull_objects(missing, _kept(fetch, own.contents, waits), max_tries_per_object=1)
-        except ObjectPullError:
+            # Nodes send them in this order: of a reply that is long on its way nothing is held before the last is here.
+            kept(own.objects[-1])
+            pull_objects([one for one in own.objects if one not in own.contents], kept, max_tries_per_object=1)
+        except (ObjectPullError, ObjectUnavailableError):
             return None if waits else _never(self._grid.node.node_id, run, number)
         confirmed = ConfirmMessageReceivedRequest(node=self._grid.node, run_id=run, message_object_id=own.number)
         self._grid._runtime_client.ConfirmMessageReceived(confirmed)
@@ -116,6 +118,8 @@ def _kept(fetch: Callable[[str], bytes], contents: dict[str, bytes], waits: list
     """Give a way to fetch objects that keeps what came, and notes what is not there yet."""
 
     def fetched(number: str) -> bytes:
+        if number in contents:
+            return contents[number]
         try:
             contents[number] = fetch(number)
         except ObjectUnavailableError:
