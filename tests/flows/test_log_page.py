@@ -119,9 +119,10 @@ async def test_of_a_failed_run_the_traceback_stands_there_at_once(tmp_path: Path
         assert rows(console)[-1] == "› RuntimeError: gpu 0 is gone"
 
 
-async def test_of_a_run_that_was_killed_no_traceback_is_promised(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reason", ["its process ended without a word", "its process was killed by SIGKILL"])
+async def test_of_a_run_that_was_killed_no_traceback_is_promised(tmp_path: Path, reason: str) -> None:
     options = with_log(tmp_path, "loading\n")
-    async with opened(options=options, fail_at=(7, 20), fail_for="its process ended without a word") as console:
+    async with opened(options=options, fail_at=(7, 20), fail_for=reason) as console:
         assert "l  what was said last, in engine.log" in "\n".join(lines(console))
 
 

@@ -48,7 +48,8 @@ def _content(view: View) -> list[list[Words]]:
         better, leave = [(view.key("rank", "down"), "yours_bold"), "  a round back"], "  leave"
     resumes = view.situation.may_go_on and ACTIONS["pause"].reason(view.situation) is None
     # Who is killed leaves no traceback.
-    found = "what was said last" if state.reason.startswith("its process ended") else "the traceback"
+    killed = state.reason.startswith(("its process ended", "its process was killed"))
+    found = "what was said last" if killed else "the traceback"
     again: list[Words] = [(view.key("pause"), "yours_bold"), "  resume in a new process"]
     return [
         [(state.reason or "no reason was given", "broken_bold")],
