@@ -27,7 +27,7 @@ from fedlora_tui.engine.race import Entry
 from fedlora_tui.engine.run import Manner
 from fedlora_tui.errors import UserError
 from fedlora_tui.farewell import farewells
-from fedlora_tui.held_signals import end_on_termination, held_back
+from fedlora_tui.held_signals import HungUp, end_on_termination, held_back, leave_on_hang_up
 from fedlora_tui.other_processes import ForkBeside, RunsBeside, go_to, resume_here
 from fedlora_tui.protocol.commands import Stop
 from fedlora_tui.protocol.state import fold
@@ -90,6 +90,7 @@ def _show(
     Where the operator goes on with a run that has ended, this process becomes another.
     """
     terminated = end_on_termination()
+    leave_on_hang_up()
     options = replace(options, runs_folder=str(runs))
     with tempfile.TemporaryDirectory(prefix="fedlora-tui-") as folder:
         log = Path(folder) / CONSOLE_LOG
@@ -99,6 +100,9 @@ def _show(
         except KeyboardInterrupt:
             # Before the console stood, or once more while it gave the terminal back.
             return _interrupted(link, terminate, terminated)
+        except HungUp:
+            link.close()
+            return 0
         if result.failure is not None:
             kept = _kept(log)
             result = replace(result, failure=f"{result.failure}{kept and f': see {kept}'}")

@@ -1,4 +1,4 @@
-"""Interrupts and terminations of a console's process: as what they reach it, and held back until it is ready."""
+"""Interrupts, terminations and hang-ups of a console's process: as what they reach it, held back until it is ready."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-HELD = frozenset({signal.SIGINT, signal.SIGTERM})
+HELD = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+
+
+class HungUp(BaseException):
+    """The terminal is gone, before there is a console that leaves it by itself."""
 
 
 @contextmanager
 def held_back() -> Iterator[Callable[[], None]]:
-    """Hold interrupts and terminations back until what is given is called, or the block ends.
+    """Hold these signals back until what is given is called, or the block ends.
 
     What a process starts within the block is known to it before one of them reaches it.
     """
@@ -25,6 +29,15 @@ def held_back() -> Iterator[Callable[[], None]]:
         yield release
     finally:
         release()
+
+
+def leave_on_hang_up() -> None:
+    """Let a hang-up raise HungUp, until a console sees to it."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise HungUp
+
+    signal.signal(signal.SIGHUP, leave)
 
 
 def end_on_termination() -> list[int]:

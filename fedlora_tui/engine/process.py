@@ -60,7 +60,7 @@ class EngineProcess:
 def start_engine(given: Sequence[Entry], manner: Manner) -> EngineProcess:
     """Fork a process that goes through these runs. To be called before there are threads.
 
-    Where interrupts and terminations are held back here, they reach it all the same.
+    Where signals are held back here, they reach it all the same.
     """
     ours, theirs = socket.socketpair()
     sys.stdout.flush()
@@ -68,7 +68,7 @@ def start_engine(given: Sequence[Entry], manner: Manner) -> EngineProcess:
     number = os.fork()
     if number == 0:
         ours.close()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
         _live(given, manner, theirs)
     theirs.close()
     return EngineProcess(number, ours)

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -122,6 +123,22 @@ def test_a_signal_before_the_console_stands_leaves_no_run_behind_that_nobody_has
     own = {number for number in alive.stdout.split() if "left-with" not in words_of(number)}
     assert not own
     assert all([*read(folder)][-1].event.type == "run_stopped" for folder in runs.glob("*"))
+
+
+@pytest.mark.parametrize("at", ["fork", "fedlora_tui.console.app"])
+def test_a_hang_up_before_the_console_stands_leaves_the_run_going_and_no_file_behind(
+    screen: Terminal, tmp_path: Path, at: str
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    runs = start(screen, tmp_path, "--rounds", "2", TMPDIR=str(scratch), **signalled(tmp_path, at, "SIGHUP"))
+    screen.wait_for("left-with-0")
+    # Where a path is short the run's own socket is in a folder there.
+    assert {folder.name for folder in scratch.glob("fedlora-tui-*")} <= {f"fedlora-tui-{os.getuid()}"}
+    until = time.monotonic() + PATIENCE
+    while not any("run_finished" in journal.read_text() for journal in runs.glob("*/events.jsonl")):
+        assert time.monotonic() < until
+        time.sleep(0.1)
 
 
 def test_an_interrupt_while_the_program_is_being_loaded_ends_it_without_a_traceback(tmp_path: Path) -> None:
