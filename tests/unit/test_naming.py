@@ -71,7 +71,8 @@ def test_a_run_that_lost_its_process_is_named_as_it_is_found_from_here(folder: P
     ours, theirs = socket.socketpair()
     link = Link(ours, steers=False, labels=[""], home=folder.parent)
     (run,) = link.runs
-    run.take(Record(1, 1.0, started(f"nowhere/{RUN}")))
+    # All that its journal has was told already: its end is not among it.
+    run.take(Record(10_000, 1.0, started(f"nowhere/{RUN}")))
     theirs.close()
     until = time.monotonic() + 60
     while not run.over:
