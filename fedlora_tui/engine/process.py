@@ -25,6 +25,9 @@ from fedlora_tui.engine.ending import ASKED, EXIT_FAILED, Signals
 from fedlora_tui.engine.race import Entry, Race
 from fedlora_tui.engine.run import LOG, Manner, log_to_files_alone
 
+HELD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, ASKED)
+"""What waits until the process can see to it."""
+
 LOOK_SECONDS = 0.1
 LAST_WORDS_SECONDS = 2.0
 ENDING_LOOKS = 20
@@ -58,17 +61,14 @@ class EngineProcess:
 
 
 def start_engine(given: Sequence[Entry], manner: Manner) -> EngineProcess:
-    """Fork a process that goes through these runs. To be called before there are threads.
-
-    Where signals are held back here, they reach it all the same.
-    """
+    """Fork a process that goes through these runs. To be called before there are threads."""
     ours, theirs = socket.socketpair()
     sys.stdout.flush()
     sys.stderr.flush()
     number = os.fork()
     if number == 0:
         ours.close()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+        signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
         _live(given, manner, theirs)
     theirs.close()
     return EngineProcess(number, ours)
@@ -102,6 +102,7 @@ def _serve(given: Sequence[Entry], manner: Manner, connection: socket.socket, ea
     race = Race(given, replace(manner, on_folder=on_folder))
     control = Control(race.racers)
     signals = Signals(race, control.part)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
     control.adopt(connection)
     race.start()
     while not race.wait(LOOK_SECONDS):
